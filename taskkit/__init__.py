@@ -1,0 +1,127 @@
+"""taskkit: train, evaluate, compare and hand over models of any modality from one recipe file.
+
+The names below are public. They are imported when they are first used, so that `import taskkit` loads no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from taskkit.api import LoadedRun, load_run, resume, run
+    from taskkit.classification import Classification
+    from taskkit.component import Component, RecipeFile
+    from taskkit.data import Batch, DataModule
+    from taskkit.errors import (
+        CheckpointError,
+        DataError,
+        PluginError,
+        RecipeError,
+        RunFailedError,
+        SourceError,
+        TaskkitError,
+    )
+    from taskkit.hookspecs import hookimpl
+    from taskkit.model import Model, Processor, Sample, Unit
+    from taskkit.section import setting
+    from taskkit.sources import Debian, Download, Installed, Local, PyPI, fetch
+    from taskkit.spec import (
+        Classes,
+        DataProblem,
+        DataSpec,
+        Example,
+        Fact,
+        Origin,
+        Prediction,
+        SelfSupervised,
+        Split,
+    )
+    from taskkit.task import Headline, Step, Table, Task
+
+_HOMES = {
+    "api": ("LoadedRun", "load_run", "resume", "run"),
+    "classification": ("Classification",),
+    "component": ("Component", "RecipeFile"),
+    "data": ("Batch", "DataModule"),
+    "errors": (
+        "CheckpointError",
+        "DataError",
+        "PluginError",
+        "RecipeError",
+        "RunFailedError",
+        "SourceError",
+        "TaskkitError",
+    ),
+    "hookspecs": ("hookimpl",),
+    "model": ("Model", "Processor", "Sample", "Unit"),
+    "section": ("setting",),
+    "sources": ("Debian", "Download", "Installed", "Local", "PyPI", "fetch"),
+    "spec": (
+        "Classes",
+        "DataProblem",
+        "DataSpec",
+        "Example",
+        "Fact",
+        "Origin",
+        "Prediction",
+        "SelfSupervised",
+        "Split",
+    ),
+    "task": ("Headline", "Step", "Table", "Task"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Batch",
+    "CheckpointError",
+    "Classes",
+    "Classification",
+    "Component",
+    "DataError",
+    "DataModule",
+    "DataProblem",
+    "DataSpec",
+    "Debian",
+    "Download",
+    "Example",
+    "Fact",
+    "Headline",
+    "Installed",
+    "LoadedRun",
+    "Local",
+    "Model",
+    "Origin",
+    "PluginError",
+    "Prediction",
+    "Processor",
+    "PyPI",
+    "RecipeError",
+    "RecipeFile",
+    "RunFailedError",
+    "Sample",
+    "SelfSupervised",
+    "SourceError",
+    "Split",
+    "Step",
+    "Table",
+    "Task",
+    "TaskkitError",
+    "Unit",
+    "fetch",
+    "hookimpl",
+    "load_run",
+    "resume",
+    "run",
+    "setting",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'taskkit' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"taskkit.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

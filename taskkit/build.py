@@ -1,0 +1,137 @@
+"""From a recipe or a checkpoint to a task: data, facts, processor, network, task, in this order and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from taskkit import checkpoint
+from taskkit.component import Component, load
+from taskkit.data import DataModule
+from taskkit.errors import CheckpointError, PluginError
+from taskkit.model import Model, Processor
+from taskkit.plugins import PluginInfo, Plugins
+from taskkit.recipe import Recipe, from_plain
+from taskkit.spec import DataSpec, Fact, Origin, SelfSupervised
+from taskkit.task import Task
+
+
+@dataclass
+class Built:
+    """A task ready to be trained or asked, with all that it was made of."""
+
+    recipe: Recipe
+    spec: DataSpec
+    model: Model
+    processor: Processor
+    network: nn.Module
+    task: Task
+    plugins: tuple[PluginInfo, ...]
+    origins: tuple[Origin, ...] = ()
+
+
+def data_module(recipe: Recipe, plugins: Plugins) -> DataModule:
+    """The recipe's data module, not yet prepared."""
+    component = plugins.find("data", recipe.data_name)
+    module: DataModule = implementation(component, plugins)(recipe.data)
+    return module
+
+
+def prepare(data: DataModule, recipe: Recipe, plugins: Plugins) -> DataSpec:
+    """Prepare the data and return the facts for the recipe's task; raises PluginError for facts not declared."""
+    component, task = plugins.find("data", recipe.data_name), plugins.find("task", recipe.task_name)
+    asked: type[Fact] = load(task.targets[0])
+    spec = data.prepare(asked)
+    if issubclass(asked, SelfSupervised):
+        return DataSpec(spec.input, asked(), spec.fingerprint, spec.origins)
+    for fact, declared in ((spec.input, (component.input,)), (spec.target, component.targets)):
+        if f"{type(fact).__module__}:{type(fact).__qualname__}" not in declared:
+            raise PluginError(
+                f"{component.name}: `prepare` stated {type(fact).__name__}, which its declaration does not. "
+                f"One of {', '.join(declared)} was expected; declare it in the plugin's Component."
+            )
+    if not isinstance(spec.target, asked):
+        raise PluginError(
+            f"{component.name}: these data state {type(spec.target).__name__}; "
+            f"{task.name} needs {asked.__name__}. Check the settings of the data section."
+        )
+    return spec
+
+
+def build(recipe: Recipe, data: DataModule, spec: DataSpec, plugins: Plugins) -> Built:
+    """Build a new task: fit the processor to the training split and load pretrained weights."""
+    model = make_model(recipe, plugins)
+    processor = model.processor(spec)
+    processor.fit(data.examples("train"))
+    network = model.network(spec, processor)
+    origins = tuple(model.load_pretrained(network))
+    return _built(recipe, spec, model, processor, network, plugins, origins)
+
+
+def rebuild(saved: checkpoint.Saved, plugins: Plugins) -> Built:
+    """Build the task of a checkpoint again, with its weights; raises CheckpointError when they do not fit."""
+    recipe = from_plain(saved.recipe, plugins)
+    spec = checkpoint.unpack(saved.spec, plugins)
+    model = make_model(recipe, plugins)
+    processor = model.processor(spec)
+    processor.load_state_dict(saved.processor)
+    network = model.network(spec, processor)
+    try:
+        network.load_state_dict(saved.state)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{saved.path}: its weights do not fit the network that {recipe.model_name} builds "
+            f"({str(error).splitlines()[1].strip()}). {_versions(saved, plugins)}"
+        ) from None
+    return _built(recipe, spec, model, processor, network, plugins, ())
+
+
+def make_model(recipe: Recipe, plugins: Plugins) -> Model:
+    """The recipe's model, before its network."""
+    model: Model = implementation(plugins.find("model", recipe.model_name), plugins)(recipe.model)
+    return model
+
+
+def implementation(component: Component, plugins: Plugins) -> Any:
+    """Import what a component names; raises PluginError with the reason and the owner when that fails."""
+    try:
+        return load(component.implementation)
+    except Exception as error:
+        owner = plugins.owner(component)
+        missing = f" Try: pip install {error.name}" if isinstance(error, ModuleNotFoundError) else ""
+        raise PluginError(
+            f"{component.name} cannot be used: {component.implementation} of {owner.distribution} {owner.version} "
+            f"failed to load ({type(error).__name__}: {error}).{missing}"
+        ) from error
+
+
+def used(recipe: Recipe, plugins: Plugins) -> tuple[PluginInfo, ...]:
+    """The plugins that a recipe's components come from."""
+    names = (("task", recipe.task_name), ("model", recipe.model_name), ("data", recipe.data_name))
+    return tuple(dict.fromkeys(plugins.owner(plugins.find(kind, name)) for kind, name in names))  # type: ignore[arg-type]
+
+
+def _built(
+    recipe: Recipe,
+    spec: DataSpec,
+    model: Model,
+    processor: Processor,
+    network: nn.Module,
+    plugins: Plugins,
+    origins: Iterable[Origin],
+) -> Built:
+    component = plugins.find("task", recipe.task_name)
+    task: Task = implementation(component, plugins)(recipe.task, network, processor, spec)
+    return Built(recipe, spec, model, processor, network, task, used(recipe, plugins), tuple(origins))
+
+
+def _versions(saved: checkpoint.Saved, plugins: Plugins) -> str:
+    """What a user can do about versions that differ between a checkpoint and this environment."""
+    here = {p.distribution: p.version for p in plugins.plugins}
+    other = [p for p in saved.plugins if here.get(p["distribution"]) != p["version"]]
+    if not other:
+        return "The same plugin versions are installed: the plugin's code has changed since."
+    return "Install " + ", ".join(f"{p['distribution']}=={p['version']}" for p in other) + "."

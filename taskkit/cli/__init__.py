@@ -1,0 +1,138 @@
+"""The command line: a group that looks its verbs up lazily, and the one place where errors become words."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from taskkit.errors import TaskkitError
+
+if TYPE_CHECKING:
+    from taskkit.plugins import Plugins
+
+# Each verb is a submodule, imported when it is called; then `list` and `eval` name modules in this file.
+VERBS = {
+    "run": ("taskkit.cli.run:command", "Check a recipe, prepare its data, train and test."),
+    "check": ("taskkit.cli.check:command", "Say everything that is wrong with a recipe, before any work."),
+    "eval": ("taskkit.cli.eval:command", "Score a run's best checkpoint again."),
+    "predict": ("taskkit.cli.predict:command", "Predict for files or lines of text."),
+    "list": ("taskkit.cli.list:command", "List recipes, tasks, models, data and plugins."),
+    "show": ("taskkit.cli.show:command", "Show a component's fields or a resolved recipe."),
+}
+
+# What a shell reports of a process that SIGINT or SIGPIPE ended.
+INTERRUPTED = 130
+HUNG_UP = 141
+
+
+@dataclass
+class Context:
+    """What every verb gets with `click.pass_obj`."""
+
+    no_plugins: bool = False
+    debug: bool = False
+
+    @cached_property
+    def plugins(self) -> Plugins:
+        """The installed plugins, discovered when a verb first asks."""
+        from taskkit.plugins import from_environment
+
+        return from_environment(self.no_plugins)
+
+
+class _Group(click.Group):
+    """The host's verbs, then the plugins'; a verb of the host wins over one of the same name in a plugin."""
+
+    def parse_args(self, ctx: click.Context, args: Sequence[str]) -> Any:
+        """Take out the global flags, wherever they stand, since finding a plugin's verb depends on them."""
+        end = args.index("--") if "--" in args else len(args)
+        flags = {flag for flag in ("--no-plugins", "--debug") if flag in args[:end]}
+        ctx.obj = Context(no_plugins="--no-plugins" in flags, debug="--debug" in flags)
+        return super().parse_args(ctx, [*(arg for arg in args[:end] if arg not in flags), *args[end:]])
+
+    def list_commands(self, ctx: click.Context) -> Any:
+        """The names of all verbs."""
+        return [*VERBS, *(name for name in self._extra(ctx) if name not in VERBS)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one verb."""
+        if cmd_name not in VERBS:
+            return self._extra(ctx).get(cmd_name)
+        module, _, name = VERBS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verbs and their lines, without importing one."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in VERBS.items()])
+        extra = {name: command for name, command in self._extra(ctx).items() if name not in VERBS}
+        if extra:
+            with formatter.section("Verbs of plugins"):
+                formatter.write_dl([(name, command.get_short_help_str()) for name, command in extra.items()])
+
+    def resolve_command(self, ctx: click.Context, args: Any) -> Any:
+        """Find the verb that is called, or suggest one."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
+            ctx.fail(f"No verb named {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call the verb; every error becomes its lines on stderr and an exit code."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            _hang_up()
+            ctx.exit(HUNG_UP)
+        except Exception as error:
+            ctx.exit(_explain(error, ctx.obj.debug))
+        return result
+
+    def _extra(self, ctx: click.Context) -> dict[str, click.Command]:
+        return {str(command.name): command for command in ctx.obj.plugins.commands()}
+
+
+def _explain(error: Exception, debug: bool) -> int:
+    """Print what went wrong and return the exit code."""
+    if debug:
+        traceback.print_exception(error)
+    elif isinstance(error, TaskkitError):
+        click.echo(error, err=True)
+    else:
+        said = " ".join(str(error).split())
+        click.echo(f"{type(error).__name__}: {said}. Run again with --debug for the traceback.", err=True)
+    return error.exit_code if isinstance(error, TaskkitError) else 1
+
+
+def _hang_up() -> None:
+    """Send the rest of stdout nowhere, so that Python does not complain at exit about a reader that left."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@click.group(
+    cls=_Group, subcommand_metavar="VERB …", context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.option(
+    "--no-plugins", is_flag=True, expose_value=False, help="Load no plugin; as does TASKKIT_PLUGINS= (empty)."
+)
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the whole traceback of an error.")
+@click.version_option(package_name="taskkit-ml", prog_name="taskkit", message="%(prog)s %(version)s")
+def main() -> None:
+    """Train, evaluate, compare and hand over models of any modality from one recipe file."""

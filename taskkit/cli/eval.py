@@ -1,0 +1,35 @@
+"""`taskkit eval`: score a run's best checkpoint again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal, cast
+
+import click
+
+from taskkit.cli import Context
+from taskkit.spec import SPLITS
+
+
+@click.command(name="eval", short_help="Score a run's best checkpoint again.")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1, metavar="[data.KEY=VALUE…]")
+@click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True, help="The split to score.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def command(ours: Context, run: Path, overrides: tuple[str, ...], split: str, as_json: bool) -> None:
+    """Score the best checkpoint of RUN again, on another split or on other data if asked.
+
+    `taskkit eval RUN --split val`, `taskkit eval RUN data.root=other/images`.
+    """
+    from taskkit.api import load_run
+
+    loaded = load_run(run, plugins=ours.plugins)
+    metrics = loaded.evaluate(cast(Literal["train", "val", "test"], split), overrides).metrics
+    if as_json:
+        click.echo(json.dumps({"run": str(run), "checkpoint": loaded.checkpoint.name, "metrics": metrics}))
+        return
+    width = max(map(len, metrics))
+    for name, value in metrics.items():
+        click.echo(f"{name:{width}}  {value:.4f}")

@@ -1,0 +1,138 @@
+"""`taskkit list`: what there is to use, and which plugins are broken."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from taskkit.cli import Context
+
+if TYPE_CHECKING:
+    from taskkit.component import Kind
+    from taskkit.plugins import PluginInfo, PluginProblem, Plugins
+
+Row = Mapping[str, str]
+KIND_OF: dict[str, Kind] = {"tasks": "task", "models": "model", "data": "data"}
+COLUMNS = {
+    "recipes": ("name", "title", "distribution"),
+    **dict.fromkeys(KIND_OF, ("name", "summary", "distribution", "version")),
+    "plugins": ("name", "distribution", "version", "status", "reason", "hint"),
+}
+
+
+@click.command
+@click.argument("what", type=click.Choice([*COLUMNS]), required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def command(context: Context, what: str | None, as_json: bool) -> None:
+    """List recipes, tasks, models, data and plugins."""
+    plugins = context.plugins
+    wanted = [what] if what else [*COLUMNS]
+    sections = {section: _rows(section, plugins) for section in wanted}
+    if as_json:
+        click.echo(json.dumps(sections, indent=2))
+    elif sys.stdout.isatty():
+        _print_tables(sections)
+    else:
+        click.echo(_lines(sections))
+    if plugins.problems and "plugins" not in sections:
+        click.echo("Some plugins have problems: taskkit list plugins", err=True)
+
+
+def _rows(section: str, plugins: Plugins) -> list[Row]:
+    if section == "recipes":
+        return _recipes(plugins)
+    if section == "plugins":
+        return _plugins(plugins)
+    components = [component for component in plugins.components if component.kind == KIND_OF[section]]
+    owners = [plugins.owner(component) for component in components]
+    return [
+        {"name": c.name, "summary": c.summary, "distribution": o.distribution, "version": o.version}
+        for c, o in zip(components, owners, strict=True)
+    ]
+
+
+def _recipes(plugins: Plugins) -> list[Row]:
+    """Those in ./recipes, then those shipped by plugins."""
+    own = sorted(
+        path for path in Path("recipes").glob("*") if path.suffix in (".yaml", ".yml") and path.is_file()
+    )
+    found = [(path.as_posix(), path, "") for path in own]
+    found += [(recipe.name, recipe.path, plugins.owner(recipe).distribution) for recipe in plugins.recipes()]
+    return [
+        {"name": name, "title": _title(path), "distribution": distribution, "path": str(path)}
+        for name, path, distribution in found
+    ]
+
+
+def _title(path: Path) -> str:
+    """What a recipe's first comment says after its name, else its `title:`."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    comment = re.match(rf"\s*#\s*(?:{re.escape(path.name)}\s*[—:-]+\s*)?(.*\S)", text)
+    title = comment or re.search(r"^title:\s*(.*\S)", text, re.MULTILINE)
+    return title[1].strip("\"'") if title else ""
+
+
+def _plugins(plugins: Plugins) -> list[Row]:
+    """One row for each plugin that works or is switched off, and one for each problem."""
+    troubled = {problem.plugin for problem in plugins.problems}
+    rows = [_plugin(info, "ok") for info in plugins.plugins if info not in troubled]
+    rows += [_plugin(info, "off") for info in plugins.off]
+    for problem in plugins.problems:
+        status = "conflict" if problem.plugin in plugins.plugins else "broken"
+        rows.append(_plugin(problem, status, problem.stage, problem.reason, problem.hint))
+    return sorted(rows, key=lambda row: (row["name"], row["distribution"]))
+
+
+def _plugin(
+    info: PluginInfo | PluginProblem, status: str, stage: str = "", reason: str = "", hint: str = ""
+) -> Row:
+    return {
+        "name": info.entry_point,
+        "distribution": info.distribution,
+        "version": info.version,
+        "status": status,
+        "stage": stage,
+        "reason": reason,
+        "hint": hint,
+    }
+
+
+def _lines(sections: Mapping[str, Sequence[Row]]) -> str:
+    """Aligned lines, under headings when there are several sections."""
+    if len(sections) == 1:
+        return "\n".join(line for section, rows in sections.items() for line in _aligned(section, rows))
+    blocks = [
+        "\n".join([section, *(f"  {line}" for line in _aligned(section, rows) or ["none"])])
+        for section, rows in sections.items()
+    ]
+    return "\n\n".join(blocks)
+
+
+def _aligned(section: str, rows: Sequence[Row]) -> Sequence[str]:
+    columns = COLUMNS[section]
+    widths = {column: max((len(row[column]) for row in rows), default=0) for column in columns}
+    return ["  ".join(row[c].ljust(widths[c]) for c in columns if widths[c]).rstrip() for row in rows]
+
+
+def _print_tables(sections: Mapping[str, Sequence[Row]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    # Texts come from strangers' packages: nothing in them is markup.
+    console = Console(markup=False, highlight=False, emoji=False)
+    for section, rows in sections.items():
+        columns = [column for column in COLUMNS[section] if any(row[column] for row in rows)]
+        table = Table(title=section, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+        for column in columns:
+            table.add_column(column, overflow="fold", no_wrap=column in ("name", "status"))
+        for row in rows:
+            table.add_row(*(row[column] for column in columns))
+        console.print(table if rows else f"{section}: none")

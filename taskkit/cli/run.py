@@ -1,0 +1,83 @@
+"""`taskkit run`: check a recipe, prepare its data, train and test; or go on with a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from taskkit.cli import Context
+
+SMOKE = (
+    "trainer.max_steps=2",
+    "trainer.max_epochs=null",
+    "trainer.limit_val_batches=2",
+    "trainer.limit_test_batches=2",
+    "trainer.val_check_interval=1.0",
+    "checkpoint.every_n_steps=null",
+    "early_stopping=null",
+    "optim.warmup=0",
+)
+"""Overrides that make a recipe do two steps of everything."""
+
+
+@click.command(name="run", short_help="Check a recipe, prepare its data, train and test.")
+@click.argument("words", nargs=-1, metavar="[RECIPE… [KEY=VALUE…]]")
+@click.option("--out", type=click.Path(path_type=Path), help="The run directory itself: new or empty.")
+@click.option("--resume", metavar="RUN", help="Go on with a run; `auto`: with this recipe's last unfinished one.")
+@click.option("--seed", type=int, help="The same as seed=N.")
+@click.option("--smoke", is_flag=True, help="Two steps of training, validation and test, to see that all works.")
+@click.pass_context
+def command(
+    context: click.Context, words: tuple[str, ...], out: Path | None, resume: str | None, seed: int | None, smoke: bool
+) -> None:
+    """Check a recipe, prepare its data, train and test it.
+
+    Overlays and changes merge from left to right: `taskkit run recipes/vit.yaml overlay.yaml optim.lr=1e-3`.
+    """
+    ours: Context = context.obj
+    changes = [*([f"seed={seed}"] if seed is not None else []), *(SMOKE if smoke else [])]
+    if resume is not None and resume != "auto":
+        if words or out or changes:
+            raise click.UsageError(
+                "--resume RUN stands alone: a run goes on as it began. To begin another from its recipe, run "
+                f"{resume}/recipe.yaml with your changes."
+            )
+        _go_on(context, ours, Path(resume))
+        return
+    if not words:
+        raise click.UsageError("Name a recipe, such as recipes/vit.yaml; `taskkit list recipes` shows those at hand.")
+    _begin(context, ours, words, changes, out, resume == "auto")
+
+
+def _begin(
+    context: click.Context, ours: Context, words: Sequence[str], changes: Sequence[str], out: Path | None, auto: bool
+) -> None:
+    from taskkit.recipe import load, split
+
+    files, overrides = split(words)
+    resolved = load(files, [*overrides, *changes], ours.plugins)
+    # Only a recipe without problems pays for importing torch.
+    from rich.console import Console
+
+    from taskkit import api
+    from taskkit.keeper import Preempted
+
+    try:
+        if auto and (found := api.unfinished(resolved)) is not None:
+            api.resume(found, plugins=ours.plugins)
+        else:
+            api.start(resolved, ours.plugins, out, Console())
+    except Preempted as stop:
+        context.exit(128 + stop.number)
+
+
+def _go_on(context: click.Context, ours: Context, run: Path) -> None:
+    from taskkit import api
+    from taskkit.keeper import Preempted
+
+    try:
+        api.resume(run, plugins=ours.plugins)
+    except Preempted as stop:
+        context.exit(128 + stop.number)

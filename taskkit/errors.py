@@ -1,0 +1,58 @@
+"""The errors that taskkit raises on purpose: each says where, what, what was expected and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class TaskkitError(Exception):
+    """Something the user can change; the command line prints it as one line and exits with `exit_code`."""
+
+    exit_code = 2
+
+
+class RunFailedError(TaskkitError):
+    """A run that began and could not go on: a loss that is not a number, a batch that raised, a full disk."""
+
+    exit_code = 1
+
+
+class SourceError(TaskkitError):
+    """Data or weights that no source could give; the message lists every source and why it failed."""
+
+
+class DataError(TaskkitError):
+    """Data that were found and cannot be used as they are."""
+
+
+class PluginError(TaskkitError):
+    """Something asked for that belongs to a plugin which is missing or did not load."""
+
+
+class CheckpointError(TaskkitError):
+    """A run directory or a checkpoint that is not one of ours, is damaged, or needs what is not installed."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a recipe.
+
+    `where` is `file:line:column`, `override 'key=value'` or the dotted key alone; `message` says what is wrong, what
+    was expected and what to do.
+    """
+
+    where: str
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}" if self.where else self.message
+
+
+class RecipeError(TaskkitError):
+    """Everything that is wrong with a recipe, all at once, in `problems`."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)

@@ -1,0 +1,101 @@
+"""Shared fixtures: the command line in a process of its own, and packages that are really installed."""
+
+import base64
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PACKAGES = Path(__file__).parent / "packages"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A directory of installed packages, to be put on a path."""
+
+    path: Path
+
+    def add(
+        self,
+        name: str,
+        entry_points: Mapping[str, str] | str,
+        modules: Mapping[str, str],
+        version: str = "0.1",
+    ) -> None:
+        """Install a distribution as a wheel lies once it is unpacked.
+
+        `entry_points` are those of the group `taskkit`, or the whole text of entry_points.txt; `modules` are
+        sources by file name.
+        """
+        if not isinstance(entry_points, str):
+            lines = [f"{key} = {value}" for key, value in entry_points.items()]
+            entry_points = "\n".join(["[taskkit]", *lines, ""])
+        info = f"{name.replace('-', '_')}-{version}.dist-info"
+        files = {
+            **modules,
+            f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+            f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            f"{info}/entry_points.txt": entry_points,
+        }
+        for file, text in files.items():
+            (self.path / file).parent.mkdir(parents=True, exist_ok=True)
+            (self.path / file).write_text(text)
+        record = [f"{file},{_hash(text)},{len(text.encode())}" for file, text in files.items()]
+        (self.path / info / "RECORD").write_text("\n".join([*record, f"{info}/RECORD,,", ""]))
+
+
+def _hash(text: str) -> str:
+    digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=")
+    return f"sha256={digest.decode()}"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """An empty directory to install packages into."""
+    return Site(tmp_path / "site")
+
+
+@pytest.fixture(scope="session")
+def sound_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pip installed the plugin `taskkit-sound` 1.2.3, with which nothing is wrong."""
+    target = tmp_path_factory.mktemp("sound")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
+    options = ["--no-deps", "--no-build-isolation", "--target", str(target)]
+    subprocess.run([*pip, *options, str(PACKAGES / "taskkit-sound")], check=True)
+    return target
+
+
+@pytest.fixture
+def environment() -> Callable[..., dict[str, str]]:
+    """Make an environment for a process that finds what is installed in these directories."""
+
+    def make(*sites: Path, **variables: str) -> dict[str, str]:
+        ours = {key: value for key, value in os.environ.items() if not key.startswith("TASKKIT_")}
+        return {**ours, "PYTHONPATH": os.pathsep.join(map(str, sites)), **variables}
+
+    return make
+
+
+@pytest.fixture
+def taskkit(
+    tmp_path: Path, environment: Callable[..., dict[str, str]]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Call `python -m taskkit` with what is installed in `sites` too, in an empty directory."""
+
+    def call(
+        *arguments: str, sites: tuple[Path, ...] = (), **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "taskkit", *arguments],
+            cwd=tmp_path,
+            env=environment(*sites, **variables),
+            capture_output=True,
+            text=True,
+        )
+
+    return call

@@ -1,0 +1,1 @@
+"""Components without code, whose declarations and sections recipes are checked against."""

@@ -1,0 +1,48 @@
+"""What the plugin declares: components that fit each other, and some that do not."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from taskkit.component import Component, Kind, RecipeFile
+from taskkit.hookspecs import hookimpl
+
+HERE = "taskkit_points.sections:"
+CLASSES = "taskkit.spec:Classes"
+POINTS, PLANAR, SOUNDS = f"{HERE}Points", f"{HERE}Planar", f"{HERE}Sounds"
+WORDS, HIDDEN = f"{HERE}Words", f"{HERE}Hidden"
+
+
+@hookimpl
+def taskkit_components() -> Iterable[Component]:
+    """Declare tasks, models and data."""
+    yield _component("task", "points.classification", "taskkit.section:Classification", targets=(CLASSES,))
+    yield _component("task", "points.spelling", targets=(WORDS,))
+    yield _component("task", "points.hidden", needs=POINTS, targets=(HIDDEN,))
+    yield _component("model", "points.net", f"{HERE}Net", POINTS, (CLASSES, HIDDEN))
+    yield _component("model", "points.linear", needs=POINTS, targets=(CLASSES,))
+    yield _component("model", "points.clumsy", f"{HERE}Clumsy", POINTS, (CLASSES,))
+    yield _component("model", "points.unreadable", f"{HERE}Unreadable", POINTS, (CLASSES,))
+    yield _component("data", "points.moons", needs=PLANAR, targets=(CLASSES,))
+    yield _component("data", "points.folder", f"{HERE}Folder", POINTS, (CLASSES,))
+    yield _component("data", "points.dictation", needs=POINTS, targets=(WORDS,))
+    yield _component("data", "points.noise", needs=SOUNDS, targets=(CLASSES,))
+    yield _component("data", "points.torn", "taskkit_points.missing:Torn", POINTS, (CLASSES,))
+    yield _component("data", "points.odd", needs=f"{HERE}NOT_A_FACT", targets=(CLASSES,))
+
+
+@hookimpl
+def taskkit_recipes() -> Iterable[RecipeFile]:
+    """Ship one recipe."""
+    yield RecipeFile("moons", Path(__file__).parent / "moons.yaml")
+
+
+def _component(
+    kind: Kind,
+    name: str,
+    section: str = f"{HERE}Nothing",
+    needs: str = "",
+    targets: tuple[str, ...] = (),
+) -> Component:
+    return Component(
+        kind, name, f"The {kind} of a test.", f"taskkit_points.code:{kind}", section, needs, targets
+    )

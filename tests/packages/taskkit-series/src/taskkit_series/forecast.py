@@ -1,0 +1,139 @@
+"""A task, a model and data: a whole modality in one file."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from taskkit import (
+    Batch,
+    DataModule,
+    DataSpec,
+    Example,
+    Fact,
+    Headline,
+    Model,
+    Prediction,
+    Processor,
+    Sample,
+    Split,
+    Step,
+    Task,
+    Unit,
+)
+from torch import Tensor, nn
+from torchmetrics import MeanAbsoluteError, Metric
+
+from taskkit_series.sections import Future, Series
+
+SHARES: dict[Split, tuple[float, float]] = {"train": (0, 0.8), "val": (0.8, 0.9), "test": (0.9, 1.0)}
+
+
+class Waves(DataModule):
+    """Sums of two sines with random phases."""
+
+    def prepare(self, target: type[Fact]) -> DataSpec:
+        """State the lengths."""
+        c = self.config
+        return DataSpec(Series(c.length), Future(c.steps), fingerprint=f"waves-{c}")
+
+    def examples(self, split: Split) -> Sequence[Example]:
+        """Series by number."""
+        low, high = (int(share * self.config.series) for share in SHARES[split])
+        return [self._example(number) for number in range(low, high)]
+
+    def augment(self, batch: Batch) -> Batch:
+        """Add noise to the past."""
+        past = batch["past"]
+        return {**batch, "past": past + self.config.noise * torch.randn_like(past)}
+
+    def _example(self, number: int) -> Example:
+        c = self.config
+        values = [math.sin(0.5 * t + number) + math.sin(0.21 * t + number**2) for t in range(c.length + c.steps)]
+        if c.broken and number == 0:
+            values[-1] = math.nan
+        return Example(str(number), values[: c.length], values[c.length :])
+
+
+class Windows(Processor):
+    """Values as float tensors."""
+
+    unit = Unit("values")
+
+    def read(self, source: str) -> Example:
+        """Read numbers separated by commas."""
+        return Example(source, [float(word) for word in source.split(",")])
+
+    def encode(self, example: Example) -> Sequence[Sample]:
+        """One sample per series."""
+        sample = {"past": torch.tensor(example.input)}
+        if example.target is not None:
+            sample["target"] = torch.tensor(example.target)
+        return [sample]
+
+    def length(self, sample: Sample) -> int:
+        """How many values it holds."""
+        return len(sample["past"])
+
+    def capacity(self, batch: Batch) -> int:
+        """How many values the batch holds."""
+        return batch["past"].numel()
+
+
+class Network(nn.Module):
+    """One hidden layer with dropout."""
+
+    def __init__(self, length: int, steps: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(length, width)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(width, steps)
+
+    def forward(self, past: Tensor) -> Tensor:
+        """(batch, length) to (batch, steps)."""
+        out: Tensor = self.head(self.dropout(self.hidden(past).relu()))
+        return out
+
+
+class Mlp(Model):
+    """The network and its way in."""
+
+    def processor(self, spec: DataSpec) -> Processor:
+        """Windows."""
+        return Windows()
+
+    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
+        """Sized by the facts."""
+        assert isinstance(spec.input, Series)
+        assert isinstance(spec.target, Future)
+        return Network(spec.input.length, spec.target.steps, self.config.width, self.config.dropout)
+
+    def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
+        """The two layers."""
+        assert isinstance(network, Network)
+        return [network.hidden, network.head]
+
+
+class Forecast(Task):
+    """The pinball loss of one quantile."""
+
+    headline = Headline("mae", "min")
+
+    def step(self, batch: Batch) -> Step:
+        """Pinball loss."""
+        outputs, target = self(batch), batch["target"]
+        error = target - outputs
+        q = self.config.quantile
+        return Step(torch.maximum(q * error, (q - 1) * error).mean(), len(target), outputs, target)
+
+    def metrics(self) -> Mapping[str, Metric]:
+        """Mean absolute error."""
+        return {"mae": MeanAbsoluteError()}
+
+    def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
+        """Absolute error of each series."""
+        return {"absolute_error": (step.outputs - step.target).abs().mean(-1).float()}
+
+    def predict(self, batch: Batch, outputs: Any) -> Sequence[Prediction]:
+        """The forecast values."""
+        return [{"prediction": row} for row in outputs.float().tolist()]

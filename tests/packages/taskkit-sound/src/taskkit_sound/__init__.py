@@ -1,0 +1,1 @@
+"""A sound plugin: nothing is wrong with it."""

@@ -1,0 +1,40 @@
+"""What the plugin declares."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from taskkit.component import Component, RecipeFile
+from taskkit.hookspecs import hookimpl
+
+taskkit_api = ">=0.1,<0.2"
+
+
+@hookimpl
+def taskkit_components() -> Iterable[Component]:
+    yield Component(
+        kind="model",
+        name="sound.tone",
+        summary="A model that answers with one tone.",
+        implementation="taskkit_sound.tone:Tone",
+        section="taskkit_sound.sections:Tone",
+        input="taskkit_sound.sections:Sound",
+        targets=("taskkit.spec:Classes",),
+    )
+
+
+@hookimpl
+def taskkit_recipes() -> Iterable[RecipeFile]:
+    yield RecipeFile("tone", Path(__file__).parent / "recipes" / "tone.yaml")
+
+
+@hookimpl
+def taskkit_commands() -> Iterable[click.Command]:
+    yield hum
+
+
+@click.command()
+def hum() -> None:
+    """Hum a tone."""
+    click.echo("hmm")
