@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 import pytorch_lightning as pl
-from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
 from taskkit import build, checkpoint
@@ -28,11 +27,8 @@ from taskkit.meter import scalars
 from taskkit.plugins import Plugins, from_environment
 from taskkit.recipe import Resolved
 from taskkit.record import Record, manifest, new_directory, write_atomically
-from taskkit.run import RUN_DIRECTORY, Run, encode, make_trainer, quiet, rows_of
+from taskkit.training import RUN_DIRECTORY, Run, encode, make_trainer, quiet, rows_of
 from taskkit.spec import Prediction, Split
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 def run(
@@ -56,7 +52,7 @@ def run(
 
 def start(resolved: Resolved, plugins: Plugins, out: Path | None, console: Console) -> LoadedRun:
     """Begin a run of a recipe that was loaded."""
-    if rank_zero_only.rank:
+    if not is_primary():
         directory, record = Path(os.environ[RUN_DIRECTORY]), None
     else:
         directory = new_directory(out, Path(resolved.files[0]).stem)
@@ -75,7 +71,7 @@ def resume(path: str | Path, *, plugins: Plugins | None = None, console: Console
     if record.manifest["status"] == "finished":
         console.print(f"{directory} is finished: there is nothing to go on with.", highlight=False, soft_wrap=True)
         return LoadedRun(directory, plugins)
-    primary = not rank_zero_only.rank
+    primary = is_primary()
     if primary:
         _refuse_running(record)
     last = directory / "checkpoints" / "last.ckpt"
@@ -139,8 +135,8 @@ class LoadedRun:
         """The lines of metrics.jsonl: one per drain and per validation."""
         return [json.loads(line) for line in (self.path / "metrics.jsonl").read_text().splitlines()]
 
-    def predictions(self) -> pa.Table:
-        """One row per test example: id, target, prediction and scores."""
+    def predictions(self) -> Any:
+        """A pyarrow.Table of one row per test example: id, target, prediction and scores."""
         from pyarrow import parquet
 
         return parquet.read_table(self.path / "predictions.parquet")
@@ -177,21 +173,21 @@ class LoadedRun:
         Raises DataError when the split is empty or its facts are not those that the run was trained for.
         """
         saved = checkpoint.read(self.checkpoint)
-        plain = recipes.overridden(saved.recipe, overrides, self.plugins)
-        recipe = recipes.from_plain(plain, self.plugins)
+        recipe = recipes.from_plain(saved.recipe, self.plugins, overrides)
         built = self.built
         with quiet():
             data = build.data_module(recipe, self.plugins)
             spec = build.prepare(data, recipe, self.plugins)
-            if spec.target != built.spec.target and spec.target.names != built.spec.target.names:
+            if not spec.target.agrees(built.spec.target):
                 raise DataError(
-                    f"{recipe.data_name}: these data state {spec.target}; the run was trained for {built.spec.target}."
+                    f"{recipe.data_name}: these data state {spec.target}; the run was trained for "
+                    f"{built.spec.target}. Give data with the same targets."
                 )
             examples = data.examples(split)
             if len(examples) == 0:
                 raise DataError(f"{recipe.data_name}: its {split} split is empty. Name another with --split.")
             built.spec = spec
-            encoded = encode(examples, built, split, plain["model"], recipe.loader.cache)
+            encoded = encode(examples, built, split, recipe.plain()["model"], recipe.loader.cache)
             size = recipe.loader.eval_batch_size or recipe.loader.batch_size
             loader = sequential(encoded, built.processor, size, workers=recipe.loader.workers)
             trainer = self._trainer([Placement([loader]), Rows(examples, spec)])
@@ -231,6 +227,12 @@ def _directory_for_children(directory: Path) -> Iterator[None]:
             os.environ[RUN_DIRECTORY] = before
 
 
+def is_primary() -> bool:
+    """Whether this process is the first of a run's, by the variables that launchers set."""
+    ranks = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
+    return int(next((rank for rank in ranks if rank is not None), "0")) == 0
+
+
 def _manifest(resolved: Resolved) -> dict[str, Any]:
     return {
         "command": shlex.join(sys.argv),
@@ -260,4 +262,3 @@ def _refuse_running(record: Record) -> None:
         return
     if alive and process["pid"] != os.getpid():
         raise TaskkitError(f"{record.path}: this run is still going on, as process {process['pid']}. Stop that first.")
-

@@ -120,8 +120,7 @@ class Encoded(Dataset["Sample"]):
             index = _read_index(folder)
             tables = {name: np.load(folder / f"{name}.npy") for name in ("example_of", "lengths")}
             columns = {
-                f["name"]: _open_column(folder, number, f, index["samples"])
-                for number, f in enumerate(index["fields"])
+                f["name"]: _open_column(folder, number, f, index["samples"]) for number, f in enumerate(index["fields"])
             }
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
@@ -224,9 +223,7 @@ class _Work(Dataset[tuple[str, list[_Packed]] | _Failure]):
             name = f"example {example.id!r}"
             samples = self.processor.encode(example)
             if not samples:
-                raise DataError(
-                    f"{type(self.processor).__name__} makes no sample of it. One at least was expected."
-                )
+                raise DataError(f"{type(self.processor).__name__} makes no sample of it. One at least was expected.")
             return example.id, [self._pack(sample) for sample in samples]
         except DataError as error:
             told = str(error) if str(error).startswith(name) else f"{name}: {error}"
@@ -287,9 +284,7 @@ class _Writer:
         for written in self.fields.values():
             written.file.close()
 
-    def fill(
-        self, examples: Sequence[Example], processor: Processor, workers: int, progress: Progress | None
-    ) -> None:
+    def fill(self, examples: Sequence[Example], processor: Processor, workers: int, progress: Progress | None) -> None:
         """Encode all examples."""
         for chunk in _chunks(_Work(examples, processor), workers):
             for done in chunk:

@@ -38,9 +38,7 @@ FALLING = frozenset({"loss", "error", "perplexity", "wer", "cer", "ece", "mse", 
 RISING = frozenset({"accuracy", "f1", "precision", "recall", "auroc", "ndcg", "map", "mrr", "bleu"})
 
 
-def problems(
-    parts: Mapping[str, Any], components: Mapping[Kind, Component], plugins: Plugins
-) -> list[tuple[Key, str]]:
+def problems(parts: Mapping[str, Any], components: Mapping[Kind, Component], plugins: Plugins) -> list[tuple[Key, str]]:
     """Everything that contradicts something else.
 
     `parts` are the sections by name, without those that could not be typed; `components`, those found.
@@ -172,8 +170,7 @@ def stopping_problems(stopping: EarlyStopping, trainer: Trainer | None) -> Found
     if split in ("train", "test"):
         yield (
             ("early_stopping", "monitor"),
-            f"early_stopping.monitor is {monitor!r}. Expected a metric of validation. "
-            f"Did you mean 'val/{metric}'?",
+            f"early_stopping.monitor is {monitor!r}. Expected a metric of validation. Did you mean 'val/{metric}'?",
         )
     known = {"min": FALLING, "max": RISING}
     right = next((direction for direction, metrics in known.items() if metric in metrics), None)
@@ -185,8 +182,7 @@ def stopping_problems(stopping: EarlyStopping, trainer: Trainer | None) -> Found
     if mode and right and mode != right:
         yield (
             ("early_stopping", "mode"),
-            f"early_stopping.mode is {mode}, but {monitor} is better the {_DIRECTION[right]} it is. "
-            f"Write {right}.",
+            f"early_stopping.mode is {mode}, but {monitor} is better the {_DIRECTION[right]} it is. Write {right}.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Self-contained checkpoints: all that is needed to rebuild a run's task, in plain data that `weights_only` can load."""
+"""Self-contained checkpoints: all that rebuilds a run's task, in plain data that `weights_only` can load."""
 
 from __future__ import annotations
 
@@ -119,9 +119,7 @@ def _pack_fact(fact: Fact) -> dict[str, Any]:
 
 
 def _unpack_fact(packed: Mapping[str, Any], plugins: Plugins) -> Fact:
-    declared = {
-        reference for component in plugins.components for reference in (component.input, *component.targets)
-    }
+    declared = {reference for component in plugins.components for reference in (component.input, *component.targets)}
     if packed["type"] not in declared:
         raise CheckpointError(
             f"The checkpoint's facts are of the type {packed['type']}, which no installed plugin declares. "

@@ -96,9 +96,7 @@ def to_plain(value: Any) -> Any:
 
 def expected(setting: Setting) -> str:
     """What a field takes, in words: `a number > 0`."""
-    return describe(
-        setting.type, " and ".join(_BOUNDS[name].format(limit) for name, limit in setting.bounds.items())
-    )
+    return describe(setting.type, " and ".join(_BOUNDS[name].format(limit) for name, limit in setting.bounds.items()))
 
 
 def describe(hint: Any, bounds: str = "") -> str:
@@ -181,8 +179,7 @@ def _items(values: list[Any], hint: Any, key: Key) -> Any:
         raise Misfit([(key, f"{dotted(key)} has {len(values)} items. Expected {describe(hint)}.")])
     types = members if fixed else [members[0]] * len(values)
     converted = [
-        _convert(value, member, (*key, str(i)))
-        for i, (value, member) in enumerate(zip(values, types, strict=True))
+        _convert(value, member, (*key, str(i))) for i, (value, member) in enumerate(zip(values, types, strict=True))
     ]
     return tuple(converted) if get_origin(hint) is tuple else converted
 
@@ -268,6 +265,4 @@ def _wrong(value: Any, setting: Setting, key: Key) -> str:
         return f"{message} Write it without quotes."
     if isinstance(value, bool | float) and setting.type is str:
         return f"{message} Put it in quotes."
-    return (
-        message if setting.required else f"{message} Leave it out for {shown(setting.default)}, the default."
-    )
+    return message if setting.required else f"{message} Leave it out for {shown(setting.default)}, the default."

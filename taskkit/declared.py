@@ -73,8 +73,7 @@ def _misfit(needy: _Stated, side: str, other: _Stated, plugins: Plugins) -> str:
     suited = [
         component.name
         for component in plugins.components
-        if component.kind == two.kind
-        and needed in (component.targets if side == "targets" else (component.input,))
+        if component.kind == two.kind and needed in (component.targets if side == "targets" else (component.input,))
     ]
     known = f"{'Data' if two.kind == 'data' else 'Models'} that fit: {', '.join(suited[:6])}."
     advice = known if suited else f"No installed {two.kind} does; choose another {one.kind}."
@@ -90,9 +89,7 @@ def fact(component: Component, reference: str, plugins: Plugins) -> type[Fact]:
     """Import a Fact that a component declares; raises PluginError."""
     found = imported(component, reference, plugins)
     if not (isinstance(found, type) and issubclass(found, Fact)):
-        raise PluginError(
-            f"{_unusable(component, reference, plugins)} is not a taskkit.Fact. Tell its authors."
-        )
+        raise PluginError(f"{_unusable(component, reference, plugins)} is not a taskkit.Fact. Tell its authors.")
     return found
 
 
@@ -104,9 +101,7 @@ def section_of(component: Component, plugins: Plugins) -> type:
     except Exception as error:
         what = _unusable(component, component.section, plugins)
         why = f"{type(error).__name__}: {error}"
-        raise PluginError(
-            f"{what} is not a dataclass of readable types ({why}). Tell its authors."
-        ) from error
+        raise PluginError(f"{what} is not a dataclass of readable types ({why}). Tell its authors.") from error
     return section  # type: ignore[no-any-return]
 
 

@@ -83,9 +83,7 @@ def sequential(encoded: Encoded, processor: Processor, batch_size: int, **option
     return Loader(encoded, processor, Plan(len(encoded), batch_size, 0, shuffle=False, drop_last=False), **options)
 
 
-def predict(
-    task: Task, examples: Sequence[Example], trainer: pl.Trainer, batch_size: int = 64
-) -> list[Prediction]:
+def predict(task: Task, examples: Sequence[Example], trainer: pl.Trainer, batch_size: int = 64) -> list[Prediction]:
     """One prediction per example, in their order."""
     loader = sequential(encode(examples, task.processor, key=None), task.processor, batch_size, resident="no")
     answers = trainer.predict(task, loader, return_predictions=True)

@@ -42,7 +42,11 @@ class Keeper(pl.Callback):
     """
 
     def __init__(
-        self, directory: Path, section: Checkpoint, headline: Headline, contents: Callable[[], Mapping[str, Any]]
+        self,
+        directory: Path,
+        section: Checkpoint,
+        headline: Headline,
+        contents: Callable[[], Mapping[str, Any]],
     ) -> None:
         self.last = directory / "last.ckpt"
         self.best = directory / "best.ckpt"

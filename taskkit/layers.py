@@ -95,13 +95,9 @@ class Tree:
         if dropped:
             place = layer.places.get((section, "name"), "")
             kept = ", ".join(dropped)
-            self.notes.append(
-                f"{place}: {section}.name is now {new}, so these settings of {old} are dropped: {kept}."
-            )
+            self.notes.append(f"{place}: {section}.name is now {new}, so these settings of {old} are dropped: {kept}.")
 
-    def _lay(
-        self, values: Mapping[str, Any], into: dict[str, Any], at: Key, places: Mapping[Key, str]
-    ) -> None:
+    def _lay(self, values: Mapping[str, Any], into: dict[str, Any], at: Key, places: Mapping[Key, str]) -> None:
         for name, value in values.items():
             key = (*at, name)
             self._remember(key, value, places)
@@ -149,9 +145,7 @@ def file_layer(name: str, content: bytes) -> Layer:
     reader = _Reader(name)
     node = reader.parse(text)
     if node is None:
-        raise _error(
-            f"{name}:1:1", "the file is empty. A recipe holds sections such as `model: {name: image.vit}`."
-        )
+        raise _error(f"{name}:1:1", "the file is empty. A recipe holds sections such as `model: {name: image.vit}`.")
     values = reader.value(node, ())
     if not isinstance(values, dict):
         reader.report(
@@ -167,9 +161,7 @@ def override_layer(override: str) -> Layer:
     where = f"override {override!r}"
     match = _OVERRIDE.fullmatch(override)
     if not match:
-        raise _error(
-            where, "this is not a change. Expected KEY=VALUE with a dotted key, such as optim.lr=1e-3."
-        )
+        raise _error(where, "this is not a change. Expected KEY=VALUE with a dotted key, such as optim.lr=1e-3.")
     key = tuple(match["key"].split("."))
     reader = _Reader(where, positions=False)
     node = reader.parse(match["value"])
@@ -215,15 +207,11 @@ class _Reader:
             mark = error.problem_mark or error.context_mark
             raise _error(self._at(mark), _bad_yaml(error, text)) from None
         except yaml.reader.ReaderError as error:
-            mark = yaml.Mark(
-                "", 0, text.count("\n", 0, error.position), _column(text, error.position), None, 0
-            )
+            mark = yaml.Mark("", 0, text.count("\n", 0, error.position), _column(text, error.position), None, 0)
             message = f"the control character {error.character:#04x} is not allowed in YAML. Remove it."
             raise _error(self._at(mark), message) from None
         except RecursionError:
-            raise _error(
-                self.name, "brackets are nested too deep to be a recipe. Use a few levels at most."
-            ) from None
+            raise _error(self.name, "brackets are nested too deep to be a recipe. Use a few levels at most.") from None
         return node
 
     def value(self, node: yaml.Node, key: Key) -> Any:

@@ -1,4 +1,4 @@
-"""Loaders: the order of the samples is a function of seed and epoch alone, so a resumed run can go on inside an epoch."""
+"""Loaders: the order of samples is a function of seed and epoch alone, so a run can go on inside an epoch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from taskkit.cache import Encoded
 from taskkit.data import Batch
@@ -181,7 +181,7 @@ class _Remaining:
 
 
 @dataclass
-class _Numbered:
+class _Numbered(Dataset[tuple[int, Sample]]):
     """Samples, each with its example's number."""
 
     encoded: Encoded

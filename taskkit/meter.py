@@ -72,9 +72,10 @@ class Meter(pl.Callback):
         self._epoch = trainer.current_epoch
         self.pending.append(pl_module.notes)
         pl_module.notes = {}
-        self.examples += len(self.loader.current)
-        self.useful += self.loader.useful()
-        self.capacity += self.loader.processor.capacity(batch)
+        world = trainer.world_size
+        self.examples += world * len(self.loader.current)
+        self.useful += world * self.loader.useful()
+        self.capacity += world * self.loader.processor.capacity(batch)
         if trainer.global_step - self.drained >= self.every_n_steps:
             self.drain(trainer)
         self.progress.advance(trainer.global_step, trainer.current_epoch)
@@ -119,7 +120,7 @@ class Meter(pl.Callback):
         """Read the scalars of the steps since the last drain; raises RunFailedError when a loss is not finite."""
         if not self.pending:
             return
-        values = read(self.pending)
+        values = read(self.pending, trainer)
         self._stop_on_nan(values["loss"], trainer.global_step)
         self.pending = []
         self.drained = trainer.global_step
@@ -199,12 +200,13 @@ class Clock:
         self._past, self._since = self.seconds, None
 
 
-def read(pending: list[dict[str, torch.Tensor]]) -> dict[str, list[float]]:
-    """The scalars of several steps by name, in one transfer from the device."""
+def read(pending: list[dict[str, torch.Tensor]], trainer: pl.Trainer) -> dict[str, list[float]]:
+    """The scalars of several steps by name, averaged over the processes, in one transfer from the device."""
     names = sorted({name for notes in pending for name in notes})
     columns = {name: [notes[name] for notes in pending if name in notes] for name in names}
     device = columns["loss"][-1].device
-    flat = torch.stack([v.to(device, torch.float32) for column in columns.values() for v in column]).tolist()
+    together = torch.stack([v.to(device, torch.float32) for column in columns.values() for v in column])
+    flat = trainer.strategy.reduce(together, reduce_op="mean").tolist()
     out, at = {}, 0
     for name, column in columns.items():
         out[name] = flat[at : at + len(column)]
@@ -238,7 +240,7 @@ def peak_memory(device: torch.device) -> int:
 
 
 def mfu(device: torch.device, precision: str, flops: float | None, per_second: float | None) -> float | None:
-    """Model FLOPs utilisation: the share of a CUDA device's peak that the counted operations used, where it is known."""
+    """Model FLOPs utilisation: the share of a CUDA device's peak that the operations used, where the peak is known."""
     if device.type != "cuda" or not flops or not per_second:
         return None
     dtype = {"bf16": torch.bfloat16, "16": torch.float16}.get(precision.split("-")[0], torch.float32)

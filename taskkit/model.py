@@ -5,13 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from taskkit.data import Batch
 from taskkit.spec import DataSpec, Example, Origin
+
+if TYPE_CHECKING:
+    # Lightning takes seconds to import, and every process that encodes samples imports this module.
+    from taskkit.data import Batch
 
 Sample = Mapping[str, Tensor]
 """What a Processor makes of an example: tensors by name, on the CPU, without a batch dimension."""

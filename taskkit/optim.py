@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import pytorch_lightning as pl
@@ -103,9 +104,7 @@ def make_optimiser(section: Optim, groups: Sequence[Mapping[str, Any]]) -> Optim
 
     Raises TaskkitError for a name or an argument that torch does not have.
     """
-    names = {
-        n.lower(): n for n, v in vars(torch.optim).items() if isinstance(v, type) and issubclass(v, Optimizer)
-    }
+    names = {n.lower(): n for n, v in vars(torch.optim).items() if isinstance(v, type) and issubclass(v, Optimizer)}
     if section.name.lower() not in names or section.name.lower() == "optimizer":
         near = get_close_matches(section.name.lower(), names, n=1)
         raise TaskkitError(
@@ -188,6 +187,7 @@ def moving_average(decay: float) -> pl.Callback:
         from pytorch_lightning.callbacks import EMAWeightAveraging
     except ImportError:
         raise TaskkitError(
-            f"optim.ema needs pytorch-lightning 2.6 or later; {pl.__version__} is installed. Upgrade it, or set it to null."
+            f"optim.ema needs pytorch-lightning 2.6 or later; {version('pytorch-lightning')} is installed. "
+            "Upgrade it, or set optim.ema to null."
         ) from None
     return EMAWeightAveraging(decay=decay)

@@ -131,9 +131,7 @@ class Plugins:
                 callbacks += _call(manager, "taskkit_callbacks", recipe=recipe)
             except _Refused as refused:
                 problem = refused.problem(info)
-                raise PluginError(
-                    f"{info} gives no callbacks: {problem.reason}.\n  {problem.hint}"
-                ) from refused
+                raise PluginError(f"{info} gives no callbacks: {problem.reason}.\n  {problem.hint}") from refused
         return tuple(callbacks)
 
     def _of(self, *kinds: str) -> Iterator[_Offer]:
@@ -190,9 +188,7 @@ def discover(allow: Collection[str] | None = None, extra: Mapping[str, object] |
     off = [info for info, _ in candidates if allow is not None and info.entry_point not in allow]
     problems += _not_installed(allow or (), [info.entry_point for info, _ in candidates])
     wanted = [(info, load) for info, load in candidates if info not in off]
-    wanted += [
-        (PluginInfo(name, "", name), partial(_itself, plugin)) for name, plugin in (extra or {}).items()
-    ]
+    wanted += [(PluginInfo(name, "", name), partial(_itself, plugin)) for name, plugin in (extra or {}).items()]
 
     managers: dict[PluginInfo, PluginManager] = {}
     offers: list[_Offer] = []
@@ -292,9 +288,7 @@ def _not_installed(allow: Collection[str], installed: Sequence[str]) -> list[Plu
         if name not in installed:
             near = _nearest(name, installed)
             hint = f"Did you mean {near!r}?" if near else f"Try: pip install taskkit-{name}"
-            problems.append(
-                PluginProblem("", "", name, "allow", f"no plugin named {name!r} is installed", hint)
-            )
+            problems.append(PluginProblem("", "", name, "allow", f"no plugin named {name!r} is installed", hint))
     return problems
 
 
@@ -317,9 +311,7 @@ def _load(entry_point: metadata.EntryPoint) -> object:
             plugin = entry_point.load()
         except ModuleNotFoundError as error:
             if error.name and f"{entry_point.module}.".startswith(f"{error.name}."):
-                raise _Refused(
-                    "load", f"its module {error.name!r} is missing", "Install it again."
-                ) from error
+                raise _Refused("load", f"its module {error.name!r} is missing", "Install it again.") from error
             raise
     with _guard("api"):
         api = getattr(plugin, "taskkit_api", getattr(sys.modules[entry_point.module], "taskkit_api", None))
@@ -474,9 +466,7 @@ def _clashes(offers: Iterable[_Offer]) -> dict[tuple[str, str], list[PluginProbl
     for (kind, name), claimants in owners.items():
         if len(claimants) > 1:
             reason = f"{' and '.join(map(str, claimants))} both declare the {kind} {name!r}"
-            refused = _Refused(
-                "clash", reason, "Uninstall one of them, or name the other in TASKKIT_PLUGINS."
-            )
+            refused = _Refused("clash", reason, "Uninstall one of them, or name the other in TASKKIT_PLUGINS.")
             clashes[kind, name] = [refused.problem(info) for info in dict.fromkeys(claimants)]
     return clashes
 
@@ -484,9 +474,7 @@ def _clashes(offers: Iterable[_Offer]) -> dict[tuple[str, str], list[PluginProbl
 def _nearest_component(name: str, names: Sequence[str]) -> str:
     """The component that was probably meant, of the same modality if that is one."""
     modality, _, own = name.rpartition(".")
-    full_names = {
-        full.rpartition(".")[2]: full for full in names if full.startswith(f"{modality}.") or not modality
-    }
+    full_names = {full.rpartition(".")[2]: full for full in names if full.startswith(f"{modality}.") or not modality}
     near = _nearest(own, full_names)
     return full_names[near] if near else _nearest(name, names, cutoff=0.8)
 

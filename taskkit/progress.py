@@ -59,7 +59,7 @@ class LiveProgress(Progress):
         self.console = console
         self.bar: Bar | None = None
         self._next = 0.0
-        self._fields = {"loss": "", "score": "", "rate": "", "epoch": ""}
+        self._fields: dict[str, Any] = {"loss": "", "score": "", "rate": "", "epoch": ""}
 
     def begin(self, step: int, total: int) -> None:
         """Put the bar up."""

@@ -51,12 +51,8 @@ class Loader:
     """How samples become batches."""
 
     batch_size: int = setting(32, "samples in a batch, on each device", ge=1)
-    eval_batch_size: int | None = setting(
-        None, "samples in a validation or test batch; null: batch_size", ge=1
-    )
-    workers: int | None = setting(
-        None, "processes that read samples; null: as the machine and the data want", ge=0
-    )
+    eval_batch_size: int | None = setting(None, "samples in a validation or test batch; null: batch_size", ge=1)
+    workers: int | None = setting(None, "processes that read samples; null: as the machine and the data want", ge=0)
     resident: Literal["auto", "yes", "no"] = setting("auto", "keep the encoded training data on the device")
     drop_last: bool = setting(True, "leave out an epoch's last batch when it is smaller")
     cache: bool = setting(True, "keep encoded samples on disk between runs")
@@ -79,9 +75,7 @@ class Optim:
     freeze: dict[str, int | None] = setting(
         {}, "parameter name patterns kept fixed, each until a step; null: for the whole run"
     )
-    ema: float | None = setting(
-        None, "decay of an average of the weights, which is what is evaluated", gt=0, lt=1
-    )
+    ema: float | None = setting(None, "decay of an average of the weights, which is what is evaluated", gt=0, lt=1)
 
 
 @dataclass
@@ -90,9 +84,7 @@ class Trainer:
 
     max_epochs: int | None = setting(None, "epochs to train; give this or max_steps", ge=0)
     max_steps: int | None = setting(None, "optimiser steps to train; give this or max_epochs", ge=1)
-    precision: Precision = setting(
-        "auto", "auto: bf16-mixed where the device computes it natively, else 32-true"
-    )
+    precision: Precision = setting("auto", "auto: bf16-mixed where the device computes it natively, else 32-true")
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = setting(
         "auto", "the kind of device; auto: the best there is"
     )
@@ -102,24 +94,16 @@ class Trainer:
     accumulate_grad_batches: int = setting(1, "batches whose gradients make one optimiser step", ge=1)
     gradient_clip_val: float | None = setting(None, "largest norm (or value) of the gradients", gt=0)
     gradient_clip_algorithm: Literal["norm", "value"] = setting("norm", "what gradient_clip_val bounds")
-    val_check_interval: float = setting(
-        1.0, "validate after this share of an epoch; above 1: this many batches", gt=0
-    )
+    val_check_interval: float = setting(1.0, "validate after this share of an epoch; above 1: this many batches", gt=0)
     check_val_every_n_epoch: int = setting(1, "validate after every so many epochs", ge=1)
     limit_train_batches: float = setting(1.0, "use this share of the batches; above 1: this many", gt=0)
-    limit_val_batches: float = setting(
-        1.0, "use this share of the batches; above 1: this many; 0: none", ge=0
-    )
-    limit_test_batches: float = setting(
-        1.0, "use this share of the batches; above 1: this many; 0: none", ge=0
-    )
+    limit_val_batches: float = setting(1.0, "use this share of the batches; above 1: this many; 0: none", ge=0)
+    limit_test_batches: float = setting(1.0, "use this share of the batches; above 1: this many; 0: none", ge=0)
     deterministic: bool = setting(False, "only algorithms that give the same result every time")
     benchmark: bool = setting(False, "let cuDNN look for its fastest algorithms")
     detect_anomaly: bool = setting(False, "find the operation that made a NaN; slow")
     sync_batchnorm: bool = setting(False, "batch statistics over all devices")
-    profiler: Literal["simple", "advanced", "pytorch"] | None = setting(
-        None, "Lightning's profiler to attach"
-    )
+    profiler: Literal["simple", "advanced", "pytorch"] | None = setting(None, "Lightning's profiler to attach")
 
 
 @dataclass
@@ -254,13 +238,15 @@ def load(files: Sequence[str | Path], overrides: Sequence[str], plugins: Plugins
     )
 
 
-def from_plain(data: Mapping[str, Any], plugins: Plugins) -> Recipe:
-    """Read back what `Recipe.plain` gave, without the checks of meaning: a run's data may be gone by now.
+def from_plain(data: Mapping[str, Any], plugins: Plugins, overrides: Sequence[str] = ()) -> Recipe:
+    """Read back what `Recipe.plain` gave, with overrides on top.
 
-    Raises RecipeError when the installed plugins do not know it, or not with these fields.
+    The checks of meaning are left out: a run's data may be gone by now. Raises RecipeError when the installed plugins
+    do not know the recipe, or not with these fields.
     """
     tree = Tree()
-    tree.merge(Layer(dict(data), {}))
+    for layer in (Layer(dict(data), {}), *map(override_layer, overrides)):
+        tree.merge(layer, named=KINDS)
     return _finished(_draft(tree, plugins, title=""))
 
 
@@ -278,9 +264,7 @@ def find(name: str | Path, plugins: Plugins) -> Path:
         return shipped[str(name)]
     if _exists(path):
         return path
-    beside = [
-        str(file) for folder in (path.parent, Path("recipes")) for file in sorted(folder.glob("*.yaml"))
-    ]
+    beside = [str(file) for folder in (path.parent, Path("recipes")) for file in sorted(folder.glob("*.yaml"))]
     near = did_you_mean(str(name), [*shipped, *beside])
     advice = near or " `taskkit list recipes` shows those installed; a change is written KEY=VALUE."
     raise _no_recipe(str(name), f"there is no such file, and no recipe of this name.{advice}")

@@ -65,9 +65,7 @@ def _resolve(tree: Tree, keys: list[Key], problems: dict[Key, str]) -> None:
         except OmegaConfBaseException as error:
             value = None
             reason = str(error).splitlines()[0]
-            problems[key] = (
-                f"{tree.origins[key][-1].value!r} leads nowhere: {reason}. Refer to a key of this recipe."
-            )
+            problems[key] = f"{tree.origins[key][-1].value!r} leads nowhere: {reason}. Refer to a key of this recipe."
         if any(isinstance(item, str) and OPEN in item for _, item in items([value])):
             # Text put together of parts could otherwise become a reference that nobody checked.
             value = None

@@ -151,9 +151,7 @@ class Debian(Source):
         try:
             _command([apt, "download"], [*options, f"{self.package}={self.version}"], fetched)
         except Unavailable as reason:
-            raise Unavailable(
-                f"{reason} (run `apt-get update` if its package lists are old or empty)"
-            ) from None
+            raise Unavailable(f"{reason} (run `apt-get update` if its package lists are old or empty)") from None
         deb = _only_file(fetched)
         _check_hash(deb, self.sha256)
         content = scratch / "content.tar"
@@ -207,9 +205,7 @@ def fetch(
     their list sorted by name, as `sha256sum` prints it. Raises SourceError, which says why each one failed.
     """
     if wrong := [pattern for pattern, sha256 in files.items() if sha256 and _is_pattern(pattern)]:
-        raise ValueError(
-            f"{name}: the pattern {wrong[0]!r} has a sha256. Only the name of one file can have one."
-        )
+        raise ValueError(f"{name}: the pattern {wrong[0]!r} has a sha256. Only the name of one file can have one.")
     origin = partial(Origin, name, licence=licence, citation=citation)
     for local in sources:
         if isinstance(local, Local) and local.path is not None:
@@ -460,7 +456,7 @@ def _pip() -> list[str]:
     if pip := shutil.which("pip") or shutil.which("pip3"):
         return [pip]
     if uv := shutil.which("uv"):
-        return [uv, "tool", "run", "--quiet", "pip"]
+        return [uv, "tool", "run", "--quiet", f"--python={sys.executable}", "pip"]
     raise Unavailable(f"there is no pip in the environment of {sys.executable}, and no pip or uv on the PATH")
 
 
@@ -469,9 +465,7 @@ def _command(
 ) -> None:
     """Run a program in a folder; raises Unavailable with the line in which it says why it failed."""
     command = [*program, *arguments]
-    done = subprocess.run(
-        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE
-    )
+    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE)
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
         errors = [line for line in said if line.startswith(("ERROR:", "E:", "error:"))] or said

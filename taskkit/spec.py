@@ -24,6 +24,10 @@ class Fact:
         """A raw target as a person reads it, for tables of predictions; by default as it is."""
         return target
 
+    def agrees(self, other: Fact) -> bool:
+        """Whether a network made for `other` can be judged on this; by default when they are equal."""
+        return self == other
+
 
 @dataclass(frozen=True)
 class Classes(Fact):
@@ -36,6 +40,10 @@ class Classes(Fact):
     def readable(self, target: Any) -> Any:
         """The name of the class."""
         return self.names[target]
+
+    def agrees(self, other: Fact) -> bool:
+        """Whether the classes are the same; their counts may differ."""
+        return isinstance(other, Classes) and self.names == other.names
 
     def balanced(self) -> list[float]:
         """A weight for each class, inverse to its frequency, whose mean over the training examples is 1.

@@ -60,14 +60,23 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path / "site")
 
 
+def _installed(name: str, target: Path) -> Path:
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
+    options = ["--no-deps", "--no-build-isolation", "--target", str(target)]
+    subprocess.run([*pip, *options, str(PACKAGES / name)], check=True)
+    return target
+
+
 @pytest.fixture(scope="session")
 def sound_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where pip installed the plugin `taskkit-sound` 1.2.3, with which nothing is wrong."""
-    target = tmp_path_factory.mktemp("sound")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
-    options = ["--no-deps", "--no-build-isolation", "--target", str(target)]
-    subprocess.run([*pip, *options, str(PACKAGES / "taskkit-sound")], check=True)
-    return target
+    return _installed("taskkit-sound", tmp_path_factory.mktemp("sound"))
+
+
+@pytest.fixture(scope="session")
+def series_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pip installed the plugin `taskkit-series`: a whole modality by a stranger, which trains in a second."""
+    return _installed("taskkit-series", tmp_path_factory.mktemp("series"))
 
 
 @pytest.fixture

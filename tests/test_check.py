@@ -99,13 +99,11 @@ MISTAKES_IN_THE_FILE = {
     ),
     "text for a whole number": (
         "loader: {batch_size: big}",
-        "bad.yaml:1:10: loader.batch_size is 'big'. Expected a whole number ≥ 1. "
-        "Leave it out for 32, the default.",
+        "bad.yaml:1:10: loader.batch_size is 'big'. Expected a whole number ≥ 1. Leave it out for 32, the default.",
     ),
     "a fraction for a whole number": (
         "loader: {batch_size: 1.5}",
-        "bad.yaml:1:10: loader.batch_size is 1.5. Expected a whole number ≥ 1. "
-        "Leave it out for 32, the default.",
+        "bad.yaml:1:10: loader.batch_size is 1.5. Expected a whole number ≥ 1. Leave it out for 32, the default.",
     ),
     "a quoted number": (
         "optim: {lr: '0.1'}",
@@ -151,8 +149,7 @@ MISTAKES_IN_THE_FILE = {
     ),
     "a misspelt choice": (
         "optim: {schedule: cosin}",
-        "bad.yaml:1:9: optim.schedule is 'cosin'. Expected cosine, linear or constant. "
-        "Did you mean 'cosine'?",
+        "bad.yaml:1:9: optim.schedule is 'cosin'. Expected cosine, linear or constant. Did you mean 'cosine'?",
     ),
     "a precision by its bits": (
         "trainer: {precision: 16}",
@@ -193,8 +190,7 @@ MISTAKES_IN_THE_FILE = {
     ),
     "no length": (
         "trainer: {max_epochs: null}",
-        "moons.yaml:9:1: neither trainer.max_epochs nor trainer.max_steps is given. Expected one. "
-        "Add max_epochs.",
+        "moons.yaml:9:1: neither trainer.max_epochs nor trainer.max_steps is given. Expected one. Add max_epochs.",
     ),
     "a warm-up longer than training": (
         "trainer: {max_epochs: null, max_steps: 100}\noptim: {warmup: 100}",
@@ -207,13 +203,11 @@ MISTAKES_IN_THE_FILE = {
     ),
     "betas out of range": (
         "optim: {betas: [0.9, 1]}",
-        "bad.yaml:1:9: optim.betas is [0.9, 1.0]. "
-        "Expected two numbers from 0 to below 1, such as [0.9, 0.999].",
+        "bad.yaml:1:9: optim.betas is [0.9, 1.0]. Expected two numbers from 0 to below 1, such as [0.9, 0.999].",
     ),
     "three betas": (
         "optim: {betas: [0.9, 0.9, 0.9]}",
-        "bad.yaml:1:9: optim.betas is [0.9, 0.9, 0.9]. Expected two numbers from 0 to below 1, "
-        "such as [0.9, 0.999].",
+        "bad.yaml:1:9: optim.betas is [0.9, 0.9, 0.9]. Expected two numbers from 0 to below 1, such as [0.9, 0.999].",
     ),
     "a share of batches above one": (
         "trainer: {limit_train_batches: 2.5}",
@@ -234,8 +228,7 @@ MISTAKES_IN_THE_FILE = {
     ),
     "a pattern that is none": (
         "optim: {freeze: {'blocks.[0': null}}",
-        "bad.yaml:1:9: optim.freeze: 'blocks.[0' is no pattern of parameter names. "
-        "Write one such as 'blocks.0.*'.",
+        "bad.yaml:1:9: optim.freeze: 'blocks.[0' is no pattern of parameter names. Write one such as 'blocks.0.*'.",
     ),
     "freezing beyond the end": (
         "trainer: {max_epochs: null, max_steps: 100}\noptim:\n  freeze:\n    blocks.*: 100",
@@ -262,8 +255,7 @@ MISTAKES_IN_THE_FILE = {
     ),
     "stopping early without validation": (
         "early_stopping: {patience: 2}\ntrainer: {limit_val_batches: 0}",
-        "bad.yaml:1:1: early_stopping watches validation, but trainer.limit_val_batches is 0. "
-        "Set it to null.",
+        "bad.yaml:1:1: early_stopping watches validation, but trainer.limit_val_batches is 0. Set it to null.",
     ),
     "data that do not suit the task": (
         "data: {name: points.dictation}",
@@ -302,13 +294,11 @@ MISTAKES_IN_THE_FILE = {
     ),
     "a section that fails to check itself": (
         "model: {name: points.clumsy}",
-        "bad.yaml:1:9: points.clumsy could not check its section (ZeroDivisionError: of course). "
-        "Tell its authors.",
+        "bad.yaml:1:9: points.clumsy could not check its section (ZeroDivisionError: of course). Tell its authors.",
     ),
     "a call": (
         "title: ${oc.env:HOME}",
-        "bad.yaml:1:1: title: '${oc.env:HOME}' calls a resolver. A recipe only refers to its own keys. "
-        "Write a value.",
+        "bad.yaml:1:1: title: '${oc.env:HOME}' calls a resolver. A recipe only refers to its own keys. Write a value.",
     ),
     "a key given twice": (
         "title: a\nseed: 1\ntitle: b",
@@ -320,8 +310,7 @@ MISTAKES_IN_THE_FILE = {
     ),
     "a tag": (
         "title: !!python/object/apply:os.system ['true']",
-        "bad.yaml:1:8: the tag !!python/object/apply:os.system is refused: a recipe is plain data. "
-        "Remove the tag.",
+        "bad.yaml:1:8: the tag !!python/object/apply:os.system is refused: a recipe is plain data. Remove the tag.",
     ),
     "an alias": (
         "optim: {lr: &x 1, ema: *x}",
@@ -376,8 +365,7 @@ MISTAKES_ON_THE_COMMAND_LINE = {
     ),
     "a change with an empty part": (
         ["moons.yaml", "optim..lr=5"],
-        "override 'optim..lr=5': this is not a change. Expected KEY=VALUE with a dotted key, "
-        "such as optim.lr=1e-3.",
+        "override 'optim..lr=5': this is not a change. Expected KEY=VALUE with a dotted key, such as optim.lr=1e-3.",
     ),
     "a value that is not YAML": (
         ["moons.yaml", "optim.betas=[0.9"],
@@ -390,8 +378,7 @@ MISTAKES_ON_THE_COMMAND_LINE = {
     ),
     "a value of the wrong type": (
         ["moons.yaml", "optim.lr=fast"],
-        "override 'optim.lr=fast': optim.lr is 'fast'. Expected a number > 0. "
-        "Leave it out for 0.001, the default.",
+        "override 'optim.lr=fast': optim.lr is 'fast'. Expected a number > 0. Leave it out for 0.001, the default.",
     ),
     "a missing value": (
         ["moons.yaml", "optim.lr="],
@@ -431,9 +418,7 @@ MISTAKES_ON_THE_COMMAND_LINE = {
 }
 
 
-@pytest.mark.parametrize(
-    ("words", "line"), MISTAKES_ON_THE_COMMAND_LINE.values(), ids=MISTAKES_ON_THE_COMMAND_LINE
-)
+@pytest.mark.parametrize(("words", "line"), MISTAKES_ON_THE_COMMAND_LINE.values(), ids=MISTAKES_ON_THE_COMMAND_LINE)
 def test_a_mistake_on_the_command_line_gives_one_clear_line_and_exit_code_2(check, words, line):
     code, out, err = check(*words)
     assert line in err
@@ -585,9 +570,7 @@ def test_the_command_line_ends_with_2_and_no_traceback(taskkit, points, tmp_path
 )
 def test_checking_and_showing_load_neither_torch_nor_omegaconf(environment, points, tmp_path, words):
     (tmp_path / "moons.yaml").write_text(MOONS)
-    source = (
-        "import sys\nfrom taskkit.cli import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
-    )
+    source = "import sys\nfrom taskkit.cli import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
     ended = subprocess.run(
         [sys.executable, "-c", source, *words],
         cwd=tmp_path,

@@ -204,17 +204,14 @@ def test_a_reference_takes_the_value_of_another_key_even_of_a_default(read):
 def test_resolvers_are_refused(read, text):
     [problem] = refused(read, MOONS, f"model: {{note: '{text}'}}")
     assert problem == (
-        f"b.yaml:1:9: model.note: {text!r} calls a resolver. A recipe only refers to its own keys. "
-        f"Write a value."
+        f"b.yaml:1:9: model.note: {text!r} calls a resolver. A recipe only refers to its own keys. Write a value."
     )
 
 
 def test_parts_do_not_add_up_to_a_resolver(read):
     parts = "title: '\\${oc.env'\nmodel: {note: '${title}:HOME}'}\n"
     problems = refused(read, MOONS, parts)
-    assert all("Refer to a key" in problem or "is not a reference" in problem for problem in problems), (
-        problems
-    )
+    assert all("Refer to a key" in problem or "is not a reference" in problem for problem in problems), problems
 
 
 @pytest.mark.parametrize(
@@ -229,9 +226,7 @@ def test_parts_do_not_add_up_to_a_resolver(read):
     ],
 )
 def test_a_reference_that_leads_nowhere_is_a_problem(read, text, reason):
-    assert refused(read, MOONS, f"model: {{note: '{text}'}}") == [
-        f"b.yaml:1:9: model.note: {text!r} {reason}"
-    ]
+    assert refused(read, MOONS, f"model: {{note: '{text}'}}") == [f"b.yaml:1:9: model.note: {text!r} {reason}"]
 
 
 def test_what_a_broken_reference_leaves_behind_is_no_further_problem(read):
@@ -264,9 +259,7 @@ def test_why_of_an_unknown_key_suggests_one(read):
 def test_a_missing_field_is_reported_where_its_section_is_named(read):
     folder = MOONS.replace("points.moons", "points.folder")
     problems = refused(read, MOONS, "data:\n  name: points.folder\n", overrides=["data.labels=x.csv"])
-    assert problems == [
-        "b.yaml:2:3: data.root is missing. Expected a path (folder of points). Add it to the section."
-    ]
+    assert problems == ["b.yaml:2:3: data.root is missing. Expected a path (folder of points). Add it to the section."]
     assert refused(read, folder)[0].startswith("a.yaml:6:11: data.root is missing.")
 
 
@@ -377,9 +370,7 @@ def test_show_of_a_component_prints_its_fields_with_type_default_bounds_doc_and_
     assert "model points.net — The model of a test." in said
     assert "taskkit-points 0.1" in said
     assert re.search(r"^  width: 8 +# a whole number ≥ 1; hidden units$", said, re.MULTILINE)
-    assert re.search(
-        r"^  root: … +# required; a path; folder of points$", show("points.folder").stdout, re.MULTILINE
-    )
+    assert re.search(r"^  root: … +# required; a path; folder of points$", show("points.folder").stdout, re.MULTILINE)
     described = json.loads(show("points.net", "--json").stdout)
     assert described["fields"][0] == {
         "name": "width",
@@ -392,9 +383,7 @@ def test_show_of_a_component_prints_its_fields_with_type_default_bounds_doc_and_
 
 
 def test_show_of_a_section_prints_its_fields(show):
-    assert re.search(
-        r"^  lr: 0\.001 +# a number > 0; peak learning rate$", show("optim").stdout, re.MULTILINE
-    )
+    assert re.search(r"^  lr: 0\.001 +# a number > 0; peak learning rate$", show("optim").stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -450,9 +439,7 @@ def test_the_schema_describes_every_field(show):
     schema = json.loads(show("moons.yaml", "--schema").stdout)
     assert schema["properties"]["optim"]["properties"]["lr"]["description"] == "peak learning rate"
     for name, section in SECTIONS.items():
-        assert set(schema["properties"][name]["properties"]) == {
-            setting.name for setting in settings(section)
-        }
+        assert set(schema["properties"][name]["properties"]) == {setting.name for setting in settings(section)}
 
 
 def test_what_show_prints_as_yaml_fits_its_schema(show):

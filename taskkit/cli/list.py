@@ -60,9 +60,7 @@ def _rows(section: str, plugins: Plugins) -> list[Row]:
 
 def _recipes(plugins: Plugins) -> list[Row]:
     """Those in ./recipes, then those shipped by plugins."""
-    own = sorted(
-        path for path in Path("recipes").glob("*") if path.suffix in (".yaml", ".yml") and path.is_file()
-    )
+    own = sorted(path for path in Path("recipes").glob("*") if path.suffix in (".yaml", ".yml") and path.is_file())
     found = [(path.as_posix(), path, "") for path in own]
     found += [(recipe.name, recipe.path, plugins.owner(recipe).distribution) for recipe in plugins.recipes()]
     return [
@@ -90,9 +88,7 @@ def _plugins(plugins: Plugins) -> list[Row]:
     return sorted(rows, key=lambda row: (row["name"], row["distribution"]))
 
 
-def _plugin(
-    info: PluginInfo | PluginProblem, status: str, stage: str = "", reason: str = "", hint: str = ""
-) -> Row:
+def _plugin(info: PluginInfo | PluginProblem, status: str, stage: str = "", reason: str = "", hint: str = "") -> Row:
     return {
         "name": info.entry_point,
         "distribution": info.distribution,

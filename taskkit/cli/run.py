@@ -30,7 +30,12 @@ SMOKE = (
 @click.option("--smoke", is_flag=True, help="Two steps of training, validation and test, to see that all works.")
 @click.pass_context
 def command(
-    context: click.Context, words: tuple[str, ...], out: Path | None, resume: str | None, seed: int | None, smoke: bool
+    context: click.Context,
+    words: tuple[str, ...],
+    out: Path | None,
+    resume: str | None,
+    seed: int | None,
+    smoke: bool,
 ) -> None:
     """Check a recipe, prepare its data, train and test it.
 
@@ -52,7 +57,12 @@ def command(
 
 
 def _begin(
-    context: click.Context, ours: Context, words: Sequence[str], changes: Sequence[str], out: Path | None, auto: bool
+    context: click.Context,
+    ours: Context,
+    words: Sequence[str],
+    changes: Sequence[str],
+    out: Path | None,
+    auto: bool,
 ) -> None:
     from taskkit.recipe import load, split
 

@@ -128,9 +128,7 @@ def _why(origins: Mapping[str, Sequence[Origin]], as_json: bool) -> str:
     from taskkit.wording import shown
 
     if as_json:
-        return _dump(
-            {key: [{"where": o.where, "value": o.value} for o in all_] for key, all_ in origins.items()}
-        )
+        return _dump({key: [{"where": o.where, "value": o.value} for o in all_] for key, all_ in origins.items()})
     lines = []
     for key, given in origins.items():
         *before, last = given

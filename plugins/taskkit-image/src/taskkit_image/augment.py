@@ -44,7 +44,8 @@ def resized_crop(images: Tensor, smallest: float, flip: bool) -> Tensor:
     area = torch.empty(count, device=images.device).uniform_(smallest, 1)
     ratio = _uniform(images, math.log(4 / 3)).exp().sqrt()
     width = (area.sqrt() * ratio).clamp(max=1)
-    height = (area.sqrt() / ratio).clamp(max=1)
+    height = (area / width).clamp(max=1)
+    width = area / height
     across = (1 - width) * _uniform(images, 1)
     down = (1 - height) * _uniform(images, 1)
     if flip:

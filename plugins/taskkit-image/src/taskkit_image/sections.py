@@ -154,7 +154,7 @@ class Folder:
         if not self.root and not self.table:
             yield (
                 "root",
-                "is not set, and neither is table. Name the folder of your images: data.root=FOLDER.",
+                "neither it nor table is set. Name the folder of your images: data.root=FOLDER.",
             )
         if self.root and not Path(self.root).expanduser().is_dir():
             yield "root", f"{self.root} is not a folder. A folder of images was expected. Correct the path."
@@ -166,7 +166,7 @@ class Folder:
         if self.table and Path(self.table).suffix.lower() not in TABLES:
             yield "table", f"{self.table} does not end in {', '.join(TABLES)}. Convert or rename the file."
         if self.val_share + self.test_share >= 1:
-            yield "val_share", "and test_share leave nothing to train on. Their sum must be below 1."
+            yield "val_share", "it and test_share leave nothing to train on. Their sum must be below 1."
         if self.channels not in (1, 3):
             yield "channels", f"{self.channels} is neither 1 (grey) nor 3 (RGB)."
 

@@ -43,6 +43,4 @@ def _component(
     needs: str = "",
     targets: tuple[str, ...] = (),
 ) -> Component:
-    return Component(
-        kind, name, f"The {kind} of a test.", f"taskkit_points.code:{kind}", section, needs, targets
-    )
+    return Component(kind, name, f"The {kind} of a test.", f"taskkit_points.code:{kind}", section, needs, targets)

@@ -1,4 +1,4 @@
-"""Running a recipe: the only file that makes a Trainer."""
+"""Training and testing what a recipe says: the only file that makes a Trainer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities.warnings import PossibleUserWarning
+from lightning_fabric.utilities.warnings import PossibleUserWarning
 from rich.console import Console
 
 from taskkit import build, cache, checkpoint, optim
@@ -112,8 +112,9 @@ class Run:
                         f"loader.batch_size: the training split has {len(encoded)} samples, fewer than one batch of "
                         f"{section.batch_size}. Lower it, or set loader.drop_last=false."
                     )
-                options = {"resident": section.resident, "workers": section.workers}
-                loaders[split] = Loader(encoded, built.processor, plan, **options)
+                loaders[split] = Loader(
+                    encoded, built.processor, plan, resident=section.resident, workers=section.workers
+                )
             else:
                 size = section.eval_batch_size or section.batch_size
                 loaders[split] = sequential(encoded, built.processor, size, workers=section.workers)
@@ -151,16 +152,16 @@ class Run:
 
     # Training.
 
-    def _fit(
-        self, built: Built, data: DataModule, loaders: Mapping[Split, Loader], resume: Path | None
-    ) -> pl.Trainer:
+    def _fit(self, built: Built, data: DataModule, loaders: Mapping[Split, Loader], resume: Path | None) -> pl.Trainer:
         r, headline = self.recipe, built.task.headline
-        contents = partial(
-            checkpoint.contents, self.plain, built.spec, built.processor.state_dict(), built.plugins
-        )
+        contents = partial(checkpoint.contents, self.plain, built.spec, built.processor.state_dict(), built.plugins)
         keeper = Keeper(self.directory / "checkpoints", r.checkpoint, headline, contents)
         meter = Meter(
-            r.meter.every_n_steps, loaders["train"], self.record, self._progress(built, headline), flops=r.meter.flops
+            r.meter.every_n_steps,
+            loaders["train"],
+            self.record,
+            self._progress(built, headline),
+            flops=r.meter.flops,
         )
         placement = Placement(loaders.values())
         others = [*self._callbacks(built, headline, "val" in loaders), *self.plugins.callbacks(r)]

@@ -1,0 +1,23 @@
+# The few commands that one needs here. `make install` comes first.
+bin := .venv/bin
+
+.PHONY: install test slow lint docs
+
+install:  ## an environment with taskkit, its plugins and the tools
+	python3 -m venv .venv
+	$(bin)/pip install -q -r requirements.txt
+
+test:  ## all tests but the slow ones, lint, types and docs among them
+	$(bin)/pytest
+
+slow:  ## train the shipped recipes to the results that their headers state
+	$(bin)/pytest -m slow -n 0
+
+lint:  ## format, lint, types and arrows
+	$(bin)/ruff format
+	$(bin)/ruff check --fix
+	$(bin)/mypy
+	$(bin)/lint-imports
+
+docs:  ## the documentation, at the address that it prints
+	$(bin)/mkdocs serve

@@ -1,0 +1,48 @@
+import shutil
+
+from taskkit import Classes
+from taskkit_image import sections
+from taskkit_image.folder import Folder
+
+
+def inspected(root, **settings):
+    module = Folder(sections.Folder(root=str(root), **settings))
+    module.prepare(Classes)
+    return {problem.kind: problem for problem in module.inspect()}
+
+
+def test_good_images_have_no_problems(photos):
+    root = photos(*(f"{split}/{kind}/{n}.png" for split in ("train", "val", "test") for kind in "ab" for n in range(3)))
+    assert inspected(root) == {}
+
+
+def test_planted_problems_are_all_found(photos):
+    names = [f"{split}/{kind}/{n}.png" for split in ("train", "val", "test") for kind in "ab" for n in range(3)]
+    root = photos(*names, *(f"train/b/more{n}.png" for n in range(40)))
+    photos("train/a/grey.png", mode="L")
+    photos("train/c/0.png")
+    (root / "train/a/0.png").write_bytes(b"no image")
+    shutil.copy(root / "train/a/1.png", root / "train/a/copy.png")
+    shutil.copy(root / "train/a/2.png", root / "test/a/leak.png")
+    shutil.copy(root / "train/b/1.png", root / "train/c/wrong.png")
+
+    found = inspected(root)
+
+    assert found["unreadable"].examples == ("train/train/a/0.png",)
+    assert found["unreadable"].severity == "error"
+    assert found["mode"].examples == ("train/train/a/grey.png",)
+    assert "1 of" in found["mode"].message
+    assert found["duplicate"].severity == "warning"
+    assert found["leak"].examples == ("train/train/a/2.png", "test/test/a/leak.png")
+    assert found["leak"].severity == "error"
+    assert found["label"].examples == ("train/train/b/1.png", "train/train/c/wrong.png")
+    assert found["empty"].message == "1 of 3 classes have no image in the test split: c."
+    assert "'b' has 43 training images, 'c' has 2" in found["skew"].message
+
+
+def test_the_same_pixels_in_another_format_are_a_duplicate(photos):
+    from PIL import Image
+
+    root = photos("train/a/1.png", "train/b/1.png", "test/a/1.png", "val/b/1.png")
+    Image.open(root / "train/a/1.png").save(root / "test/a/1.bmp")
+    assert inspected(root)["leak"].examples == ("train/train/a/1.png", "test/test/a/1.bmp")

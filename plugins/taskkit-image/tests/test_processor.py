@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from taskkit import Classes, DataError, DataSpec, Example
+from taskkit_image.decode import pixels, to_channels
+from taskkit_image.facts import Images
+from taskkit_image.processor import ImageProcessor
+
+GRADIENT = torch.arange(12 * 10).view(1, 12, 10).to(torch.uint8).repeat(3, 1, 1)
+
+
+def saved(path, image=GRADIENT, mode="RGB", **options):
+    Image.fromarray(image.permute(1, 2, 0).numpy()).convert(mode).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "gif"])
+def test_a_lossless_file_is_read_as_it_was_written(tmp_path, suffix):
+    assert torch.equal(pixels(saved(tmp_path / f"a.{suffix}"), channels=3), GRADIENT)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_kind_of_image_comes_out_with_the_channels_asked_for(tmp_path, mode, channels):
+    path = saved(tmp_path / ("a.jpg" if mode == "CMYK" else "a.png"), mode=mode)
+    image = pixels(path, channels)
+    assert image.dtype == torch.uint8
+    assert image.shape == (channels, 12, 10)
+
+
+def test_16_bits_become_8(tmp_path):
+    deep = np.arange(120, dtype=np.uint16).reshape(12, 10) * 256 + 7
+    Image.fromarray(deep).save(tmp_path / "a.png")
+    Image.fromarray(deep).save(tmp_path / "a.tif")
+    assert torch.equal(pixels(tmp_path / "a.png", channels=1), GRADIENT[:1])
+    assert torch.equal(pixels(tmp_path / "a.tif", channels=1), GRADIENT[:1])
+
+
+def test_a_photo_taken_sideways_is_turned_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    flat = torch.zeros(3, 8, 16, dtype=torch.uint8)
+    assert pixels(saved(tmp_path / "a.jpg", flat, exif=exif), channels=3).shape == (3, 16, 8)
+    assert pixels(saved(tmp_path / "a.tif", flat, exif=exif), channels=3).shape == (3, 16, 8)
+
+
+def test_of_a_moving_image_the_first_frame_counts(tmp_path):
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert pixels(tmp_path / "a.gif", channels=3)[:, 0, 0].tolist() == [255, 0, 0]
+
+
+def test_grey_made_rgb_and_back_is_unchanged():
+    grey = torch.arange(256).view(1, 16, 16).to(torch.uint8)
+    assert torch.equal(to_channels(to_channels(grey, 3), 1), grey)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n"])
+def test_a_file_that_is_no_image_is_named(tmp_path, content):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.png: this is not an image that can be read"):
+        pixels(path, channels=3)
+
+
+def test_a_truncated_image_is_an_error_not_half_an_image(tmp_path):
+    noise = torch.randint(256, (3, 64, 64), dtype=torch.uint8)
+    for suffix in ("jpg", "png", "bmp"):
+        path = saved(tmp_path / f"a.{suffix}", noise)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(DataError, match=path.name):
+            pixels(path, channels=3)
+
+
+def test_a_path_that_does_not_exist_is_said_so(tmp_path):
+    with pytest.raises(DataError, match="there is no such file"):
+        ImageProcessor(3, 8, 8).read(str(tmp_path / "none.png"))
+
+
+def test_a_sample_is_bytes_of_the_networks_size_and_the_class():
+    (sample,) = ImageProcessor(3, 8, 8).encode(Example("a", GRADIENT, target=2))
+    assert sample["image"].shape == (3, 8, 8)
+    assert sample["image"].dtype == torch.uint8
+    assert sample["target"].dtype == torch.int64
+    assert sample["target"] == 2
+
+
+def test_a_sample_without_a_target_has_none():
+    (sample,) = ImageProcessor(3, 8, 8).encode(Example("a", GRADIENT))
+    assert set(sample) == {"image"}
+
+
+def test_an_image_of_the_right_size_passes_untouched():
+    (sample,) = ImageProcessor(3, 12, 10).encode(Example("a", GRADIENT))
+    assert torch.equal(sample["image"], GRADIENT)
+
+
+def test_the_middle_is_kept_and_the_shape_not_squeezed():
+    wide = torch.zeros(1, 8, 32, dtype=torch.uint8)
+    wide[:, :, 12:20] = 255
+    (sample,) = ImageProcessor(1, 8, 8).encode(Example("a", wide))
+    assert sample["image"].float().mean() == 255
+
+
+def test_a_crop_below_one_cuts_the_border_off():
+    framed = torch.full((1, 16, 16), 255, dtype=torch.uint8)
+    framed[:, 4:12, 4:12] = 0
+    (sample,) = ImageProcessor(1, 16, 16, crop=0.5, interpolation="nearest").encode(Example("a", framed))
+    assert sample["image"].max() == 0
+
+
+def test_encoding_is_deterministic_and_survives_saving(tmp_path):
+    first = ImageProcessor(1, 7, 9, crop=0.9, interpolation="bicubic")
+    second = ImageProcessor(3, 1, 1)
+    second.load_state_dict(first.state_dict())
+    example = Example("a", saved(tmp_path / "a.png"))
+    assert torch.equal(first.encode(example)[0]["image"], second.encode(example)[0]["image"])
+
+
+def test_images_of_different_sizes_need_an_image_size():
+    spec = DataSpec(Images(3), Classes(("a", "b")), "f")
+    with pytest.raises(DataError, match=r"image\.vit: .*model\.image_size"):
+        ImageProcessor.for_data(spec, None, "image.vit")
+    assert ImageProcessor.for_data(spec, 32, "image.vit").height == 32

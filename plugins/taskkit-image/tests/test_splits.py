@@ -1,0 +1,43 @@
+from collections import Counter
+
+import pytest
+
+from taskkit_image.splits import by_share, position, stratified
+
+IDS = [f"{number:04d}" for number in range(1000)]
+TARGETS = [number % 10 for number in range(1000)]
+
+
+def test_every_class_gives_the_same_number_to_each_split():
+    splits = stratified(IDS, TARGETS, val=5, test=10)
+    for split, count in {"train": 85, "val": 5, "test": 10}.items():
+        assert set(Counter(TARGETS[number] for number in splits[split]).values()) == {count}
+
+
+def test_every_example_is_in_one_split():
+    splits = stratified(IDS, TARGETS, val=5, test=10)
+    assert sorted(sum(splits.values(), [])) == list(range(1000))
+
+
+def test_the_order_of_the_examples_does_not_matter():
+    reversed_ids, reversed_targets = IDS[::-1], TARGETS[::-1]
+    there = {IDS[number] for number in stratified(IDS, TARGETS, val=5, test=10)["test"]}
+    back = {reversed_ids[number] for number in stratified(reversed_ids, reversed_targets, val=5, test=10)["test"]}
+    assert there == back
+
+
+def test_splits_are_the_same_on_every_machine_and_for_ever():
+    assert position("0000") == pytest.approx(0.7870631826789288)
+    assert stratified(IDS[:100], TARGETS[:100], val=0, test=1)["test"][:4] == [5, 11, 17, 22]
+
+
+def test_shares_are_about_what_was_asked_for():
+    counts = Counter(by_share(example, val=0.1, test=0.2) for example in IDS)
+    assert 70 < counts["val"] < 130
+    assert 160 < counts["test"] < 240
+
+
+def test_a_bigger_validation_share_moves_no_test_example():
+    before = {example for example in IDS if by_share(example, val=0.1, test=0.2) == "test"}
+    after = {example for example in IDS if by_share(example, val=0.4, test=0.2) == "test"}
+    assert before == after

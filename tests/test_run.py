@@ -1,0 +1,416 @@
+"""Runs from end to end, with the stranger's plugin that trains in a second."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from click.testing import CliRunner
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import taskkit
+from taskkit.errors import CheckpointError, DataError, RunFailedError, TaskkitError
+from taskkit.hookspecs import hookimpl
+from taskkit.plugins import Plugins, discover
+
+RECIPE = """\
+title: Waves
+seed: 3
+task: {name: series.forecast}
+model: {name: series.mlp}
+data: {name: series.waves}
+loader: {batch_size: 16}
+optim: {name: adamw, lr: 1.0e-2, warmup: 0.1}
+trainer: {max_epochs: 3, accelerator: cpu}
+meter: {every_n_steps: 10}
+"""
+
+
+@pytest.fixture
+def plugins(series_site: Path, monkeypatch: pytest.MonkeyPatch) -> Plugins:
+    monkeypatch.syspath_prepend(str(series_site))
+    return discover({"series"})
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "waves.yaml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def finished(series_site: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[taskkit.LoadedRun]:
+    out = tmp_path_factory.mktemp("finished") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(series_site))
+        patch.setenv("TASKKIT_CACHE", str(out.parent / "cache"))
+        yield taskkit.run(recipe, out=out, plugins=discover({"series"}))
+
+
+def losses(run: Path) -> list[dict[str, Any]]:
+    """The logged lines without what depends on the clock."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if "second" not in k} for line in lines]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    loaded: dict[str, torch.Tensor] = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    return loaded
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    assert losses(one) == losses(other)
+    ours, theirs = weights(one), weights(other)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_run_directory_says_what_was_run_on_what_and_how_it_ended(finished: taskkit.LoadedRun) -> None:
+    manifest = finished.manifest
+    assert manifest["status"] == "finished"
+    assert manifest["seed"] == 3
+    assert manifest["recipe"]["title"] == "Waves"
+    assert manifest["data"]["sizes"] == {"train": 256, "val": 32, "test": 32}
+    assert manifest["plugins"] == [{"distribution": "taskkit-series", "version": "0.3.0", "entry_point": "series"}]
+    assert manifest["cost"]["parameters"] == 12 * 16 + 16 + 16 * 3 + 3
+    assert manifest["cost"]["flops_per_example"] == 3 * 2 * (12 * 16 + 16 * 3)
+    assert manifest["environment"]["packages"]["torch"] == torch.__version__.split("+")[0]
+    assert set(finished.metrics) == {"test/mae", "test/loss"}
+    assert finished.metrics["test/mae"] < 0.7
+    assert {path.name for path in finished.path.iterdir()} == {
+        "checkpoints", "log.txt", "metrics.jsonl", "predictions.parquet", "recipe.yaml", "run.json",
+    }  # fmt: skip
+
+
+def test_the_headline_is_the_mean_of_the_scores_kept_for_each_example(finished: taskkit.LoadedRun) -> None:
+    rows = finished.predictions().to_pylist()
+    assert [row["id"] for row in rows] == [str(n) for n in range(288, 320)]
+    mean = sum(row["absolute_error"] for row in rows) / len(rows)
+    assert mean == pytest.approx(finished.metrics["test/mae"], rel=1e-3)
+
+
+def test_the_recipe_of_a_run_runs_again_and_gives_the_same_losses(
+    finished: taskkit.LoadedRun, plugins: Plugins, tmp_path: Path
+) -> None:
+    again = taskkit.run(finished.path / "recipe.yaml", out=tmp_path / "again", plugins=plugins)
+    assert_same_run(finished.path, again.path)
+
+
+def test_another_seed_gives_other_losses(
+    finished: taskkit.LoadedRun, recipe: Path, plugins: Plugins, tmp_path: Path
+) -> None:
+    other = taskkit.run(recipe, ["seed=4"], out=tmp_path / "other", plugins=plugins)
+    assert losses(other.path) != losses(finished.path)
+
+
+def test_evaluating_a_run_again_gives_its_test_metrics(finished: taskkit.LoadedRun, plugins: Plugins) -> None:
+    run = taskkit.load_run(finished.path, plugins=plugins)
+    assert run.evaluate().metrics == pytest.approx(finished.metrics)
+    assert set(run.evaluate("val").metrics) == {"val/mae", "val/loss"}
+
+
+def test_evaluating_on_other_data_takes_their_settings(finished: taskkit.LoadedRun, plugins: Plugins) -> None:
+    run = taskkit.load_run(finished.path, plugins=plugins)
+    assert len(run.evaluate("test", ["data.series=100"]).rows) == 10
+    with pytest.raises(DataError, match=r"steps=4.*was trained for.*steps=3"):
+        run.evaluate("test", ["data.steps=4"])
+
+
+def test_predicting_from_a_run_directory_agrees_with_its_test_predictions(
+    finished: taskkit.LoadedRun, plugins: Plugins
+) -> None:
+    from taskkit_series.forecast import Waves
+    from taskkit_series.sections import Waves as Section
+
+    example = Waves(Section()).examples("test")[0]
+    answer = taskkit.load_run(finished.path, plugins=plugins).predict([",".join(map(repr, example.input))])
+    kept = json.loads(finished.predictions().to_pylist()[0]["prediction"])
+    assert answer[0]["prediction"] == pytest.approx(kept, rel=1e-2)
+
+
+def started(
+    recipe: Path, out: Path, env: dict[str, str], *changes: str, until: int = 240
+) -> tuple[subprocess.Popen[str], str]:
+    """A run in a process of its own, once it has said that it is past a step."""
+    command = [sys.executable, "-m", "taskkit", "run", str(recipe), "--out", str(out), *changes]
+    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        words = line.split()
+        if words[:1] == ["step"] and int(words[1].split("/")[0]) >= until:
+            return process, "".join(said)
+    raise AssertionError("".join(said))
+
+
+LONG = ("trainer.max_epochs=60", "checkpoint.every_n_steps=7")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        (),
+        ("loader.resident=no", "loader.workers=2"),
+        ("trainer.accumulate_grad_batches=2", "optim.ema=0.9", "trainer.max_epochs=100"),
+    ],
+    ids=["resident", "two workers", "accumulation and a moving average"],
+)
+def test_a_run_that_was_killed_goes_on_to_the_very_same_weights_and_losses(
+    recipe: Path,
+    plugins: Plugins,
+    series_site: Path,
+    environment: Callable[..., dict[str, str]],
+    tmp_path: Path,
+    changes: tuple[str, ...],
+) -> None:
+    straight = taskkit.run(recipe, [*LONG, *changes], out=tmp_path / "straight", plugins=plugins)
+    killed = tmp_path / "killed"
+    process, _ = started(recipe, killed, environment(series_site), *LONG, *changes)
+    process.kill()
+    process.wait()
+    assert json.loads((killed / "run.json").read_text())["status"] == "running"
+    step = torch.load(killed / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+    assert 0 < step < json.loads((straight.path / "metrics.jsonl").read_text().splitlines()[-1])["step"]
+    resumed = taskkit.resume(killed, plugins=plugins)
+    assert resumed.status == "finished"
+    assert_same_run(straight.path, resumed.path)
+    assert resumed.metrics == straight.metrics
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_the_run_and_says_how_to_go_on(
+    recipe: Path,
+    plugins: Plugins,
+    series_site: Path,
+    environment: Callable[..., dict[str, str]],
+    tmp_path: Path,
+    number: signal.Signals,
+) -> None:
+    changes = ("trainer.max_epochs=60", "checkpoint.every_minutes=null", "loader.resident=no")
+    stopped = tmp_path / "stopped"
+    process, _ = started(recipe, stopped, environment(series_site), *changes)
+    process.send_signal(number)
+    rest = process.communicate(timeout=120)[0]
+    assert process.returncode == 128 + number
+    assert f"taskkit run --resume {stopped}" in rest
+    assert "Traceback" not in rest
+    manifest = json.loads((stopped / "run.json").read_text())
+    assert manifest["status"] == "preempted"
+    assert manifest["reason"].startswith(number.name)
+    taskkit.resume(stopped, plugins=plugins)
+    straight = taskkit.run(recipe, changes, out=tmp_path / "straight", plugins=plugins)
+    assert_same_run(straight.path, stopped)
+
+
+def test_two_processes_get_the_losses_of_one_with_twice_the_batch(
+    recipe: Path, plugins: Plugins, series_site: Path, environment: Callable[..., dict[str, str]], tmp_path: Path
+) -> None:
+    same = ("model.dropout=0", "data.noise=0", "trainer.precision=32-true")
+    one = taskkit.run(recipe, [*same, "loader.batch_size=32"], out=tmp_path / "one", plugins=plugins)
+    two = tmp_path / "two"
+    command = [sys.executable, "-m", "taskkit", "run", str(recipe), "--out", str(two), *same]
+    processes = ["trainer.devices=2", "trainer.strategy=ddp"]
+    done = subprocess.run([*command, *processes], env=environment(series_site), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "2 processes" in done.stdout
+    assert done.stdout.count("test/mae") == 1
+    ours, theirs = losses(one.path), losses(two)
+    assert [line["step"] for line in ours] == [line["step"] for line in theirs]
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine == pytest.approx(other, rel=1e-5)
+    rows, others = one.predictions().to_pylist(), taskkit.load_run(two, plugins=plugins).predictions().to_pylist()
+    assert [row["id"] for row in rows] == [row["id"] for row in others]
+
+
+def test_accumulating_batches_gives_the_losses_of_one_larger_batch(
+    recipe: Path, plugins: Plugins, tmp_path: Path
+) -> None:
+    same = ["model.dropout=0", "data.noise=0", "trainer.precision=32-true"]
+    large = taskkit.run(recipe, same, out=tmp_path / "large", plugins=plugins)
+    small = [*same, "loader.batch_size=2", "trainer.accumulate_grad_batches=8"]
+    parts = taskkit.run(recipe, small, out=tmp_path / "small", plugins=plugins)
+    for mine, other in zip(losses(large.path), losses(parts.path), strict=True):
+        assert mine == pytest.approx(other, rel=1e-4)
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run_with_a_reason(recipe: Path, plugins: Plugins, tmp_path: Path) -> None:
+    with pytest.raises(RunFailedError, match=r"training loss was nan within the \d+ batches up to step 10.*optim.lr"):
+        taskkit.run(recipe, ["data.broken=true"], out=tmp_path / "run", plugins=plugins)
+    manifest = taskkit.load_run(tmp_path / "run", plugins=plugins).manifest
+    assert manifest["status"] == "failed"
+    assert "nan" in manifest["reason"]
+
+
+class _ScalarReads(TorchDispatchMode):
+    """Counts the times that a tensor's value is read on the host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+class _Counting(pl.Callback):
+    def __init__(self) -> None:
+        self.reads: dict[int, int] = {}
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, i: int) -> None:
+        self.mode = _ScalarReads()
+        self.mode.__enter__()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, i: int
+    ) -> None:
+        self.mode.__exit__(None, None, None)
+        self.reads[trainer.global_step] = self.mode.count
+
+
+def test_no_scalar_is_read_between_two_drains(
+    recipe: Path, series_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting = _Counting()
+
+    class Plugin:
+        @hookimpl
+        def taskkit_callbacks(self, recipe: Any) -> list[pl.Callback]:
+            return [counting]
+
+    monkeypatch.syspath_prepend(str(series_site))
+    changes = ["trainer.gradient_clip_val=1", "meter.flops=false"]
+    taskkit.run(recipe, changes, out=tmp_path / "run", plugins=discover({"series"}, extra={"counting": Plugin()}))
+    assert len(counting.reads) == 48
+    assert set(counting.reads.values()) == {0}
+
+
+def test_early_stopping_ends_a_run_that_no_longer_improves(recipe: Path, plugins: Plugins, tmp_path: Path) -> None:
+    changes = ["early_stopping.patience=1", "optim.lr=1e-9", "trainer.max_epochs=9", "early_stopping.min_delta=0.01"]
+    run = taskkit.run(recipe, changes, out=tmp_path / "run", plugins=plugins)
+    assert run.status == "finished"
+    assert max(line["step"] for line in run.history()) == 2 * 16
+
+
+def test_a_run_of_no_epochs_is_only_judged(recipe: Path, plugins: Plugins, tmp_path: Path) -> None:
+    run = taskkit.run(recipe, ["trainer.max_epochs=0"], out=tmp_path / "run", plugins=plugins)
+    assert run.status == "finished"
+    assert "test/mae" in run.metrics
+    assert run.evaluate().metrics == pytest.approx(run.metrics)
+
+
+def test_what_is_frozen_stays_until_its_step(recipe: Path, plugins: Plugins, tmp_path: Path) -> None:
+    once = ["trainer.max_epochs=null", "trainer.val_check_interval=1.0", "optim.weight_decay=0.1"]
+
+    def hidden(name: str, *changes: str) -> torch.Tensor:
+        run = taskkit.run(recipe, [*once, *changes], out=tmp_path / name, plugins=plugins)
+        return weights(run.path)["network.hidden.weight"]
+
+    start = hidden("start", "trainer.max_epochs=0")
+    frozen = hidden("frozen", "trainer.max_steps=20", "optim.freeze={hidden.*: null}")
+    freed = hidden("freed", "trainer.max_steps=20", "optim.freeze={hidden.*: 19}")
+    assert torch.equal(start, frozen)
+    assert not torch.equal(start, freed)
+
+
+def test_a_pattern_that_freezes_nothing_is_an_error_that_names_a_parameter(
+    recipe: Path, plugins: Plugins, tmp_path: Path
+) -> None:
+    with pytest.raises(TaskkitError, match=r"no parameter.*'hiden.\*'.*'hidden\.\w+'"):
+        taskkit.run(recipe, ["optim.freeze={hiden.*: null}"], out=tmp_path / "run", plugins=plugins)
+
+
+def test_a_run_is_never_overwritten(finished: taskkit.LoadedRun, recipe: Path, plugins: Plugins) -> None:
+    with pytest.raises(TaskkitError, match="is not empty"):
+        taskkit.run(recipe, out=finished.path, plugins=plugins)
+
+
+def test_a_finished_run_has_nothing_to_go_on_with(finished: taskkit.LoadedRun, plugins: Plugins) -> None:
+    before = losses(finished.path)
+    assert taskkit.resume(finished.path, plugins=plugins).metrics == finished.metrics
+    assert losses(finished.path) == before
+
+
+def test_a_run_that_is_still_going_on_cannot_be_resumed(finished: taskkit.LoadedRun, plugins: Plugins) -> None:
+    import psutil
+
+    manifest = json.loads((finished.path / "run.json").read_text())
+    parent = psutil.Process(os.getppid())
+    manifest |= {"status": "running"}
+    manifest["process"] |= {"pid": parent.pid, "began": parent.create_time()}
+    (finished.path.parent / "other").mkdir()
+    (finished.path.parent / "other" / "run.json").write_text(json.dumps(manifest))
+    with pytest.raises(TaskkitError, match=f"still going on, as process {parent.pid}"):
+        taskkit.resume(finished.path.parent / "other", plugins=plugins)
+
+
+def test_resume_auto_starts_anew_and_then_goes_on_with_what_did_not_finish(
+    recipe: Path, series_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from taskkit.cli import main
+
+    monkeypatch.syspath_prepend(str(series_site))
+    monkeypatch.setenv("TASKKIT_PLUGINS", "series")
+    words = ["run", str(recipe), "--resume", "auto"]
+    assert CliRunner().invoke(main, words).exit_code == 0
+    (run,) = (tmp_path / "runs" / "waves").iterdir()
+    manifest = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(manifest | {"status": "failed"}))
+    said = CliRunner().invoke(main, words).output
+    assert f"Going on with runs/waves/{run.name} from step 48" in said
+    assert json.loads((run / "run.json").read_text())["status"] == "finished"
+
+
+def test_a_checkpoint_that_is_none_of_ours_is_refused(
+    finished: taskkit.LoadedRun, plugins: Plugins, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "run.json").write_text((finished.path / "run.json").read_text())
+    best = run / "checkpoints" / "best.ckpt"
+
+    torch.save({"state_dict": {}, "code": _Evil(tmp_path / "owned")}, best)
+    with pytest.raises(CheckpointError, match="refused, since it holds more than weights"):
+        taskkit.load_run(run, plugins=plugins).predict(["1,2"])
+    assert not (tmp_path / "owned").exists()
+
+    torch.save({"state_dict": {}}, best)
+    with pytest.raises(CheckpointError, match="not a checkpoint of taskkit"):
+        taskkit.load_run(run, plugins=plugins).predict(["1,2"])
+
+    best.write_bytes(finished.checkpoint.read_bytes()[:500])
+    with pytest.raises(CheckpointError, match="damaged"):
+        taskkit.load_run(run, plugins=plugins).predict(["1,2"])
+
+
+class _Evil:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_directory_that_is_no_run_is_one_clear_line(
+    taskkit: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    for verb in (["eval"], ["predict"], ["run", "--resume"]):
+        done = taskkit(*verb, str(tmp_path))
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert "no run.json here" in done.stderr
