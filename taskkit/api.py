@@ -28,7 +28,7 @@ from taskkit.plugins import Plugins, from_environment
 from taskkit.recipe import Resolved
 from taskkit.record import Record, manifest, new_directory, write_atomically
 from taskkit.training import RUN_DIRECTORY, Run, encode, make_trainer, quiet, rows_of
-from taskkit.spec import Prediction, Split
+from taskkit.spec import DataProblem, Prediction, Split
 
 
 def run(
@@ -87,6 +87,13 @@ def resume(path: str | Path, *, plugins: Plugins | None = None, console: Console
     this = Run(recipe, plain, plugins, directory, record if primary else None, console)
     this.say(f"Going on with {directory} from step {max(step, 0)}.")
     return _execute(this, last if last.exists() else None)
+
+
+def inspect(resolved: Resolved, plugins: Plugins) -> list[DataProblem]:
+    """Prepare a recipe's data and return what their module finds wrong with them, errors first."""
+    data = build.data_module(resolved.recipe, plugins)
+    build.prepare(data, resolved.recipe, plugins)
+    return sorted(data.inspect(), key=lambda problem: problem.severity)
 
 
 def unfinished(resolved: Resolved) -> Path | None:

@@ -36,7 +36,9 @@ def configure(
     groups = parameter_groups(section, network, blocks)
     if not groups:
         return None  # a network without weights, such as a list of what is popular
-    optimiser = make_optimiser(section, groups)
+    # In fp16 a fused optimiser undoes the scaling of gradients itself, too late for them to be clipped.
+    scaled = str(module.trainer.precision).startswith("16") and module.trainer.gradient_clip_val is not None
+    optimiser = make_optimiser(section, groups, fused=not scaled)
     total = total_steps(module.trainer, batches())
     schedule = LambdaLR(optimiser, partial(factor, section=section, total=total))
     return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -99,8 +101,8 @@ def _depths(network: nn.Module, blocks: Sequence[nn.Module]) -> dict[str, int]:
     return depths
 
 
-def make_optimiser(section: Optim, groups: Sequence[Mapping[str, Any]]) -> Optimizer:
-    """Make the named optimiser of torch.optim, fused where torch has that for the parameters' device.
+def make_optimiser(section: Optim, groups: Sequence[Mapping[str, Any]], *, fused: bool = True) -> Optimizer:
+    """Make the named optimiser of torch.optim, fused where wanted and torch has that for the parameters' device.
 
     Raises TaskkitError for a name or an argument that torch does not have.
     """
@@ -124,7 +126,7 @@ def make_optimiser(section: Optim, groups: Sequence[Mapping[str, Any]]) -> Optim
             + (f" Did you mean {near[0]!r}?" if near else f" It takes {', '.join(known)}.")
         )
     devices = {p.device.type for group in groups for p in group["params"]}
-    if "fused" in known and devices <= {"cpu", "cuda"}:
+    if fused and "fused" in known and devices <= {"cpu", "cuda"}:
         arguments["fused"] = True
     optimiser: Optimizer = make([dict(g) for g in groups], **{**arguments, **section.options})
     return optimiser

@@ -65,7 +65,7 @@ class Run:
 
     def execute(self, resume: Path | None = None) -> None:
         """Prepare, train and test; the record says how it ended, whatever happens."""
-        with quiet(), self._ending():
+        with quiet(), told(self.say), self._ending():
             pl.seed_everything(self.recipe.seed, workers=True, verbose=False)
             data = build.data_module(self.recipe, self.plugins)
             spec = build.prepare(data, self.recipe, self.plugins)
@@ -359,6 +359,32 @@ def out_of_memory(r: Recipe, error: Exception) -> str:
         f"same: loader.batch_size={half} trainer.accumulate_grad_batches={2 * r.trainer.accumulate_grad_batches}; "
         "or set trainer.precision=bf16-mixed, or loader.resident=no."
     )
+
+
+class _Teller(logging.Handler):
+    """Says what taskkit's own modules log, such as what is being fetched."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self.say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say one message."""
+        self.say(record.getMessage())
+
+
+@contextmanager
+def told(say: Callable[[str], None]) -> Iterator[None]:
+    """Say what is logged while a run goes on."""
+    logger, teller = logging.getLogger("taskkit"), _Teller(say)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(teller)
+    try:
+        yield
+    finally:
+        logger.removeHandler(teller)
+        logger.setLevel(level)
 
 
 @contextmanager

@@ -143,7 +143,7 @@ def test_predicting_from_a_run_directory_agrees_with_its_test_predictions(
 
 
 def started(
-    recipe: Path, out: Path, env: dict[str, str], *changes: str, until: int = 240
+    recipe: Path, out: Path, env: dict[str, str], *changes: str, until: int = 100
 ) -> tuple[subprocess.Popen[str], str]:
     """A run in a process of its own, once it has said that it is past a step."""
     command = [sys.executable, "-m", "taskkit", "run", str(recipe), "--out", str(out), *changes]
@@ -158,7 +158,7 @@ def started(
     raise AssertionError("".join(said))
 
 
-LONG = ("trainer.max_epochs=60", "checkpoint.every_n_steps=7")
+LONG = ("trainer.max_epochs=20", "checkpoint.every_n_steps=7")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ LONG = ("trainer.max_epochs=60", "checkpoint.every_n_steps=7")
     [
         (),
         ("loader.resident=no", "loader.workers=2"),
-        ("trainer.accumulate_grad_batches=2", "optim.ema=0.9", "trainer.max_epochs=100"),
+        ("trainer.accumulate_grad_batches=2", "optim.ema=0.9", "trainer.max_epochs=40"),
     ],
     ids=["resident", "two workers", "accumulation and a moving average"],
 )
@@ -201,7 +201,7 @@ def test_a_signal_saves_the_run_and_says_how_to_go_on(
     tmp_path: Path,
     number: signal.Signals,
 ) -> None:
-    changes = ("trainer.max_epochs=60", "checkpoint.every_minutes=null", "loader.resident=no")
+    changes = ("trainer.max_epochs=20", "checkpoint.every_minutes=null", "loader.resident=no")
     stopped = tmp_path / "stopped"
     process, _ = started(recipe, stopped, environment(series_site), *changes)
     process.send_signal(number)
@@ -249,7 +249,7 @@ def test_accumulating_batches_gives_the_losses_of_one_larger_batch(
 
 
 def test_a_loss_that_is_not_a_number_ends_the_run_with_a_reason(recipe: Path, plugins: Plugins, tmp_path: Path) -> None:
-    with pytest.raises(RunFailedError, match=r"training loss was nan within the \d+ batches up to step 10.*optim.lr"):
+    with pytest.raises(RunFailedError, match=r"training loss was nan within the \d+ batches up to step 20.*optim.lr"):
         taskkit.run(recipe, ["data.broken=true"], out=tmp_path / "run", plugins=plugins)
     manifest = taskkit.load_run(tmp_path / "run", plugins=plugins).manifest
     assert manifest["status"] == "failed"
@@ -409,8 +409,8 @@ class _Evil:
 def test_a_directory_that_is_no_run_is_one_clear_line(
     taskkit: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    for verb in (["eval"], ["predict"], ["run", "--resume"]):
-        done = taskkit(*verb, str(tmp_path))
+    for words in (["eval", str(tmp_path)], ["predict", str(tmp_path), "1,2"], ["run", "--resume", str(tmp_path)]):
+        done = taskkit(*words)
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1
         assert "no run.json here" in done.stderr

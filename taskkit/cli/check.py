@@ -8,16 +8,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from taskkit.cli.run import SMOKE
+
 if TYPE_CHECKING:
     from taskkit.cli import Context
     from taskkit.errors import Problem
+    from taskkit.plugins import Plugins
+    from taskkit.recipe import Resolved
 
 
 @click.command(name="check")
 @click.argument("words", nargs=-1, required=True, metavar="RECIPE… [KEY=VALUE…]")
 @click.option("--json", "as_json", is_flag=True, help="Print the problems as JSON.")
+@click.option("--data", is_flag=True, help="Then fetch the data and look for what is wrong with them.")
+@click.option("--smoke", is_flag=True, help="Then take two steps of training, validation and test.")
 @click.pass_obj
-def command(context: Context, words: Sequence[str], as_json: bool) -> None:
+def command(context: Context, words: Sequence[str], as_json: bool, data: bool, smoke: bool) -> None:
     """Say everything that is wrong with a recipe, before any work.
 
     Recipe files and overlays are merged from left to right, then the changes. Exit code 2: it has problems.
@@ -27,8 +33,10 @@ def command(context: Context, words: Sequence[str], as_json: bool) -> None:
 
     files, overrides = split(words)
     try:
-        notes = load(files, overrides, context.plugins).notes
-        problems: Sequence[Problem] = ()
+        resolved = load(files, overrides, context.plugins)
+        notes, problems = resolved.notes, _data_problems(resolved, context.plugins) if data else ()
+        if smoke and not problems:
+            _smoke(load(files, [*overrides, *SMOKE], context.plugins), context.plugins)
     except RecipeError as error:
         notes, problems = (), error.problems
     what = " ".join(files)
@@ -41,6 +49,30 @@ def command(context: Context, words: Sequence[str], as_json: bool) -> None:
             click.echo(f"{what}: no problems")
     if problems:
         raise click.exceptions.Exit(RecipeError.exit_code)
+
+
+def _data_problems(resolved: Resolved, plugins: Plugins) -> Sequence[Problem]:
+    """What the data module finds wrong; warnings are said at once, errors returned."""
+    from taskkit.api import inspect
+    from taskkit.errors import Problem
+
+    found = inspect(resolved, plugins)
+    for problem in found:
+        some = f" ({', '.join(problem.examples)})" if problem.examples else ""
+        click.echo(f"{problem.severity}: {problem.kind}: {problem.message}{some}", err=True)
+    return [Problem("data", "data", each.message) for each in found if each.severity == "error"]
+
+
+def _smoke(resolved: Resolved, plugins: Plugins) -> None:
+    import tempfile
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from taskkit.api import start
+
+    with tempfile.TemporaryDirectory() as directory:
+        start(resolved, plugins, Path(directory, "run"), Console(stderr=True))
 
 
 def _json(files: Sequence[str], notes: Sequence[str], problems: Sequence[Problem]) -> str:

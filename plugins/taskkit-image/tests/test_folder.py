@@ -1,9 +1,12 @@
+import os
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import torch
 from PIL import Image
 
 from taskkit import Classes, DataError
@@ -33,7 +36,7 @@ def test_class_folders_are_split_by_a_hash_that_never_moves(photos):
     root = photos(*MANY)
     module, spec = prepared(root=root)
     before = {split: ids(module, split) for split in ("train", "val", "test")}
-    assert sorted(sum(before.values(), [])) == sorted(MANY)
+    assert sorted(chain(*before.values())) == sorted(MANY)
     assert all(before.values())
     assert spec.target.names == ("cat", "dog")
     assert sum(spec.target.counts) == len(before["train"])
@@ -45,7 +48,9 @@ def test_class_folders_are_split_by_a_hash_that_never_moves(photos):
         assert set(names) <= set(ids(module, split))
 
 
-@pytest.mark.parametrize("names", [("train", "val", "test"), ("Training", "valid", "Testing"), ("train", "dev", "test")])
+@pytest.mark.parametrize(
+    "names", [("train", "val", "test"), ("Training", "valid", "Testing"), ("train", "dev", "test")]
+)
 def test_split_folders_are_used_as_they_are(photos, names):
     root = photos(*(f"{name}/{kind}/{n}.jpg" for name in names for kind in "ab" for n in range(3)))
     module, spec = prepared(root=root)
@@ -64,7 +69,7 @@ def test_a_split_that_is_missing_is_taken_from_training(photos):
 
 def test_class_folders_may_have_folders_of_their_own(photos):
     root = photos("train/a/x/1.png", "train/a/y/1.png", "train/b/1.png", "test/a/1.png")
-    module, spec = prepared(root=root, val_share=0)
+    module, _ = prepared(root=root, val_share=0)
     assert ids(module, "train") == ["train/a/x/1.png", "train/a/y/1.png", "train/b/1.png"]
     assert ids(module, "val") == []
 
@@ -90,7 +95,7 @@ def test_a_table_of_paths_and_labels_with_splits(photos, kind):
         rows = [columns.keys(), *zip(*columns.values(), strict=True)]
         table.write_text("\n".join(separator.join(row) for row in rows))
     module, spec = prepared(table=table, path_column="file", label_column="kind")
-    assert spec.target.names == ("07", "7") or spec.target.names == ("7", "07")
+    assert spec.target.names == ("07", "7")
     assert ids(module, "train") == ["1.png", "2.png"]
     assert ids(module, "val") == ["3.png"]
     assert [spec.target.names[example.target] for example in module.examples("test")] == ["7"]
@@ -134,8 +139,6 @@ def test_files_that_have_not_changed_are_not_read_again(photos):
     content = bytearray(changed.read_bytes())
     content[-1] ^= 1
     changed.write_bytes(content)
-    import os
-
     os.utime(changed, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert prepared(root=root)[1].fingerprint == first
 
@@ -217,8 +220,6 @@ def test_a_file_that_is_no_parquet_is_said_so(photos):
 
 
 def test_augmenting_can_be_turned_off(photos):
-    import torch
-
     root = photos("a/1.png", "b/1.png")
     batch = {"image": torch.randint(256, (4, 3, 12, 10), dtype=torch.uint8), "target": torch.arange(4)}
     quiet, _ = prepared(root=root, augment=False, test_share=0)

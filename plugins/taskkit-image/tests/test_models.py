@@ -1,3 +1,5 @@
+from itertools import chain
+
 import pytest
 import torch
 
@@ -93,7 +95,7 @@ def test_a_few_steps_learn_a_batch_by_heart(name):
 def test_blocks_hold_parameters_of_the_network_each_once_and_in_order(model):
     network, _ = built(model, spec())
     blocks = [[id(p) for p in block.parameters()] for block in model.blocks(network)]
-    of_blocks = sum(blocks, [])
+    of_blocks = list(chain(*blocks))
     assert all(blocks)
     assert len(set(of_blocks)) == len(of_blocks)
     assert set(of_blocks) <= {id(p) for p in network.parameters()}

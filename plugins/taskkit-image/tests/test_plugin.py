@@ -1,7 +1,6 @@
 import dataclasses
 import subprocess
 import sys
-from typing import get_type_hints
 
 import pytest
 
@@ -31,7 +30,7 @@ def test_what_is_declared_exists(component):
     base = {"task": Task, "model": Model, "data": DataModule}[component.kind]
     implementation, section = load(component.implementation), load(component.section)
     assert issubclass(implementation, base)
-    assert get_type_hints(implementation, vars(sys.modules[implementation.__module__]))["config"] is section
+    assert implementation.__annotations__["config"] == f"sections.{section.__name__}"
     assert component.name.startswith("image.")
 
 

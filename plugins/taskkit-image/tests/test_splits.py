@@ -1,4 +1,5 @@
 from collections import Counter
+from itertools import chain
 
 import pytest
 
@@ -16,7 +17,7 @@ def test_every_class_gives_the_same_number_to_each_split():
 
 def test_every_example_is_in_one_split():
     splits = stratified(IDS, TARGETS, val=5, test=10)
-    assert sorted(sum(splits.values(), [])) == list(range(1000))
+    assert sorted(chain(*splits.values())) == list(range(1000))
 
 
 def test_the_order_of_the_examples_does_not_matter():

@@ -80,9 +80,7 @@ def _read_with_pillow(path: Path, channels: int, refusal: str) -> Tensor:
                 )
             return pil_to_tensor(image.convert("L" if channels == 1 else "RGB"))
     except FileNotFoundError:
-        raise DataError(
-            f"{path}: there is no such file. An image file was expected. Correct the path."
-        ) from None
+        raise DataError(f"{path}: there is no such file. An image file was expected. Correct the path.") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = refusal if type(error).__name__ == "UnidentifiedImageError" else str(error)
         raise DataError(

@@ -32,9 +32,7 @@ class Digits(DataModule):
             licence="BSD-3-Clause",
             citation="Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, 1998",
         )
-        rows = np.loadtxt(
-            folder / FILE, dtype=np.uint8, delimiter=","
-        )  # 64 pixels from 0 to 16, then the digit
+        rows = np.loadtxt(folder / FILE, dtype=np.uint8, delimiter=",")  # 64 pixels from 0 to 16, then the digit
         brightness = (rows[:, :-1].astype(np.float32) * (255 / 16)).round().astype(np.uint8)
         images = torch.from_numpy(brightness).view(-1, 1, 8, 8)
         digits = ImageExamples(images, rows[:, -1].tolist(), [f"{row:04d}" for row in range(len(rows))])

@@ -34,9 +34,7 @@ class Folder(DataModule):
             split: self._gather(root, images, split) for split in ("train", "val", "test")
         }
         if not self.splits["train"]:
-            raise DataError(
-                f"{root}: no image is left to train on. Add images, or make data.test_share smaller."
-            )
+            raise DataError(f"{root}: no image is left to train on. Add images, or make data.test_share smaller.")
         scanned = scan(root, [image.path for image in images])
         rows = sorted(
             f"{image.split}/{_id(root, image)}/{image.label}/{file.sha256}"
@@ -79,9 +77,7 @@ class Folder(DataModule):
         val = 0.0 if "val" in present else self.config.val_share
         test = 0.0 if "test" in present else self.config.test_share
         return [
-            image
-            if image.split in ("val", "test")
-            else replace(image, split=by_share(_id(root, image), val, test))
+            image if image.split in ("val", "test") else replace(image, split=by_share(_id(root, image), val, test))
             for image in images
         ]
 
@@ -108,7 +104,9 @@ def class_names(images: Sequence[Labelled]) -> list[str]:
     Raises DataError when an image of another split has a label that no training image has.
     """
     labels = {image.label for image in images if image.split in (None, "train")}
-    names = sorted(labels, key=int) if all(map(str.isdecimal, labels)) else sorted(labels)
+    names = sorted(labels)
+    if all(map(str.isdecimal, names)):
+        names.sort(key=int)
     for image in images:
         if image.label not in labels:
             known = ", ".join(names[:10] + ["…"] * (len(names) > 10))

@@ -42,9 +42,7 @@ class Look:
         return f"{self.split}/{self.id}"
 
 
-def problems(
-    splits: Mapping[Split, ImageExamples], names: Sequence[str], channels: int
-) -> Iterator[DataProblem]:
+def problems(splits: Mapping[Split, ImageExamples], names: Sequence[str], channels: int) -> Iterator[DataProblem]:
     """Look at every image once, several at a time, and say what a person should know."""
     with ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1))) as pool:
         looks = list(
@@ -129,8 +127,7 @@ def _skew(splits: Mapping[Split, ImageExamples], names: Sequence[str]) -> Iterat
             yield DataProblem(
                 "error" if split == "train" else "warning",
                 "empty",
-                f"{len(empty)} of {len(names)} classes have no image in the {split} split: "
-                f"{', '.join(empty[:NAMED])}.",
+                f"{len(empty)} of {len(names)} classes have no image in the {split} split: {', '.join(empty[:NAMED])}.",
             )
     counts = Counter(splits["train"].targets)
     most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)

@@ -51,9 +51,7 @@ def read_folders(root: Path) -> list[Labelled]:
     folders = _folders(root)
     if not folders:
         raise DataError(f"{root}: it has no folders. One folder of images for each class was expected.")
-    splits = {
-        folder: SPLIT_NAMES[folder.name.lower()] for folder in folders if folder.name.lower() in SPLIT_NAMES
-    }
+    splits = {folder: SPLIT_NAMES[folder.name.lower()] for folder in folders if folder.name.lower() in SPLIT_NAMES}
     if not splits:
         return list(_classes(root, None))
     _check_splits(root, folders, splits)
@@ -102,9 +100,7 @@ def _check_splits(root: Path, folders: Sequence[Path], splits: dict[Path, Split]
     if len(set(splits.values())) < len(splits):
         raise DataError(f"{root}: two of its folders ({names}) are the same split. Join them.")
     if "train" not in splits.values():
-        raise DataError(
-            f"{root}: it has {names} but no folder train. Name the folder of training images train."
-        )
+        raise DataError(f"{root}: it has {names} but no folder train. Name the folder of training images train.")
 
 
 def _classes(root: Path, split: Split | None) -> Iterator[Labelled]:
@@ -151,9 +147,7 @@ def _columns(table: Path, label_column: str) -> dict[str, list[Any]]:
             )
     except (pa.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0]
-        raise DataError(
-            f"{table}: it cannot be read: {reason}. A CSV, TSV or Parquet file was expected."
-        ) from None
+        raise DataError(f"{table}: it cannot be read: {reason}. A CSV, TSV or Parquet file was expected.") from None
     return dict(content.to_pydict())
 
 
@@ -163,8 +157,7 @@ def _cells(table: Path, columns: dict[str, list[Any]], name: str, key: str) -> l
         near = get_close_matches(name, columns, n=1)
         hint = f"Did you mean {near[0]!r}? " if near else ""
         raise DataError(
-            f"{table}: it has no column {name!r}. It has {', '.join(columns)}. {hint}"
-            f"Set {key} to one of them."
+            f"{table}: it has no column {name!r}. It has {', '.join(columns)}. {hint}Set {key} to one of them."
         )
     empty = [row for row, cell in enumerate(columns[name], 1) if _is_empty(cell)]
     if empty:

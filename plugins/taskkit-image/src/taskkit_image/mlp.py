@@ -25,9 +25,7 @@ class Mlp(Model):
     def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
         """A freshly initialised perceptron."""
         assert isinstance(processor, ImageProcessor)
-        return Perceptron(
-            self.config, processor.channels, processor.height, processor.width, class_count(spec)
-        )
+        return Perceptron(self.config, processor.channels, processor.height, processor.width, class_count(spec))
 
     def blocks(self, network: nn.Module) -> list[nn.Module]:
         """The hidden layers."""

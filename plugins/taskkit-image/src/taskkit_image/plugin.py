@@ -18,17 +18,11 @@ def taskkit_components() -> Iterable[Component]:
     yield _component("model", "vit", "a vision transformer for small images, from scratch", "vit:Vit")
     yield _component("model", "resnet", "a residual network for small images, from scratch", "resnet:Resnet")
     yield _component("model", "mlp", "a multilayer perceptron: the smallest honest baseline", "mlp:Mlp")
-    yield _component(
-        "model", "timm", "any timm model by its name, pretrained or not", "timm_model:TimmModel", "Timm"
-    )
+    yield _component("model", "timm", "any timm model by its name, pretrained or not", "timm_model:TimmModel", "Timm")
     yield _component("data", "mnist5k", "5 000 handwritten digits, 28×28", "mnist5k:Mnist5k")
-    yield _component(
-        "data", "fashion_mnist", "70 000 pictures of clothes, 28×28", "fashion_mnist:FashionMnist"
-    )
+    yield _component("data", "fashion_mnist", "70 000 pictures of clothes, 28×28", "fashion_mnist:FashionMnist")
     yield _component("data", "digits", "scikit-learn's 1 797 digits, 8×8, for first tries", "digits:Digits")
-    yield _component(
-        "data", "folder", "your own images, in class folders or listed in a table", "folder:Folder"
-    )
+    yield _component("data", "folder", "your own images, in class folders or listed in a table", "folder:Folder")
     yield _component(
         "data",
         "torchvision",

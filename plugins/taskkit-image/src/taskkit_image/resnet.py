@@ -54,9 +54,7 @@ class ResidualNetwork(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Images (batch, channels, height, width) of 0 to 255 in, logits (batch, classes) out."""
         maps = self.normalise(image).contiguous(memory_format=torch.channels_last)
-        maps = self.blocks(
-            F.relu(self.stem(maps))
-        )  # (batch, widths[-1], height / 2^stages, width / 2^stages)
+        maps = self.blocks(F.relu(self.stem(maps)))  # (batch, widths[-1], height / 2^stages, width / 2^stages)
         logits: Tensor = self.head(self.dropout(maps.mean(dim=(2, 3))))
         return logits
 
@@ -69,9 +67,7 @@ class Block(nn.Module):
         self.first = _convolution(inputs, outputs, stride)
         self.second = _convolution(outputs, outputs, stride=1)
         self.shortcut = (
-            nn.Identity()
-            if inputs == outputs and stride == 1
-            else _convolution(inputs, outputs, stride, kernel=1)
+            nn.Identity() if inputs == outputs and stride == 1 else _convolution(inputs, outputs, stride, kernel=1)
         )
         # A block that begins as the identity trains more steadily (Goyal et al., 2017).
         nn.init.zeros_(self.second.get_parameter("1.weight"))

@@ -20,9 +20,7 @@ WEIGHTS = (".safetensors", ".pt", ".pth", ".bin")
 class ImageClassification(Classification):
     """Choose one class for each image."""
 
-    mixup: float = setting(
-        0.0, "Beta parameter of MixUp, which blends pairs of training images; 0: none", ge=0
-    )
+    mixup: float = setting(0.0, "Beta parameter of MixUp, which blends pairs of training images; 0: none", ge=0)
     cutmix: float = setting(0.0, "Beta parameter of CutMix, which pastes parts of images; 0: none", ge=0)
 
 
@@ -41,9 +39,7 @@ class Vit:
         0.0, "share of images that skip the last block in training; less in earlier ones", ge=0, lt=1
     )
     position: Literal["learned", "sincos"] = setting("sincos", "how a token knows its place; sincos is fixed")
-    stem: Literal["patch", "conv"] = setting(
-        "conv", "patch: cut the image as it is; conv: after two 3×3 convolutions"
-    )
+    stem: Literal["patch", "conv"] = setting("conv", "patch: cut the image as it is; conv: after two 3×3 convolutions")
     stem_width: int = setting(16, "channels of the convolutions of the stem", ge=1)
 
     def problems(self) -> Problems:
@@ -70,9 +66,7 @@ class Resnet:
     """A residual network of basic blocks for small images, trained from scratch."""
 
     image_size: int | None = setting(None, "height and width in pixels; null: the data's own", ge=1)
-    widths: list[int] = setting(
-        [64, 128, 256, 512], "channels of each stage; all but the first halve the image"
-    )
+    widths: list[int] = setting([64, 128, 256, 512], "channels of each stage; all but the first halve the image")
     depths: list[int] = setting([2, 2, 2, 2], "residual blocks of each stage")
     dropout: float = setting(0.0, "share of features dropped before the head in training", ge=0, lt=1)
 
@@ -122,9 +116,7 @@ class FashionMnist:
 class Digits:
     """scikit-learn's 1 797 digits of 8×8 pixels, for tests and first tries."""
 
-    root: str | None = setting(
-        None, "a folder that holds digits.csv.gz; null: that of the installed scikit-learn"
-    )
+    root: str | None = setting(None, "a folder that holds digits.csv.gz; null: that of the installed scikit-learn")
 
 
 @dataclass
@@ -132,20 +124,14 @@ class Folder:
     """Your own images, in a folder for each class or listed in a table."""
 
     root: str | None = setting(None, "a folder of class folders, or of train, val and test folders of these")
-    table: str | None = setting(
-        None, "instead: a CSV, TSV or Parquet file of paths (relative to root) and labels"
-    )
+    table: str | None = setting(None, "instead: a CSV, TSV or Parquet file of paths (relative to root) and labels")
     path_column: str = setting("path", "the table's column of image paths")
     label_column: str = setting("label", "the table's column of classes")
-    split_column: str | None = setting(
-        None, "its column of train, val and test; null: `split` where there is one"
-    )
+    split_column: str | None = setting(None, "its column of train, val and test; null: `split` where there is one")
     val_share: float = setting(0.1, "share held out to validate when there is no val split", ge=0, lt=1)
     test_share: float = setting(0.2, "share held out to test when there is no test split", ge=0, lt=1)
     channels: int = setting(3, "3: read the images as RGB; 1: as grey")
-    augment: bool = setting(
-        True, "cut a random part out of each training image and stretch it over the whole"
-    )
+    augment: bool = setting(True, "cut a random part out of each training image and stretch it over the whole")
     min_crop: float = setting(0.35, "the smallest such part, as a share of the area", gt=0, le=1)
     flip: bool = setting(True, "mirror half of the training images; not for text, digits or hands")
 
@@ -190,13 +176,9 @@ class Timm:
     architecture: str = setting(doc="timm's own name, such as vit_base_patch16_224 or resnet50.a1_in1k")
     pretrained: bool = setting(True, "begin with pretrained weights")
     weights: str | None = setting(None, "a .safetensors, .pt or .pth file of these; null: the model hub")
-    image_size: int | None = setting(
-        None, "height and width in pixels; null: that of the pretrained model", ge=1
-    )
+    image_size: int | None = setting(None, "height and width in pixels; null: that of the pretrained model", ge=1)
     dropout: float = setting(0.0, "share of features dropped before the head in training", ge=0, lt=1)
-    drop_path: float = setting(
-        0.0, "share of images that skip a block in training, where the model can", ge=0, lt=1
-    )
+    drop_path: float = setting(0.0, "share of images that skip a block in training, where the model can", ge=0, lt=1)
 
     def problems(self) -> Problems:
         """Weights that do not exist, are of an unknown kind or would not be used."""

@@ -20,9 +20,7 @@ def by_share(example: str, val: float, test: float) -> Split:
     return "test" if place < test else "val" if place < test + val else "train"
 
 
-def stratified(
-    examples: Sequence[str], targets: Sequence[Hashable], val: int, test: int = 0
-) -> dict[Split, list[int]]:
+def stratified(examples: Sequence[str], targets: Sequence[Hashable], val: int, test: int = 0) -> dict[Split, list[int]]:
     """The numbers of the examples of each split: in each class `test` and `val` of them are held out."""
     classes = defaultdict(list)
     for number, target in enumerate(targets):

@@ -37,9 +37,7 @@ class TimmModel(Model):
         data = _data_config(self.config.architecture)
         channels, height, width = data["input_size"]
         size = self.config.image_size
-        return ImageProcessor(
-            channels, size or height, size or width, data["crop_pct"], data["interpolation"]
-        )
+        return ImageProcessor(channels, size or height, size or width, data["crop_pct"], data["interpolation"])
 
     def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
         """The model with a head for these classes; its weights are not the pretrained ones yet."""
@@ -56,9 +54,7 @@ class TimmModel(Model):
         donor = self._donor(path).state_dict()
         own = network.model.state_dict()
         fitting = {name: own[name].shape == value.shape for name, value in donor.items() if name in own}
-        network.model.load_state_dict(
-            {name: donor[name] for name, fits in fitting.items() if fits}, strict=False
-        )
+        network.model.load_state_dict({name: donor[name] for name, fits in fitting.items() if fits}, strict=False)
         return [origin]
 
     def blocks(self, network: nn.Module) -> list[nn.Module]:
@@ -141,9 +137,7 @@ def _config(architecture: str) -> PretrainedCfg:
         known = [*timm.list_models(), *timm.list_models(pretrained=True)]
         near = get_close_matches(architecture, known, n=3)
         hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "timm.list_models() lists them."
-        raise TaskkitError(
-            f"model.architecture: timm {timm.__version__} has no model {architecture!r}. {hint}"
-        )
+        raise TaskkitError(f"model.architecture: timm {timm.__version__} has no model {architecture!r}. {hint}")
     return config
 
 
@@ -157,9 +151,7 @@ def _data_config(architecture: str) -> dict[str, Any]:
 def _download(architecture: str, folder: Path) -> None:
     """Let timm fetch the weights from wherever they are published, in its way, and keep them in ours."""
     state = timm.create_model(architecture, pretrained=True).state_dict()
-    safetensors.torch.save_file(
-        {name: value.clone().contiguous() for name, value in state.items()}, folder / FILE
-    )
+    safetensors.torch.save_file({name: value.clone().contiguous() for name, value in state.items()}, folder / FILE)
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
@@ -185,7 +177,4 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _told(arguments: dict[str, Any]) -> str:
-    return (
-        ", ".join(f"{k}={v}" for k, v in arguments.items() if not k.startswith("pretrained"))
-        or "these settings"
-    )
+    return ", ".join(f"{k}={v}" for k, v in arguments.items() if not k.startswith("pretrained")) or "these settings"

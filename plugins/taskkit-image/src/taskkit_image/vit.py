@@ -35,9 +35,7 @@ class Vit(Model):
     def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
         """A freshly initialised network of this section's shape."""
         assert isinstance(processor, ImageProcessor)
-        return VisionTransformer(
-            self.config, processor.channels, processor.height, processor.width, class_count(spec)
-        )
+        return VisionTransformer(self.config, processor.channels, processor.height, processor.width, class_count(spec))
 
     def blocks(self, network: nn.Module) -> list[nn.Module]:
         """The transformer's blocks."""
@@ -53,9 +51,7 @@ class VisionTransformer(nn.Module):
         self.normalise = Normalise([0.5] * channels, [0.5] * channels)
         self.embed = Embedding(config, channels, height // config.patch, width // config.patch)
         last = max(config.depth - 1, 1)
-        self.blocks = nn.ModuleList(
-            Block(config, config.drop_path * number / last) for number in range(config.depth)
-        )
+        self.blocks = nn.ModuleList(Block(config, config.drop_path * number / last) for number in range(config.depth))
         self.norm = nn.LayerNorm(config.width)
         self.head = nn.Linear(config.width, classes)
         self.apply(_initialise)

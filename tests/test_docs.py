@@ -1,0 +1,207 @@
+"""The documentation against the code: its commands, recipes, errors, keys and pages."""
+
+import ast
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+from click.testing import CliRunner
+
+import taskkit
+from taskkit.cli import VERBS, Context, main
+from taskkit.plugins import discover
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    path.relative_to(ROOT)
+    for pattern in ("README.md", "CONTRIBUTING.md", "docs/**/*.md", "plugins/*/README.md")
+    for path in ROOT.glob(pattern)
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    page: Path
+    language: str
+    title: str
+    text: str
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """The fenced blocks of a page."""
+    fence = re.compile(r'^```(\w+)(?: title="([^"]*)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
+    for language, title, text in fence.findall((ROOT / page).read_text()):
+        yield Block(page, language, title, text)
+
+
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+
+
+def commands(block: Block) -> Iterator[tuple[str, ...]]:
+    """The arguments of each call of taskkit in a block."""
+    prompt = "$ " if block.language == "console" else ""
+    for line in block.text.replace("\\\n", " ").splitlines():
+        if line.startswith(prompt):
+            for command in line.removeprefix(prompt).split("&&"):
+                words = shlex.split(command, comments=True)
+                at = [i for i, word in enumerate(words) if Path(word).name == "taskkit"]
+                if at and (at[0] == 0 or words[0] == "srun"):
+                    yield tuple(words[at[0] + 1 :])
+
+
+COMMANDS = sorted({words for block in BLOCKS if block.language in ("bash", "console") for words in commands(block)})
+NEEDS_A_RUN = {"eval", "predict", "RUN"}
+
+
+@pytest.fixture
+def place(tmp_path: Path, series_site: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory in which what the pages speak of is there."""
+    for folder in ("recipes", "docs"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    for folder in ("flowers", "root", "birds"):
+        (tmp_path / folder).mkdir()
+    for block in BLOCKS:
+        if block.title and not block.text.startswith("--8<--"):
+            (tmp_path / block.title).write_text(block.text)
+    monkeypatch.syspath_prepend(str(series_site))
+    monkeypatch.setenv("TASKKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_there_are_pages_and_commands() -> None:
+    assert len(PAGES) > 10
+    assert len(COMMANDS) > 20
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_a_command_in_the_documentation_has_a_verb_and_options_that_exist(words: tuple[str, ...]) -> None:
+    context = click.Context(main, obj=Context())
+    words = tuple(word for word in words if word not in ("--no-plugins", "--debug"))
+    command = main.get_command(context, words[0])
+    assert command is not None
+    command.make_context(words[0], list(words[1:]), parent=context)
+
+
+@pytest.mark.parametrize(
+    "words", [words for words in COMMANDS if not NEEDS_A_RUN & {word.partition("/")[0] for word in words}], ids=" ".join
+)
+def test_a_command_in_the_documentation_works(words: tuple[str, ...], place: Path) -> None:
+    verb, *rest = words
+    # Training takes too long for a test: the recipe and its changes are checked.
+    if verb == "run":
+        words = ("check", *_without_options(rest))
+    ended = CliRunner().invoke(main, list(words))
+    # A page may show what `check` finds.
+    assert ended.exit_code in ((0, 2) if verb == "check" else (0,)), ended.output
+    assert "Usage:" not in ended.output
+    assert "Traceback" not in ended.output
+
+
+def _without_options(words: list[str]) -> list[str]:
+    """The recipes and changes of a call of `run`."""
+    valued = ("--out", "--resume", "--seed")
+    return [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if not word.startswith("-") and before not in valued
+    ]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [block for block in BLOCKS if block.language == "yaml" and "--8<--" not in block.text],
+    ids=lambda block: f"{block.page}: {block.title or block.text[:30]!r}",
+)
+def test_a_recipe_in_the_documentation_has_no_problems(block: Block, place: Path) -> None:
+    assert isinstance(yaml.safe_load(block.text), Mapping)
+    (place / "shown.yaml").write_text(block.text)
+    ended = CliRunner().invoke(main, ["check", "flowers.yaml", "shown.yaml"])
+    assert ended.exit_code == 0, ended.output
+
+
+@pytest.mark.parametrize(
+    "block", [block for block in BLOCKS if block.language == "python" and "--8<--" not in block.text], ids=str
+)
+def test_python_in_the_documentation_takes_names_that_exist(block: Block) -> None:
+    imports = [node for node in ast.walk(ast.parse(block.text)) if isinstance(node, ast.ImportFrom)]
+    names = {alias.name for node in imports if node.module == "taskkit" for alias in node.names}
+    assert names <= set(taskkit.__all__)
+
+
+def test_every_error_that_is_explained_is_one_that_the_code_raises() -> None:
+    sources = [*ROOT.glob("taskkit/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")]
+    code = "\n".join(path.read_text() for path in sources)
+    first_cells = re.findall(r"^\| (`.*?) \|", (ROOT / "docs/how-to/errors.md").read_text(), re.MULTILINE)
+    quoted = [fragment for cell in first_cells for fragment in re.findall("`(.*?)`", cell)]
+    assert len(quoted) > 20
+    assert [fragment for fragment in quoted if fragment not in code] == []
+
+
+def test_the_plugin_of_the_documentation_trains_predicts_and_leaves_what_is_explained(place: Path) -> None:
+    recipe, out = place / "docs/how-to/waves.yaml", place / "run"
+    plugins = discover({"series"})
+    run = taskkit.run(recipe, ["trainer.max_epochs=1", "trainer.accelerator=cpu"], out=out, plugins=plugins)
+    ((_, _, values),) = [words for words in COMMANDS if words[0] == "predict" and "," in words[2]]
+    assert len(run.predict([values])[0]["prediction"]) == 3
+
+    files, keys, cost = (_first_column(heading) for heading in ("# Run directories", "## run.json", "### cost"))
+    manifest = json.loads((out / "run.json").read_text())
+    assert set(manifest) == keys
+    assert set(manifest["cost"]) == cost
+    written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert written == {name for name in files if "*" not in name}
+
+
+def _first_column(heading: str) -> set[str]:
+    """What the first table after a heading of the page about run directories names in its first column."""
+    text = (ROOT / "docs/reference/run-directory.md").read_text()
+    table = re.split(r"^#", text.partition(f"{heading}\n")[2], flags=re.MULTILINE)[0]
+    cells = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
+    return {name for cell in cells for name in re.findall("`(.*?)`", cell)}
+
+
+def test_ci_runs_the_line_of_the_readme() -> None:
+    lines = [line for block in blocks(Path("README.md")) for line in block.text.splitlines()]
+    (test_line,) = [line for line in lines if line.endswith("/pytest")]
+    assert test_line in (ROOT / ".ci/run").read_text().splitlines()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documentation, built with every warning an error."""
+    out = tmp_path_factory.mktemp("docs")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(out)]
+    variables = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    ended = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return out
+
+
+def test_the_documentation_builds_and_loads_nothing_from_elsewhere(built: Path) -> None:
+    loaded = re.compile(r'<(?:link[^>]*rel="stylesheet"[^>]*href|script[^>]*src|img[^>]*src)="(https?:[^"]*)"')
+    pages = list(built.rglob("*.html"))
+    assert len(pages) > 10
+    assert [url for page in pages for url in loaded.findall(page.read_text())] == []
+
+
+def test_the_reference_has_every_verb_component_and_public_name(built: Path) -> None:
+    def anchors(page: str) -> set[str]:
+        return set(re.findall(r'id="([^"]*)"', (built / "reference" / page / "index.html").read_text()))
+
+    assert set(VERBS) <= anchors("verbs")
+    names = {component.name.replace(".", "") for component in discover({"image"}).components}
+    assert names
+    assert names <= anchors("components")
+    assert {f"taskkit.{name}" for name in taskkit.__all__} <= anchors("python")

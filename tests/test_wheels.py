@@ -1,0 +1,113 @@
+"""The host's and the image plugin's wheels, installed where nothing else of taskkit is."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RECIPES = {path.stem for path in ROOT.glob("recipes/*.yaml")}
+RECIPE = """\
+title: Digits
+task:    {name: image.classification}
+model:   {name: image.mlp, widths: [16]}
+data:    {name: image.digits}
+trainer: {max_steps: 5, accelerator: cpu}
+loader:  {workers: 0}
+"""
+
+Call = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The wheels by the name of the distribution."""
+    folder = tmp_path_factory.mktemp("wheels")
+    _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), ".", "./plugins/taskkit-image")
+    return {path.name.partition("-")[0]: path for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def home(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment that borrows everything but taskkit from this one, with the wheels installed."""
+    home = tmp_path_factory.mktemp("home") / "venv"
+    venv.create(home)
+    borrowed = home / "borrowed"
+    borrowed.mkdir()
+    for folder in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        for path in Path(folder).iterdir():
+            if "taskkit" not in path.name.lower():
+                (borrowed / path.name).symlink_to(path)
+    site = Path(sysconfig.get_path("purelib", "venv", {"base": str(home)}))
+    (site / "borrowed.pth").write_text(f"{borrowed}\n")
+    _pip("--python", str(home / "bin/python"), "install", "--no-deps", "--no-index", *map(str, wheels.values()))
+    return home
+
+
+@pytest.fixture
+def call(home: Path, tmp_path: Path) -> Call:
+    """Call a program of that environment in an unrelated directory."""
+    keep = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    environment = {**keep, "HOME": str(tmp_path / "home"), "TASKKIT_CACHE": str(tmp_path / "cache")}
+
+    def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [home / "bin" / program, *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    return run
+
+
+def _pip(*arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize(("name", "package"), [("taskkit_ml", "taskkit"), ("taskkit_image", "taskkit_image")])
+def test_a_wheel_holds_its_package_types_and_licence_and_no_tests(
+    wheels: dict[str, Path], name: str, package: str
+) -> None:
+    with zipfile.ZipFile(wheels[name]) as wheel:
+        files = wheel.namelist()
+    assert {path.partition("/")[0].partition("-")[0] for path in files} == {package, name}
+    assert f"{package}/py.typed" in files
+    assert any(path.endswith(".dist-info/licenses/LICENSE") for path in files)
+    assert not [path for path in files if "test" in path]
+
+
+def test_the_plugin_ships_every_recipe(wheels: dict[str, Path]) -> None:
+    with zipfile.ZipFile(wheels["taskkit_image"]) as wheel:
+        shipped = {Path(name).stem for name in wheel.namelist() if name.endswith(".yaml")}
+    assert RECIPES
+    assert shipped == RECIPES
+
+
+def test_what_is_installed_is_what_the_wheels_held(call: Call, home: Path) -> None:
+    source = "import taskkit, taskkit_image; print(taskkit.__file__, taskkit_image.__file__)"
+    ended = call("python", "-c", source)
+    assert ended.returncode == 0, ended.stderr
+    assert all(Path(path).is_relative_to(home / "lib") for path in ended.stdout.split())
+
+
+def test_the_installed_plugin_is_listed_with_its_recipes(call: Call) -> None:
+    found = json.loads(call("taskkit", "list", "--json").stdout)
+    assert [(row["name"], row["status"]) for row in found["plugins"]] == [("image", "ok")]
+    assert {row["name"] for row in found["recipes"]} == RECIPES
+
+
+def test_a_recipe_is_checked_trained_and_tested(call: Call, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "digits.yaml").write_text(RECIPE)
+    assert call("taskkit", "check", "digits.yaml").stdout == "digits.yaml: no problems\n"
+    ended = call("taskkit", "run", "digits.yaml", "--out", "run")
+    assert ended.returncode == 0, ended.stderr
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert run["status"] == "finished"
+    assert 0 <= run["metrics"]["test/accuracy"] <= 1
+    assert run["plugins"] == [{"distribution": "taskkit-image", "version": "0.1.0", "entry_point": "image"}]
