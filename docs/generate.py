@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def recipes() -> Iterator[str]:
         "evaluated.\n"
     )
     yield "## Outside of sections\n"
-    yield from _fields(root_settings())
+    yield from _fields(root_settings(), required="the file's name")
     for name, section in SECTIONS.items():
         off = " Off (null) unless the recipe has this section." if name in SWITCHED_OFF else ""
         yield f"\n## {name}\n\n{section.__doc__}{off}\n"
@@ -120,7 +120,7 @@ def python() -> Iterator[str]:
 
 def public_names(heading: str) -> list[str]:
     """The public names that stand under a heading."""
-    homes: dict[str, Sequence[str]] = taskkit._HOMES
+    homes: Mapping[str, Sequence[str]] = taskkit._HOMES
     return sorted(name for home, names in homes.items() if ROOMS[home] == heading for name in names)
 
 
@@ -151,14 +151,14 @@ def _component(component: Component, plugins: Plugins) -> Iterator[str]:
     yield ""
 
 
-def _fields(fields: Sequence[Setting]) -> Iterator[str]:
+def _fields(fields: Sequence[Setting], required: str = "required") -> Iterator[str]:
     if not fields:
         yield "It has no settings.\n"
         return
     rows = [
         (
             f"`{field.name}`",
-            "required" if field.required else f"`{inline(to_plain(field.default))}`",
+            required if field.required else f"`{inline(to_plain(field.default))}`",
             expected(field),
             field.doc,
         )

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     )
     from taskkit.hookspecs import hookimpl
     from taskkit.model import Model, Processor, Sample, Unit
-    from taskkit.section import setting
-    from taskkit.sources import Debian, Download, Installed, Local, PyPI, fetch
+    from taskkit.section import ClassificationSection, setting
+    from taskkit.sources import Debian, Download, Installed, Local, PyPI, cache_directory, fetch
     from taskkit.spec import (
         Classes,
         DataProblem,
@@ -55,8 +55,8 @@ _HOMES = {
     ),
     "hookspecs": ("hookimpl",),
     "model": ("Model", "Processor", "Sample", "Unit"),
-    "section": ("setting",),
-    "sources": ("Debian", "Download", "Installed", "Local", "PyPI", "fetch"),
+    "section": ("ClassificationSection", "setting"),
+    "sources": ("Debian", "Download", "Installed", "Local", "PyPI", "cache_directory", "fetch"),
     "spec": (
         "Classes",
         "DataProblem",
@@ -77,6 +77,7 @@ __all__ = [
     "CheckpointError",
     "Classes",
     "Classification",
+    "ClassificationSection",
     "Component",
     "DataError",
     "DataModule",
@@ -108,6 +109,7 @@ __all__ = [
     "Task",
     "TaskkitError",
     "Unit",
+    "cache_directory",
     "fetch",
     "hookimpl",
     "load_run",

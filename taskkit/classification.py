@@ -28,7 +28,7 @@ from taskkit.task import Headline, Step, Table, Task
 class Classification(Task):
     """Cross-entropy over classes, for a network that answers logits of shape (batch, classes).
 
-    The batch holds `target`, the class numbers, of shape (batch,). `config` is a `taskkit.section.Classification` or a
+    The batch holds `target`, the class numbers, of shape (batch,). `config` is a `taskkit.ClassificationSection` or a
     subclass of it.
     """
 

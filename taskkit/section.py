@@ -66,7 +66,7 @@ def settings(section: type) -> tuple[Setting, ...]:
 
 
 @dataclass
-class Classification:
+class ClassificationSection:
     """Settings of every task that chooses one class of a fixed set."""
 
     label_smoothing: float = setting(0.0, "share of each target spread over all classes", ge=0, lt=1)

@@ -49,24 +49,18 @@ def verbs(site):
 @pytest.fixture
 def loaded(environment, sound_site, tmp_path):
     """The modules that are loaded when a call of the command line ends."""
-    source = (
-        "import sys\nfrom taskkit.cli import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
-    )
+    source = "import sys\nfrom taskkit.cli import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
 
     def call(*arguments: str) -> set[str]:
         command = [sys.executable, "-c", source, *arguments]
-        ended = subprocess.run(
-            command, cwd=tmp_path, env=environment(sound_site), capture_output=True, text=True
-        )
+        ended = subprocess.run(command, cwd=tmp_path, env=environment(sound_site), capture_output=True, text=True)
         assert ended.returncode == 0, ended.stderr
         return set(ended.stderr.splitlines()[-1].split())
 
     return call
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["list"], ["list", "--json"], ["list", "--help"]]
-)
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["list"], ["list", "--json"], ["list", "--help"]])
 def test_it_answers_without_torch(loaded, arguments):
     modules = loaded(*arguments)
     assert "click" in modules

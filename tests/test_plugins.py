@@ -20,7 +20,7 @@ def declaring(*names: str, **fields: str) -> str:
         "kind": "'model'",
         "summary": "'A model.'",
         "implementation": "'torch.nn:Identity'",
-        "section": "'taskkit.section:Classification'",
+        "section": "'taskkit.section:ClassificationSection'",
         "input": "'taskkit.spec:Classes'",
         **fields,
     }
@@ -95,23 +95,15 @@ BAD = {
         "bad_plugin:plugin",
     ),
     "states no range of APIs": Bad("taskkit_api = 'latest'", "api", "expected a range such as '>=0.1"),
-    "raises in a hook": Bad(
-        hooked("1 / 0"), "call", "taskkit_components: ZeroDivisionError: division by zero"
-    ),
+    "raises in a hook": Bad(hooked("1 / 0"), "call", "taskkit_components: ZeroDivisionError: division by zero"),
     "leaves in a hook": Bad(hooked("exit(1)"), "call", "taskkit_components: SystemExit: 1"),
     "raises while it lists": Bad(hooked("(1 / n for n in (1, 0))"), "call", "ZeroDivisionError"),
     "returns nothing": Bad(hooked("None"), "call", "taskkit_components returned None, expected an iterable"),
     "returns a word": Bad(hooked("'image.vit'"), "call", "returned 'image.vit', expected an iterable"),
     "returns words": Bad(hooked("['image.vit']"), "call", "gave 'image.vit', expected Components"),
-    "names a component without its modality": Bad(
-        declaring("vit"), "call", "name 'vit', expected `modality.name`"
-    ),
-    "declares an unknown kind": Bad(
-        declaring("bad.m", kind="'modle'"), "call", "kind 'modle', expected one of task"
-    ),
-    "summarises with escape codes": Bad(
-        declaring("bad.m", summary="'\\x1b[31m'"), "call", "expected one line of text"
-    ),
+    "names a component without its modality": Bad(declaring("vit"), "call", "name 'vit', expected `modality.name`"),
+    "declares an unknown kind": Bad(declaring("bad.m", kind="'modle'"), "call", "kind 'modle', expected one of task"),
+    "summarises with escape codes": Bad(declaring("bad.m", summary="'\\x1b[31m'"), "call", "expected one line of text"),
     "gives a class for its import path": Bad(
         declaring("bad.m", section="int"), "call", "section <class 'int'>, expected"
     ),
@@ -120,17 +112,13 @@ BAD = {
         "call",
         "expected a tuple of `package.module:Name`",
     ),
-    "declares a task that judges nothing": Bad(
-        declaring("bad.m", kind="'task'"), "call", "expected the one that"
-    ),
+    "declares a task that judges nothing": Bad(declaring("bad.m", kind="'task'"), "call", "expected the one that"),
     "ships a recipe that is not there": Bad(
         hooked("[RecipeFile('r', __import__('pathlib').Path('/no/r.yaml'))]", "taskkit_recipes"),
         "call",
         "/no/r.yaml",
     ),
-    "adds a function for a command": Bad(
-        hooked("[print]", "taskkit_commands"), "call", "expected click Commands"
-    ),
+    "adds a function for a command": Bad(hooked("[print]", "taskkit_commands"), "call", "expected click Commands"),
 }
 
 
@@ -158,19 +146,14 @@ def test_neither_of_two_distributions_with_one_entry_point_wins(site, sound_site
     assert [plugin["distribution"] for plugin in claimants] == ["taskkit-copy", "taskkit-sound"]
     for plugin in claimants:
         assert plugin["status"] == "broken"
-        assert (
-            plugin["reason"]
-            == "taskkit-copy 0.1 and taskkit-sound 1.2.3 both declare the entry point 'sound'"
-        )
+        assert plugin["reason"] == "taskkit-copy 0.1 and taskkit-sound 1.2.3 both declare the entry point 'sound'"
     names = [model["name"] for model in sections["models"]]
     assert "other.model" in names
     assert not [name for name in names if name.startswith("sound.")]
 
 
 def test_a_component_of_two_plugins_belongs_to_neither_and_both_keep_the_rest(site, sound_site, taskkit):
-    site.add(
-        "taskkit-copy", {"copy": "copy_plugin"}, {"copy_plugin.py": declaring("sound.tone", "copy.model")}
-    )
+    site.add("taskkit-copy", {"copy": "copy_plugin"}, {"copy_plugin.py": declaring("sound.tone", "copy.model")})
     sections = json.loads(taskkit("list", "--json", sites=(site.path, sound_site)).stdout)
     names = [model["name"] for model in sections["models"]]
     assert "copy.model" in names
@@ -179,9 +162,7 @@ def test_a_component_of_two_plugins_belongs_to_neither_and_both_keep_the_rest(si
     clashes = {plugin["name"]: plugin for plugin in sections["plugins"] if plugin["status"] == "conflict"}
     assert sorted(clashes) == ["copy", "sound"]
     for plugin in clashes.values():
-        assert (
-            plugin["reason"] == "taskkit-copy 0.1 and taskkit-sound 1.2.3 both declare the model 'sound.tone'"
-        )
+        assert plugin["reason"] == "taskkit-copy 0.1 and taskkit-sound 1.2.3 both declare the model 'sound.tone'"
 
 
 def test_malformed_metadata_of_one_package_hides_no_plugin(site, sound_site, taskkit):
@@ -238,7 +219,7 @@ def component(kind: str, name: str) -> Component:
         name=name,
         summary="For the tests.",
         implementation="torch.nn:Identity",
-        section="taskkit.section:Classification",
+        section="taskkit.section:ClassificationSection",
         input="taskkit.spec:Classes",
         targets=("taskkit.spec:Classes",),
     )
@@ -282,8 +263,7 @@ def test_components_are_sorted_by_kind_and_name(toys):
         (
             "task",
             "speech.ctc",
-            "No task named 'speech.ctc'. No plugin named 'speech' is installed.\n"
-            "  Try: pip install taskkit-speech",
+            "No task named 'speech.ctc'. No plugin named 'speech' is installed.\n  Try: pip install taskkit-speech",
         ),
         ("model", "tyo.vit", "No model named 'tyo.vit'. Did you mean 'toy.vit'?"),
     ],
@@ -318,9 +298,7 @@ def test_using_something_of_a_plugin_that_is_off_says_so(sound_site, monkeypatch
 
 def test_using_a_component_of_two_plugins_names_both_owners():
     both = {"one": plugin(component("model", "toy.vit")), "two": plugin(component("model", "toy.vit"))}
-    with pytest.raises(
-        PluginError, match=r"toy.vit cannot be used: one and two both declare the model 'toy.vit'"
-    ):
+    with pytest.raises(PluginError, match=r"toy.vit cannot be used: one and two both declare the model 'toy.vit'"):
         discover(allow=(), extra=both).find("model", "toy.vit")
 
 

@@ -50,6 +50,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASKKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image, read_file
 from torchvision.transforms.v2.functional import pil_to_tensor
@@ -49,9 +49,9 @@ def read_image(path: Path, channels: int) -> Tensor:
     """Decode a file with torchvision, or with Pillow when it is of a kind that torchvision cannot decode."""
     mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
     try:
-        image = decode_image(read_file(str(path)), mode, apply_exif_orientation=True)
+        image: Tensor = decode_image(read_file(str(path)), mode, apply_exif_orientation=True)
     except RuntimeError as error:
-        return _read_with_pillow(path, channels, str(error).partition("\n")[0])
+        return _read_with_pillow(path, channels, str(error).partition(".")[0])
     if image.ndim == 4:
         image = image[0]
     return (image.int() >> 8).to(torch.uint8) if image.dtype == torch.uint16 else image
@@ -78,11 +78,12 @@ def _read_with_pillow(path: Path, channels: int, refusal: str) -> Tensor:
                     f"{path}: its pixels are floating-point numbers of no known range. "
                     "8 or 16 bits a channel were expected. Convert it, for instance to PNG."
                 )
-            return pil_to_tensor(image.convert("L" if channels == 1 else "RGB"))
+            decoded: Tensor = pil_to_tensor(image.convert("L" if channels == 1 else "RGB"))
+            return decoded
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file. An image file was expected. Correct the path.") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = refusal if type(error).__name__ == "UnidentifiedImageError" else str(error)
+        reason = refusal if isinstance(error, UnidentifiedImageError) else str(error)
         raise DataError(
             f"{path}: this is not an image that can be read ({reason}). A whole PNG, JPEG, WebP, GIF, BMP "
             "or TIFF was expected. Replace the file, or take it out of the data."

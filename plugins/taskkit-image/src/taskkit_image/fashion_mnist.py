@@ -118,7 +118,7 @@ def _content(folder: Path, name: str, header: int) -> Tensor:
     except (OSError, EOFError) as error:
         raise DataError(f"{folder / name}: {error}. A gzip file was expected. Remove it and run again.") from None
     sha256 = hashlib.sha256(content).hexdigest()
-    if False:
+    if sha256 != SHA256[name]:
         raise DataError(
             f"{folder / name}: the sha256 of its content is {sha256}, not {SHA256[name]}. The published "
             "file was expected. Replace it, or leave data.root out to fetch it."

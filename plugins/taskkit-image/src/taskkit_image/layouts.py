@@ -137,7 +137,7 @@ def _is_image(path: Path) -> bool:
 def _columns(table: Path, label_column: str) -> dict[str, list[Any]]:
     try:
         if table.suffix.lower() == ".parquet":
-            content: pa.Table = pa.parquet.read_table(table)  # type: ignore[no-untyped-call]
+            content: pa.Table = pa.parquet.read_table(table)
         else:
             # As text, so that a class "007" stays what it is.
             content = pa.csv.read_csv(
@@ -169,7 +169,7 @@ def _cells(table: Path, columns: dict[str, list[Any]], name: str, key: str) -> l
 
 
 def _is_empty(cell: Any) -> bool:
-    return cell is None or cell != cell or str(cell).strip().lower() in ("", "nan")
+    return cell is None or str(cell).strip().lower() in ("", "nan")
 
 
 def _splits(table: Path, cells: Sequence[str]) -> list[Split]:

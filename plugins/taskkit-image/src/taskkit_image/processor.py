@@ -84,4 +84,5 @@ class ImageProcessor(Processor):
         scale = max(self.height / height, self.width / width) / self.crop
         size = [max(self.height, round(height * scale)), max(self.width, round(width * scale))]
         resized = resize(image, size, InterpolationMode(self.interpolation), antialias=True)
-        return center_crop(resized, [self.height, self.width])
+        middle: Tensor = center_crop(resized, [self.height, self.width])
+        return middle

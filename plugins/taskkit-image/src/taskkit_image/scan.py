@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from taskkit.sources import cache_directory
+from taskkit import cache_directory
 
 
 class Scanned(NamedTuple):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from taskkit import setting
-from taskkit.section import Classification
+from taskkit import ClassificationSection
 
 Problems = Iterator[tuple[str, str]]
 """Fields of a section and what is wrong with the meaning of their values."""
@@ -17,7 +17,7 @@ WEIGHTS = (".safetensors", ".pt", ".pth", ".bin")
 
 
 @dataclass
-class ImageClassification(Classification):
+class ImageClassification(ClassificationSection):
     """Choose one class for each image."""
 
     mixup: float = setting(0.0, "Beta parameter of MixUp, which blends pairs of training images; 0: none", ge=0)

@@ -15,7 +15,7 @@ WORDS, HIDDEN = f"{HERE}Words", f"{HERE}Hidden"
 @hookimpl
 def taskkit_components() -> Iterable[Component]:
     """Declare tasks, models and data."""
-    yield _component("task", "points.classification", "taskkit.section:Classification", targets=(CLASSES,))
+    yield _component("task", "points.classification", "taskkit.section:ClassificationSection", targets=(CLASSES,))
     yield _component("task", "points.spelling", targets=(WORDS,))
     yield _component("task", "points.hidden", needs=POINTS, targets=(HIDDEN,))
     yield _component("model", "points.net", f"{HERE}Net", POINTS, (CLASSES, HIDDEN))

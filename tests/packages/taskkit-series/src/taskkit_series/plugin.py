@@ -16,7 +16,12 @@ def taskkit_components() -> Iterable[Component]:
     sections = "taskkit_series.sections:"
     return [
         Component(
-            "task", "series.forecast", "forecast a quantile", f"{here}Forecast", f"{sections}Forecast", targets=(FUTURE,)
+            "task",
+            "series.forecast",
+            "forecast a quantile",
+            f"{here}Forecast",
+            f"{sections}Forecast",
+            targets=(FUTURE,),
         ),
         Component(
             "model", "series.mlp", "one hidden layer", f"{here}Mlp", f"{sections}Mlp", input=SERIES, targets=(FUTURE,)
