@@ -56,7 +56,7 @@ def commands(block: Block) -> Iterator[tuple[str, ...]]:
             for command in line.removeprefix(prompt).split("&&"):
                 words = shlex.split(command, comments=True)
                 at = [i for i, word in enumerate(words) if Path(word).name == "taskkit"]
-                if at and (at[0] == 0 or words[0] == "srun"):
+                if at and (at[0] == 0 or words[0] in ("srun", "torchrun")):
                     yield tuple(words[at[0] + 1 :])
 
 
