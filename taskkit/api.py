@@ -27,8 +27,8 @@ from taskkit.meter import scalars
 from taskkit.plugins import Plugins, from_environment
 from taskkit.recipe import Resolved
 from taskkit.record import Record, manifest, new_directory, write_atomically
-from taskkit.training import RUN_DIRECTORY, Run, encode, make_trainer, quiet, rows_of
 from taskkit.spec import DataProblem, Prediction, Split
+from taskkit.training import RUN_DIRECTORY, Run, encode, make_trainer, quiet, rows_of
 
 
 def run(

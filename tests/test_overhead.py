@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import torch
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
@@ -30,9 +31,12 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, float]:
         window = ("task.warmup=20", f"task.steps={STEPS}", f"trainer.max_steps={batches}")
         work = drivers.Work(BENCHMARKS / "mlp.yaml", ("task.measure=calls", f"data.samples={16 * batches}", *window))
         rows = {"raw": drivers.raw, "bare": drivers.bare, "quiet": drivers.quiet, "taskkit": drivers.ours}
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
         reports = {name: work.run(driver) for name, driver in rows.items()}
         assert all(report["losses"] == pytest.approx(reports["raw"]["losses"], abs=1e-6) for report in reports.values())
         reports["again"] = work.run(drivers.ours)
+        torch.set_num_threads(threads)
     return {name: report["calls"] / STEPS for name, report in reports.items()}
 
 

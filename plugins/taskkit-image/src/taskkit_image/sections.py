@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from taskkit import setting
-from taskkit import ClassificationSection
+from taskkit import ClassificationSection, setting
 
 Problems = Iterator[tuple[str, str]]
 """Fields of a section and what is wrong with the meaning of their values."""

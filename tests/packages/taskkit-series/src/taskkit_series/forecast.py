@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torchmetrics import MeanAbsoluteError, Metric
+
 from taskkit import (
     Batch,
     DataModule,
@@ -21,9 +24,6 @@ from taskkit import (
     Task,
     Unit,
 )
-from torch import Tensor, nn
-from torchmetrics import MeanAbsoluteError, Metric
-
 from taskkit_series.sections import Future, Series
 
 SHARES: dict[Split, tuple[float, float]] = {"train": (0, 0.8), "val": (0.8, 0.9), "test": (0.9, 1.0)}
