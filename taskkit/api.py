@@ -53,7 +53,7 @@ def run(
 def start(resolved: Resolved, plugins: Plugins, out: Path | None, console: Console) -> LoadedRun:
     """Begin a run of a recipe that was loaded."""
     if not is_primary():
-        directory, record = Path(os.environ[RUN_DIRECTORY]), None
+        directory, record = _shared_directory(out), None
     else:
         directory = new_directory(out, Path(resolved.files[0]).stem)
         record = Record.create(directory, _manifest(resolved))
@@ -238,6 +238,17 @@ def is_primary() -> bool:
     """Whether this process is the first of a run's, by the variables that launchers set."""
     ranks = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
     return int(next((rank for rank in ranks if rank is not None), "0")) == 0
+
+
+def _shared_directory(out: Path | None) -> Path:
+    """Where the run is that the first of its processes began; raises TaskkitError when nothing says it."""
+    named = os.environ.get(RUN_DIRECTORY, out)
+    if named is None:
+        raise TaskkitError(
+            "This is not the first process of its run, and nothing says where that is. "
+            "Processes that a launcher starts need the same --out DIR."
+        )
+    return Path(named)
 
 
 def _manifest(resolved: Resolved) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Preempted(BaseException):
 
 
 class Keeper(pl.Callback):
-    """Saves `last.ckpt` by steps, by time and after each validation, and `best.ckpt` when the headline improved.
+    """Saves `last.ckpt` by steps, by time and after each validation, and `best.ckpt` when the headline is the best.
 
     Random states are saved too, so that a resumed run draws what the other would have drawn. SIGINT and SIGTERM save
     the run after the current optimiser step and raise Preempted; a second one interrupts at once.
@@ -76,7 +76,7 @@ class Keeper(pl.Callback):
             self.save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save, and keep a copy when the headline improved."""
+        """Save, and keep a copy when the headline is as good as ever."""
         score = trainer.callback_metrics.get(f"val/{self.headline.metric}")
         better = score is not None and self._is_better(float(score))
         if better and score is not None:
@@ -99,9 +99,10 @@ class Keeper(pl.Callback):
         beside.replace(self.best)
 
     def _is_better(self, score: float) -> bool:
+        # Of two equal scores the later is kept: it was trained for longer.
         if self.best_score is None:
             return True
-        return score > self.best_score if self.headline.direction == "max" else score < self.best_score
+        return score >= self.best_score if self.headline.direction == "max" else score <= self.best_score
 
     def _due(self, trainer: pl.Trainer) -> bool:
         steps, minutes = self.section.every_n_steps, self.section.every_minutes

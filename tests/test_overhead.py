@@ -1,6 +1,9 @@
 """What a training step costs on the host, by what is the same every time: the number of Python calls."""
 
-from collections.abc import Mapping
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -20,7 +23,15 @@ GOAL = 0.35
 
 
 @pytest.fixture(scope="module")
-def calls(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, float]:
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def calls(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, float]:
     """Python calls a step of each driver, all of the same work."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
@@ -31,12 +42,9 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, float]:
         window = ("task.warmup=20", f"task.steps={STEPS}", f"trainer.max_steps={batches}")
         work = drivers.Work(BENCHMARKS / "mlp.yaml", ("task.measure=calls", f"data.samples={16 * batches}", *window))
         rows = {"raw": drivers.raw, "bare": drivers.bare, "quiet": drivers.quiet, "taskkit": drivers.ours}
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
         reports = {name: work.run(driver) for name, driver in rows.items()}
         assert all(report["losses"] == pytest.approx(reports["raw"]["losses"], abs=1e-6) for report in reports.values())
         reports["again"] = work.run(drivers.ours)
-        torch.set_num_threads(threads)
     return {name: report["calls"] / STEPS for name, report in reports.items()}
 
 
@@ -57,3 +65,33 @@ def test_the_page_of_results_is_what_the_script_renders(monkeypatch: pytest.Monk
     from step_cost import page
 
     assert (RESULTS / page.PAGE).read_text() == page.page(RESULTS)
+
+
+def test_a_driver_that_does_other_work_has_failed_and_gets_no_figure(
+    one_thread: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setenv("TASKKIT_CACHE", str(tmp_path))
+    from step_cost import drivers, protocol
+
+    def faster(place: drivers.Place) -> None:
+        place.resolved.recipe.optim.lr *= 2
+        drivers.raw(place)
+
+    window = ("task.warmup=20", "task.steps=5", "trainer.max_steps=27")
+    work = drivers.Work(BENCHMARKS / "mlp.yaml", ("data.samples=432", *window))
+    rows = [protocol.Row("raw again", "", drivers.raw), protocol.Row("other", "", faster)]
+    found = protocol.paired(work, rows, rounds=2, steps=5, limit=1e-6, say=print)
+    assert ["added" in row for row in found["rows"]] == [False, True, False]
+    assert found["rows"][2]["largest_difference"] > 1e-6
+
+
+def test_the_script_measures_every_driver_and_renders_what_it_found(tmp_path: Path) -> None:
+    script = [sys.executable, str(BENCHMARKS / "steps.py")]
+    short = ["--rounds", "1", "--steps", "2", "--warmup", "20"]
+    subprocess.run([*script, "cpu", *short, "--out", str(tmp_path / "cpu.json")], check=True)
+    subprocess.run([*script, "page", str(tmp_path)], check=True)
+    result, page = json.loads((tmp_path / "cpu.json").read_text()), (tmp_path / "steps.md").read_text()
+    assert [row["row"] for row in result["rows"]] == ["raw", "bare", "quiet", "usual", "taskkit"]
+    assert all(f"| {row['says']} | {row['us']:.0f} |" in page for row in result["rows"])
+    assert "FAILED |" not in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
@@ -132,6 +133,11 @@ def parts(place: Place) -> Parts:
 
 def raw(place: Place) -> None:
     """A loop written by hand."""
+    with without_lightning():
+        _loop(place)
+
+
+def _loop(place: Place) -> None:
     p, trainer = parts(place), place.resolved.recipe.trainer
     assert trainer.gradient_clip_val is not None
     device = torch.device(trainer.accelerator)
@@ -145,6 +151,18 @@ def raw(place: Place) -> None:
         nn.utils.clip_grad_norm_(p.network.parameters(), trainer.gradient_clip_val)
         p.optimiser.step()
         p.schedule.step()
+
+
+@contextmanager
+def without_lightning() -> Iterator[None]:
+    """As where Lightning is not imported: the variable that it sets makes AdamW look for devices at each step."""
+    variable = "PYTORCH_NVML_BASED_CUDA_CHECK"
+    before = os.environ.pop(variable, None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[variable] = before
 
 
 def bare(place: Place) -> None:

@@ -32,7 +32,7 @@ def _cpu(result: Result) -> Iterator[str]:
     p = result["protocol"]
     yield "## On a CPU: what the host adds\n"
     yield f"{_setting(result)} A small MLP in fp32, one torch thread: {p['rounds']} rounds of {p['steps']} steps,"
-    yield "each row between two runs of the raw loop. Median, with the 95 % bootstrap interval.\n"
+    yield f"each row between two runs of the raw loop. Median, with the 95 % bootstrap interval. {_load(result)}\n"
     yield "| driver | µs a step | added to the raw loop, µs |"
     yield "|---|---:|---:|"
     for row in result["rows"]:
@@ -68,6 +68,11 @@ def _cuda_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         "" if memory is None else f"{memory / 2**30:.1f}",
         f"{row['warmup_seconds']:.0f}",
     )
+
+
+def _load(result: Result) -> str:
+    before, after = (load[0] for load in result["machine"]["load"])
+    return f"Load average {before:.1f} before and {after:.1f} after."
 
 
 def _interval(figure: Sequence[float] | None) -> str:

@@ -6,27 +6,36 @@ from taskkit import Component, hookimpl
 
 taskkit_api = ">=0.1,<0.2"
 
-SERIES, FUTURE = "taskkit_series.sections:Series", "taskkit_series.sections:Future"
+SERIES = "taskkit_series.sections:Series"
+FUTURE = "taskkit_series.sections:Future"
 
 
 @hookimpl
 def taskkit_components() -> Iterable[Component]:
     """Declare a task, a model and data for it."""
-    here = "taskkit_series.forecast:"
-    sections = "taskkit_series.sections:"
-    return [
-        Component(
-            "task",
-            "series.forecast",
-            "forecast a quantile",
-            f"{here}Forecast",
-            f"{sections}Forecast",
-            targets=(FUTURE,),
-        ),
-        Component(
-            "model", "series.mlp", "one hidden layer", f"{here}Mlp", f"{sections}Mlp", input=SERIES, targets=(FUTURE,)
-        ),
-        Component(
-            "data", "series.waves", "sums of sines", f"{here}Waves", f"{sections}Waves", input=SERIES, targets=(FUTURE,)
-        ),
-    ]
+    yield Component(
+        kind="task",
+        name="series.forecast",
+        summary="forecast a quantile of what follows",
+        implementation="taskkit_series.forecast:Forecast",
+        section="taskkit_series.sections:Forecast",
+        targets=(FUTURE,),
+    )
+    yield Component(
+        kind="model",
+        name="series.mlp",
+        summary="a network of one hidden layer",
+        implementation="taskkit_series.forecast:Mlp",
+        section="taskkit_series.sections:Mlp",
+        input=SERIES,
+        targets=(FUTURE,),
+    )
+    yield Component(
+        kind="data",
+        name="series.waves",
+        summary="sums of two sines",
+        implementation="taskkit_series.forecast:Waves",
+        section="taskkit_series.sections:Waves",
+        input=SERIES,
+        targets=(FUTURE,),
+    )
