@@ -29,7 +29,7 @@ PACKAGES = ("taskkit-ml", "torch", "pytorch-lightning", "torchmetrics", "numpy",
 NETWORKS = ("vit_b16", "resnet50")
 TINY = {
     "vit_b16": ("model.architecture=vit_tiny_patch16_224", "model.options={depth: 1, img_size: 32}"),
-    "resnet50": ("model.architecture=resnet10t",),
+    "resnet50": ("model.architecture=resnet10t", "data.size=64", "loader.batch_size=8", "data.samples=256"),
 }
 SMALL_DATA = (
     "title=A tiny stand-in",
@@ -77,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
 
 def cpu(a: argparse.Namespace) -> None:
     """Microseconds a step."""
+    begun = _begun()
     torch.set_num_threads(1)
     batches = a.warmup + a.steps + 2
     data = f"data.samples={16 * batches}"
@@ -86,11 +87,12 @@ def cpu(a: argparse.Namespace) -> None:
         found = protocol.paired(work, protocol.CPU, rounds=a.rounds, steps=a.steps, limit=1e-6, say=_say)
     machine = {"device": f"{_cpu_name()}, {os.cpu_count()} cores", "load": [before, os.getloadavg()]}
     settings = {"rounds": a.rounds, "steps": a.steps, "warmup": a.warmup, "threads": 1}
-    _write(a.out, "cpu", work, machine, settings, found)
+    _write(a.out, "cpu", begun, work, machine, settings, found)
 
 
 def cuda(a: argparse.Namespace) -> None:
     """Examples a second."""
+    begun = _begun()
     changes = (*SMALL_DATA, *TINY[a.network]) if a.tiny else ()
     work = Work(HERE / f"{a.network}.yaml", (*changes, *_window(a)))
     peak = None if a.peak_tflops is None else a.peak_tflops * 1e12
@@ -100,7 +102,12 @@ def cuda(a: argparse.Namespace) -> None:
         )
     machine = {"device": _cpu_name() if a.tiny else torch.cuda.get_device_name()}
     settings = {"repetitions": a.repetitions, "steps": a.steps, "warmup": a.warmup}
-    _write(a.out, "cuda", work, machine, settings, found)
+    _write(a.out, "cuda", begun, work, machine, settings, found)
+
+
+def _begun() -> dict[str, Any]:
+    """The time, and the commit that is about to be measured."""
+    return {"date": now(), "git": git_state()}
 
 
 def _window(a: argparse.Namespace) -> tuple[str, ...]:
@@ -116,7 +123,13 @@ def _cache() -> Any:
 
 
 def _write(
-    out: Path, mode: str, work: Work, machine: dict[str, Any], settings: dict[str, Any], found: dict[str, Any]
+    out: Path,
+    mode: str,
+    begun: dict[str, Any],
+    work: Work,
+    machine: dict[str, Any],
+    settings: dict[str, Any],
+    found: dict[str, Any],
 ) -> None:
     with work.place() as place:
         plain = place.resolved.plain()
@@ -124,9 +137,8 @@ def _write(
     result = {
         "benchmark": "steps",
         "mode": mode,
-        "date": now(),
+        **begun,
         "command": shlex.join(["python", *sys.argv]),
-        "git": git_state(),
         "packages": {name: _version(name) for name in PACKAGES},
         "python": sys.version.split()[0],
         "machine": machine,
