@@ -134,7 +134,8 @@ class Task(pl.LightningModule):
                     f"({', '.join(metrics)}). Name one of them in `headline`, or add it in `metrics()`."
                 )
             loss = metrics.pop("loss")
-            setattr(self, f"_{split}_metrics", MetricCollection(dict(metrics)))
+            # Groups of metrics that share a state are found by equal values in the first batch, which happens by chance.
+            setattr(self, f"_{split}_metrics", MetricCollection(dict(metrics), compute_groups=False))
             setattr(self, f"_{split}_loss", loss)
 
     @final

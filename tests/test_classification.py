@@ -1,0 +1,93 @@
+"""The classification task of the host, on a network that answers what the batch says."""
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from taskkit import Classes, Classification, ClassificationSection, DataError, DataSpec, Example, Fact, Processor
+
+NAMES = tuple("abcdefg")
+
+
+class Echo(nn.Module):
+    """A network whose answers are its inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return self.scale * logits
+
+
+class Nothing(Processor):
+    def read(self, source: str) -> Example:
+        return Example(source, source)
+
+    def encode(self, example: Example) -> list[dict[str, Tensor]]:
+        return []
+
+
+def classification(counts: tuple[int, ...] = (1,) * 7, **settings: object) -> Classification:
+    spec = DataSpec(Fact(), Classes(NAMES, counts), "none")
+    return Classification(ClassificationSection(**settings), Echo(), Nothing(), spec)  # type: ignore[arg-type]
+
+
+def batch(answers: list[list[int]], targets: list[int]) -> dict[str, Tensor]:
+    """A batch whose logits rank the given classes first, in order."""
+    logits = torch.zeros(len(answers), len(NAMES))
+    for row, ranked in enumerate(answers):
+        for place, number in enumerate(ranked):
+            logits[row, number] = 10.0 - place
+    return {"logits": logits, "target": torch.tensor(targets), "example": torch.arange(len(targets))}
+
+
+def judged(task: Classification, *batches: dict[str, Tensor]) -> dict[str, Tensor]:
+    options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = pl.Trainer(accelerator="cpu", enable_model_summary=False, **options)  # type: ignore[arg-type]
+    trainer.test(task, DataLoader(list(batches), batch_size=None), verbose=False)
+    return dict(task.results["test"])
+
+
+def test_metrics_that_agree_on_the_first_batch_are_still_counted_apart() -> None:
+    right = batch([[0], [1], [2], [3]], [0, 1, 2, 3])
+    second = batch([[4, 5], [5, 4], [6, 4], [0, 4]], [4, 4, 4, 4])
+    results = judged(classification(), right, second)
+    assert results["accuracy"] == pytest.approx(5 / 8)
+    assert results["top5_accuracy"] == 1.0
+    assert results["confusion"].sum() == 8
+    assert results["confusion"][4].tolist() == [1, 0, 0, 0, 1, 1, 1]
+
+
+def test_metrics_do_not_depend_on_how_examples_are_batched() -> None:
+    whole = batch([[0], [1, 2], [3], [4, 6], [6]], [0, 2, 3, 6, 5])
+    parts = [{name: column[i : i + 2] for name, column in whole.items()} for i in (0, 2, 4)]
+    one, many = judged(classification(), whole), judged(classification(), *parts)
+    assert one.keys() == many.keys()
+    for name in one:
+        assert torch.allclose(one[name].float(), many[name].float(), atol=1e-6), name
+
+
+def test_smoothing_and_class_weights_bear_on_training_alone() -> None:
+    task, some = classification((6, 1, 1, 1, 1, 1, 1), label_smoothing=0.2, class_weights="balanced"), batch([[1]], [0])
+    plain = nn.functional.cross_entropy(some["logits"], some["target"])
+    assert float(task.eval().step(some).loss) == pytest.approx(float(plain))
+    assert float(task.train().step(some).loss) != pytest.approx(float(plain))
+
+
+def test_balanced_weights_need_examples_of_every_class() -> None:
+    with pytest.raises(DataError, match="no training example has the class 'c'"):
+        classification((1, 1, 0, 1, 1, 1, 1), class_weights="balanced")
+
+
+def test_the_baseline_answers_the_commonest_class_of_the_training_split() -> None:
+    train = [Example(str(i), None, target) for i, target in enumerate([3, 3, 1])]
+    test = [Example(str(i), None, target) for i, target in enumerate([3, 1, 1, 2])]
+    assert classification().baseline(train, test) == {"accuracy": 0.25}
+
+
+def test_a_task_that_overrides_what_is_final_is_refused_when_it_is_defined() -> None:
+    with pytest.raises(TypeError, match="training_step is final"):
+        type("Mine", (Classification,), {"training_step": lambda self, batch, i: None})
