@@ -6,7 +6,7 @@ import dataclasses
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
-from typing import Any
+from typing import Any, Literal
 
 BOUNDS = ("gt", "ge", "lt", "le")
 
@@ -70,5 +70,7 @@ class ClassificationSection:
     """Settings of every task that chooses one class of a fixed set."""
 
     label_smoothing: float = setting(0.0, "share of each target spread over all classes", ge=0, lt=1)
-    class_weights: str | None = setting(None, "`balanced` weighs each class by the inverse of its frequency")
+    class_weights: Literal["balanced"] | None = setting(
+        None, "`balanced` weighs each class by the inverse of its frequency"
+    )
     top_k: int = setting(5, "also report top-k accuracy when there are more classes than this", ge=2)

@@ -134,7 +134,7 @@ class Task(pl.LightningModule):
                     f"({', '.join(metrics)}). Name one of them in `headline`, or add it in `metrics()`."
                 )
             loss = metrics.pop("loss")
-            # Groups of metrics that share a state are found by equal values in the first batch, which happens by chance.
+            # Compute groups are found by equal states after the first batch, which also happens by chance.
             setattr(self, f"_{split}_metrics", MetricCollection(dict(metrics), compute_groups=False))
             setattr(self, f"_{split}_loss", loss)
 

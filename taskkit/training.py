@@ -7,7 +7,7 @@ import os
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -29,10 +29,11 @@ from taskkit.loader import Loader, Placement, Plan
 from taskkit.meter import Meter, scalars
 from taskkit.plugins import Plugins
 from taskkit.progress import LiveProgress, Progress
-from taskkit.recipe import Recipe
+from taskkit.recipe import EarlyStopping, Recipe
 from taskkit.record import Record, environment
 from taskkit.spec import SPLITS, Example, Split
 from taskkit.task import Headline
+from taskkit.wording import did_you_mean
 
 ENCODING_SECONDS = 5.0
 """How often to say how far the encoding of samples is."""
@@ -201,15 +202,7 @@ class Run:
         if section.ema is not None:
             callbacks.append(optim.moving_average(section.ema))
         if (stop := self.recipe.early_stopping) is not None:
-            if not validated:
-                raise DataError("early_stopping: these data have no validation split. Set early_stopping=null.")
-            monitor = f"val/{(stop.monitor or headline.metric).removeprefix('val/')}"
-            mode = stop.mode or (headline.direction if stop.monitor is None else "min")
-            callbacks.append(
-                pl.callbacks.EarlyStopping(
-                    monitor, mode=mode, patience=stop.patience, min_delta=stop.min_delta, check_finite=False
-                )
-            )
+            callbacks.append(early_stopping(stop, built.task.metrics(), headline, validated))
         return callbacks
 
     def _progress(self, built: Built, headline: Headline) -> Progress:
@@ -291,6 +284,24 @@ class Run:
     def _end(self, status: str, reason: str | None) -> None:
         if self.record is not None:
             self.record.end(status, reason)
+
+
+def early_stopping(
+    section: EarlyStopping, metrics: Iterable[str], headline: Headline, validated: bool
+) -> pl.callbacks.EarlyStopping:
+    """Lightning's early stopping; raises TaskkitError when nothing would tell it that validation got better."""
+    if not validated:
+        raise TaskkitError("early_stopping: these data have no validation split. Set early_stopping=null.")
+    name, known = (section.monitor or headline.metric).removeprefix("val/"), ["loss", *metrics]
+    if name not in known:
+        raise TaskkitError(
+            f"early_stopping.monitor: validation gives no {name!r}.{did_you_mean(name, known)} "
+            f"Expected one of {', '.join(known)}."
+        )
+    mode = section.mode or headline.direction
+    return pl.callbacks.EarlyStopping(
+        f"val/{name}", mode=mode, patience=section.patience, min_delta=section.min_delta, check_finite=False
+    )
 
 
 def make_trainer(r: Recipe, callbacks: list[pl.Callback], batches: int | None = None) -> pl.Trainer:

@@ -308,6 +308,14 @@ def test_early_stopping_ends_a_run_that_no_longer_improves(recipe: Path, plugins
     assert max(line["step"] for line in run.history()) == 2 * 16
 
 
+def test_early_stopping_on_a_metric_that_there_is_not_is_an_error_with_a_suggestion(
+    recipe: Path, plugins: Plugins, tmp_path: Path
+) -> None:
+    changes = ["early_stopping.monitor=val/maee", "early_stopping.mode=min"]
+    with pytest.raises(TaskkitError, match=r"gives no 'maee'\. Did you mean 'mae'\? Expected one of loss, mae"):
+        taskkit.run(recipe, changes, out=tmp_path / "run", plugins=plugins)
+
+
 def test_a_run_of_no_epochs_is_only_judged(recipe: Path, plugins: Plugins, tmp_path: Path) -> None:
     run = taskkit.run(recipe, ["trainer.max_epochs=0"], out=tmp_path / "run", plugins=plugins)
     assert run.status == "finished"
