@@ -138,9 +138,15 @@ class Loader:
         if self._columns is None:
             self._columns = {name: self._column(name).to(self.device) for name in self.encoded.fields}
             self._columns["example"] = torch.from_numpy(self.encoded.example_of).to(self.device)
-        for numbers in self.plan.batches(start):
-            where = torch.from_numpy(numbers).to(self.device)
-            yield numbers, {name: column[where] for name, column in self._columns.items()}
+        batches = list(self.plan.batches(start))
+        if not batches:
+            return
+        # One transfer for the whole epoch: one for each batch would make the host wait for the device.
+        order, at = torch.from_numpy(np.concatenate(batches)).to(self.device), 0
+        for numbers in batches:
+            where = order[at : at + len(numbers)]
+            at += len(numbers)
+            yield numbers, {name: column.index_select(0, where) for name, column in self._columns.items()}
 
     def _column(self, name: str) -> torch.Tensor:
         column = self.encoded.column(name)

@@ -301,6 +301,35 @@ def test_no_scalar_is_read_between_two_drains(
     assert set(counting.reads.values()) == {0}
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_cuda_device_trains_in_bf16_and_no_step_waits_for_it(recipe: Path, plugins: Plugins, tmp_path: Path) -> None:
+    changes = [
+        "trainer.accelerator=gpu",
+        "trainer.gradient_clip_val=1",
+        "meter.every_n_steps=1000",
+        "meter.flops=false",
+    ]
+
+    class Strict(pl.Callback):
+        def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, i: int) -> None:
+            torch.cuda.set_sync_debug_mode("error")
+
+        def on_train_batch_end(
+            self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, i: int
+        ) -> None:
+            torch.cuda.set_sync_debug_mode("default")
+
+    class Plugin:
+        @hookimpl
+        def taskkit_callbacks(self, recipe: Any) -> list[pl.Callback]:
+            return [Strict()]
+
+    run = taskkit.run(recipe, changes, out=tmp_path / "run", plugins=discover({"series"}, extra={"strict": Plugin()}))
+    assert run.manifest["precision"] == "bf16-mixed"
+    assert run.manifest["cost"]["peak_memory_bytes"] > 0
+
+
 def test_early_stopping_ends_a_run_that_no_longer_improves(recipe: Path, plugins: Plugins, tmp_path: Path) -> None:
     changes = ["early_stopping.patience=1", "optim.lr=1e-9", "trainer.max_epochs=9", "early_stopping.min_delta=0.01"]
     run = taskkit.run(recipe, changes, out=tmp_path / "run", plugins=plugins)

@@ -1,0 +1,102 @@
+"""The order of samples, and loaders that hand them over."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from taskkit import DataError, Example, Processor
+from taskkit.cache import encode
+from taskkit.loader import Loader, Plan
+
+CPU = torch.device("cpu")
+
+
+class Numbers(Processor):
+    """A sample holds its number, repeated as often as `width` says."""
+
+    def __init__(self, ragged: bool = False) -> None:
+        self.ragged = ragged
+
+    def read(self, source: str) -> Example:
+        return Example(source, int(source))
+
+    def encode(self, example: Example) -> list[dict[str, Tensor]]:
+        width = example.input % 3 + 1 if self.ragged else 2
+        return [{"number": torch.full((width,), example.input)}]
+
+
+def loader(count: int = 23, *, resident: str = "auto", workers: int = 0, ragged: bool = False, **plan: int) -> Loader:
+    processor = Numbers(ragged)
+    encoded = encode([Example(str(i), i) for i in range(count)], processor, key=None)
+    order = Plan(count, batch_size=4, seed=5, shuffle=True, drop_last=False)
+    made = Loader(encoded, processor, order, resident=resident, workers=workers)  # type: ignore[arg-type]
+    made.place(CPU, plan.get("rank", 0), plan.get("world", 1))
+    return made
+
+
+def handed(made: Loader, epoch: int = 0) -> list[list[int]]:
+    made.sampler.set_epoch(epoch)
+    return [batch["example"].tolist() for batch in made]
+
+
+def flat(batches: Sequence[Sequence[int]]) -> list[int]:
+    return [number for batch in batches for number in batch]
+
+
+def test_an_epoch_hands_over_every_sample_once_in_an_order_of_its_own() -> None:
+    made = loader()
+    first, second = handed(made, 0), handed(made, 1)
+    assert sorted(flat(first)) == sorted(flat(second)) == list(range(23))
+    assert first != second
+    assert [len(batch) for batch in first] == [4, 4, 4, 4, 4, 3]
+
+
+def test_the_order_is_the_same_for_every_loader_of_a_seed() -> None:
+    orders = [handed(loader(resident=where, workers=n), 3) for where, n in (("yes", 0), ("no", 0), ("no", 2))]
+    assert orders[0] == orders[1] == orders[2]
+
+
+def test_a_batch_holds_the_samples_that_its_numbers_name() -> None:
+    for where in ("yes", "no"):
+        for batch in loader(resident=where):
+            assert torch.equal(batch["number"], batch["example"][:, None].expand(-1, 2))
+
+
+@pytest.mark.parametrize(("resident", "workers"), [("yes", 0), ("no", 0), ("no", 2)])
+def test_a_loader_goes_on_after_the_batches_that_it_handed_over(resident: str, workers: int) -> None:
+    straight = handed(loader(), 2)
+    made = loader(resident=resident, workers=workers)
+    made.sampler.set_epoch(2)
+    batches = iter(made)
+    seen = [next(batches)["example"].tolist() for _ in range(2)]
+    resumed = loader(resident=resident, workers=workers)
+    resumed.load_state_dict(made.state_dict())
+    assert seen + handed(resumed, 2) == straight
+    assert handed(resumed, 3) == handed(loader(), 3)
+
+
+def test_what_was_skipped_is_not_read() -> None:
+    made = loader(resident="no")
+    read = []
+    item = type(made.encoded).__getitem__
+    made.encoded.__class__ = type(
+        "Watched", (type(made.encoded),), {"__getitem__": lambda self, i: (read.append(i), item(self, i))[1]}
+    )
+    made.load_state_dict({"epoch": 0, "batch": 4})
+    assert read == flat(handed(made, 0))
+    assert len(read) == 7
+
+
+def test_processes_share_the_batches_of_one_with_a_larger_batch() -> None:
+    shares = [handed(loader(rank=rank, world=2), 1) for rank in range(2)]
+    one = loader()
+    one.plan.batch_size = 8
+    whole = handed(one, 1)
+    assert [sorted(a + b) for a, b in zip(*shares, strict=True)] == [sorted(batch) for batch in whole]
+
+
+def test_residence_that_cannot_be_is_refused_with_a_reason() -> None:
+    with pytest.raises(DataError, match="needs samples of one shape"):
+        loader(ragged=True, resident="yes")
