@@ -6,7 +6,6 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -80,12 +79,14 @@ def test_help_imports_no_verb(loaded):
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list"]])
 def test_it_answers_at_once(taskkit, sound_site, arguments):
+    # The processor's time: what else the machine does must not decide.
     def seconds() -> float:
-        start = time.perf_counter()
+        start = os.times()
         taskkit(*arguments, sites=(sound_site,))
-        return time.perf_counter() - start
+        end = os.times()
+        return end.children_user + end.children_system - start.children_user - start.children_system
 
-    assert min(seconds() for _ in range(3)) < 1.0
+    assert min(seconds() for _ in range(3)) < 0.8
 
 
 def test_help_of_a_verb_of_the_host_loads_no_plugin(taskkit, verbs):
