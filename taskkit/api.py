@@ -9,9 +9,10 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 import pytorch_lightning as pl
@@ -170,7 +171,8 @@ class LoadedRun:
         Raises DataError when one cannot be read.
         """
         processor = self.built.processor
-        examples = [processor.read(source) for source in inputs]
+        # The same input may be given twice; ids are unique.
+        examples = [replace(processor.read(source), id=f"{n}: {source}") for n, source in enumerate(inputs, 1)]
         with quiet():
             return predict(self.built.task, examples, self._trainer([]))
 
@@ -193,8 +195,7 @@ class LoadedRun:
             examples = data.examples(split)
             if len(examples) == 0:
                 raise DataError(f"{recipe.data_name}: its {split} split is empty. Name another with --split.")
-            built.spec = spec
-            encoded = encode(examples, built, split, recipe.plain()["model"], recipe.loader.cache)
+            encoded = encode(examples, replace(built, spec=spec), split, recipe.plain()["model"], recipe.loader.cache)
             size = recipe.loader.eval_batch_size or recipe.loader.batch_size
             loader = sequential(encoded, built.processor, size, workers=recipe.loader.workers)
             trainer = self._trainer([Placement([loader]), Rows(examples, spec)])
@@ -204,7 +205,11 @@ class LoadedRun:
         return Evaluation(values, rows_of(trainer))
 
     def _trainer(self, callbacks: list[pl.Callback]) -> pl.Trainer:
-        return make_trainer(self.built.recipe, callbacks)
+        """One device, here: the machine that a run is asked on need not be like the one that trained it."""
+        recipe = self.built.recipe
+        accelerator: Literal["cpu", "auto"] = "cpu" if recipe.trainer.accelerator == "cpu" else "auto"
+        alone = replace(recipe.trainer, accelerator=accelerator, devices=1, num_nodes=1, strategy="auto")
+        return make_trainer(replace(recipe, trainer=replace(alone, limit_test_batches=1.0)), callbacks)
 
 
 class Evaluation:

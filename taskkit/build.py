@@ -11,6 +11,7 @@ from torch import nn
 from taskkit import checkpoint
 from taskkit.component import Component, load
 from taskkit.data import DataModule
+from taskkit.declared import imported
 from taskkit.errors import CheckpointError, PluginError
 from taskkit.model import Model, Processor
 from taskkit.plugins import PluginInfo, Plugins
@@ -96,16 +97,8 @@ def make_model(recipe: Recipe, plugins: Plugins) -> Model:
 
 
 def implementation(component: Component, plugins: Plugins) -> Any:
-    """Import what a component names; raises PluginError with the reason and the owner when that fails."""
-    try:
-        return load(component.implementation)
-    except Exception as error:
-        owner = plugins.owner(component)
-        missing = f" Try: pip install {error.name}" if isinstance(error, ModuleNotFoundError) else ""
-        raise PluginError(
-            f"{component.name} cannot be used: {component.implementation} of {owner.distribution} {owner.version} "
-            f"failed to load ({type(error).__name__}: {error}).{missing}"
-        ) from error
+    """Import the class of a component; raises PluginError with the reason and the owner when that fails."""
+    return imported(component, component.implementation, plugins)
 
 
 def used(recipe: Recipe, plugins: Plugins) -> tuple[PluginInfo, ...]:

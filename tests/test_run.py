@@ -143,6 +143,20 @@ def test_predicting_from_a_run_directory_agrees_with_its_test_predictions(
     assert answer[0]["prediction"] == pytest.approx(kept, rel=1e-2)
 
 
+def test_the_same_input_may_be_given_twice(finished: taskkit.LoadedRun, plugins: Plugins) -> None:
+    same = ",".join(["0.5"] * 12)
+    one, other = taskkit.load_run(finished.path, plugins=plugins).predict([same, same])
+    assert one == other
+
+
+def test_a_run_of_limited_or_distant_testing_is_judged_here_and_whole(
+    recipe: Path, plugins: Plugins, tmp_path: Path
+) -> None:
+    run = taskkit.run(recipe, ["trainer.limit_test_batches=0"], out=tmp_path / "run", plugins=plugins)
+    assert run.metrics == {}
+    assert len(run.evaluate().rows) == 32
+
+
 def started(
     recipe: Path, out: Path, env: dict[str, str], *changes: str, until: int = 100
 ) -> tuple[subprocess.Popen[str], str]:
@@ -236,6 +250,8 @@ def test_two_processes_get_the_losses_of_one_with_twice_the_batch(
         assert mine == pytest.approx(other, rel=1e-5)
     rows, others = one.predictions().to_pylist(), taskkit.load_run(two, plugins=plugins).predictions().to_pylist()
     assert [row["id"] for row in rows] == [row["id"] for row in others]
+    # What two processes trained is judged by one.
+    assert taskkit.load_run(two, plugins=plugins).evaluate().metrics == pytest.approx(one.metrics, rel=1e-4)
 
 
 def test_accumulating_batches_gives_the_losses_of_one_larger_batch(
