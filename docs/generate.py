@@ -33,6 +33,9 @@ ROOMS = {
     "task": "Tasks",
     "classification": "Tasks",
     "sources": "Sources",
+    "splits": "Helpers for data",
+    "tables": "Helpers for data",
+    "quality": "Helpers for data",
     "errors": "Errors",
 }
 """Under which heading of the Python page the public names of a module stand, in this order."""

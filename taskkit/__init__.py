@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     )
     from taskkit.hookspecs import hookimpl
     from taskkit.model import Model, Processor, Sample, Unit
-    from taskkit.section import ClassificationSection, setting
+    from taskkit.quality import Look, copies, named, skew
+    from taskkit.section import ClassificationSection, NoOptions, setting
     from taskkit.sources import Debian, Download, Installed, Local, PyPI, cache_directory, fetch
     from taskkit.spec import (
         Classes,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
         SelfSupervised,
         Split,
     )
+    from taskkit.splits import by_share, position, stratified
+    from taskkit.tables import SPLIT_NAMES, TableFile, more, read_table
     from taskkit.task import Headline, Step, Table, Task
 
 _HOMES = {
@@ -55,7 +58,8 @@ _HOMES = {
     ),
     "hookspecs": ("hookimpl",),
     "model": ("Model", "Processor", "Sample", "Unit"),
-    "section": ("ClassificationSection", "setting"),
+    "quality": ("Look", "copies", "named", "skew"),
+    "section": ("ClassificationSection", "NoOptions", "setting"),
     "sources": ("Debian", "Download", "Installed", "Local", "PyPI", "cache_directory", "fetch"),
     "spec": (
         "Classes",
@@ -68,11 +72,14 @@ _HOMES = {
         "SelfSupervised",
         "Split",
     ),
+    "splits": ("by_share", "position", "stratified"),
+    "tables": ("SPLIT_NAMES", "TableFile", "more", "read_table"),
     "task": ("Headline", "Step", "Table", "Task"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "SPLIT_NAMES",
     "Batch",
     "CheckpointError",
     "Classes",
@@ -91,7 +98,9 @@ __all__ = [
     "Installed",
     "LoadedRun",
     "Local",
+    "Look",
     "Model",
+    "NoOptions",
     "Origin",
     "PluginError",
     "Prediction",
@@ -106,16 +115,25 @@ __all__ = [
     "Split",
     "Step",
     "Table",
+    "TableFile",
     "Task",
     "TaskkitError",
     "Unit",
+    "by_share",
     "cache_directory",
+    "copies",
     "fetch",
     "hookimpl",
     "load_run",
+    "more",
+    "named",
+    "position",
+    "read_table",
     "resume",
     "run",
     "setting",
+    "skew",
+    "stratified",
 ]
 
 

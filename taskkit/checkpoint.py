@@ -98,6 +98,7 @@ def pack(spec: DataSpec) -> dict[str, Any]:
         "target": _pack_fact(spec.target),
         "fingerprint": spec.fingerprint,
         "origins": [dataclasses.asdict(origin) for origin in spec.origins],
+        "protocol": dict(spec.protocol),
     }
 
 
@@ -111,6 +112,7 @@ def unpack(packed: Mapping[str, Any], plugins: Plugins) -> DataSpec:
         target=_unpack_fact(packed["target"], plugins),
         fingerprint=packed["fingerprint"],
         origins=tuple(Origin(**origin) for origin in packed["origins"]),
+        protocol=packed["protocol"],
     )
 
 

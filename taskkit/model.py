@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from taskkit.section import NoOptions
 from taskkit.spec import DataSpec, Example, Origin
 
 if TYPE_CHECKING:
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
     from taskkit.data import Batch
 
 Sample = Mapping[str, Tensor]
-"""What a Processor makes of an example: tensors by name, on the CPU, without a batch dimension."""
+"""What a Processor makes of an example: tensors by name, on the CPU, without a batch dimension.
+
+A scalar whose name begins with `note_` is a remark about the sample, 1 or 0, as `note_truncated`: the host counts it
+and tells a person; no batch holds it.
+"""
 
 
 @dataclass(frozen=True)
@@ -32,17 +37,28 @@ class Processor(ABC):
     """A network's way in, saved with the run: training, prediction and serving all use the same one."""
 
     unit: ClassVar[Unit] = Unit("examples")
+    layout: Literal["stacked", "padded", "packed"] = "stacked"
+    """How `collate` puts samples of different lengths together. A padded batch holds samples of like length, a packed
+    one any; both hold as many units as `loader.budget` says."""
+    predict_options: ClassVar[type] = NoOptions
+    """A dataclass of `taskkit.setting`s, each with a default: what `taskkit predict` takes to read, as `--column`."""
+    asked: Any = NoOptions()
+    """The options that were given, before anything is read."""
 
     def fit(self, examples: Sequence[Example]) -> None:
         """Learn what must be learnt from the training split: a vocabulary, an alphabet, a graph; by default nothing."""
         return
 
     @abstractmethod
-    def read(self, source: str) -> Example:
-        """Make an example of what a person hands to `taskkit predict`: a path, or a line of text; it has no target.
+    def read(self, source: str) -> Sequence[Example]:
+        """Make examples of what a person hands to `taskkit predict`: of a path or a line of text one, of a table many.
 
-        Raises DataError when it cannot be read.
+        They have no target; the id of each is what a person calls it. Raises DataError when it cannot be read.
         """
+
+    def requested(self) -> Sequence[Example]:
+        """Make examples of the options alone, when no source is given, as of `--user 42`; by default none."""
+        return ()
 
     @abstractmethod
     def encode(self, example: Example) -> Sequence[Sample]:
@@ -59,6 +75,10 @@ class Processor(ABC):
     def length(self, sample: Sample) -> int:
         """The useful size of a sample in units: tokens, audio samples, items; by default 1."""
         return 1
+
+    def padded(self, length: int) -> int:
+        """The length that `collate` pads a sample of this length to, so that shapes are few; by default its own."""
+        return length
 
     def capacity(self, batch: Batch) -> int:
         """What a batch holds in the same units, padding included, from its shapes alone; by default its examples."""

@@ -66,6 +66,11 @@ def settings(section: type) -> tuple[Setting, ...]:
 
 
 @dataclass
+class NoOptions:
+    """No options."""
+
+
+@dataclass
 class ClassificationSection:
     """Settings of every task that chooses one class of a fixed set."""
 

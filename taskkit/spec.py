@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from taskkit.errors import DataError
@@ -36,6 +38,32 @@ class Classes(Fact):
     names: tuple[str, ...]
     counts: tuple[int, ...] = ()
     """How many training examples each class has; empty: not known."""
+
+    @classmethod
+    def of(cls, labels: Iterable[str], names: Iterable[str] = ()) -> Classes:
+        """The classes of training examples: in the order of numbers if all labels are numbers, else of letters.
+
+        `names`, where the order is known, come first.
+        """
+        counts = Counter(labels)
+        others = sorted(set(counts).difference(names))
+        others.sort(key=int if all(map(str.isdecimal, others)) else None)
+        ordered = (*names, *others)
+        return cls(ordered, tuple(counts[name] for name in ordered))
+
+    def number(self, label: str, where: str) -> int:
+        """The number of the class of this name; raises DataError, which names `where` it stands, when there is none."""
+        if label not in self._numbers:
+            known = ", ".join(self.names[:10] + ("…",) * (len(self.names) > 10))
+            raise DataError(
+                f"{where}: no training example has its class {label!r}. One of {known} was expected. Correct the "
+                "label, or add training examples of it."
+            )
+        return self._numbers[label]
+
+    @cached_property
+    def _numbers(self) -> Mapping[str, int]:
+        return {name: number for number, name in enumerate(self.names)}
 
     def readable(self, target: Any) -> Any:
         """The name of the class."""
@@ -89,6 +117,8 @@ class DataSpec:
     fingerprint: str
     """A hash of everything that decides the examples and their splits; names cached samples and the protocol."""
     origins: tuple[Origin, ...] = ()
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    """What decides how results on these data may be compared, in words and plain values: how they were split."""
 
 
 @dataclass(frozen=True)

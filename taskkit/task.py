@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, final
 
@@ -13,6 +13,7 @@ from torchmetrics import MeanMetric, Metric, MetricCollection
 
 from taskkit.data import Batch
 from taskkit.model import Processor
+from taskkit.section import NoOptions
 from taskkit.spec import DataSpec, Example, Prediction
 
 Table = Mapping[str, Sequence[Any]]
@@ -50,6 +51,8 @@ class Task(pl.LightningModule):
     """
 
     headline: ClassVar[Headline]
+    predict_options: ClassVar[type] = NoOptions
+    """A dataclass of `taskkit.setting`s, each with a default: what `taskkit predict` takes to answer, as `--top`."""
     _final = (
         "training_step",
         "validation_step",
@@ -68,6 +71,8 @@ class Task(pl.LightningModule):
         self.network = network
         self.processor = processor
         self.spec = spec
+        self.asked: Any = self.predict_options()
+        """The options that were given to `taskkit predict`, or their defaults."""
         self.notes: dict[str, Tensor] = {}
         self.results: dict[str, Mapping[str, Tensor]] = {}
         self.optimisers: Callable[[Task], Any] | None = None
@@ -113,6 +118,14 @@ class Task(pl.LightningModule):
     def tables(self, results: Mapping[str, Tensor]) -> Mapping[str, Table]:
         """Tables to keep with a run, made of those metrics that are not one number, such as a confusion matrix."""
         return {}
+
+    def protocol(self) -> Mapping[str, Any]:
+        """What else decides the metrics, in words and plain values: a normaliser, cut-offs; kept with every result."""
+        return {}
+
+    def remarks(self, results: Mapping[str, Tensor]) -> Iterable[str]:
+        """What a person should know after a validation or a test, in words, such as that every answer is the same."""
+        return ()
 
     # What a task calls.
 

@@ -37,8 +37,8 @@ class Words(Processor):
     def __init__(self, first: int = 0) -> None:
         self.first = first
 
-    def read(self, source: str) -> Example:
-        return Example(source, source)
+    def read(self, source: str) -> list[Example]:
+        return [Example(source, source)]
 
     def encode(self, example: Example) -> list[Sample]:
         return [self.line(line, example.target) for line in example.input.splitlines()]
@@ -60,8 +60,8 @@ class Words(Processor):
 class Given(Processor):
     """Hands over the samples that its examples hold."""
 
-    def read(self, source: str) -> Example:
-        return Example(source, source)
+    def read(self, source: str) -> list[Example]:
+        return [Example(source, source)]
 
     def encode(self, example: Example) -> list[Sample]:
         return example.input

@@ -23,8 +23,8 @@ class Echo(nn.Module):
 
 
 class Nothing(Processor):
-    def read(self, source: str) -> Example:
-        return Example(source, source)
+    def read(self, source: str) -> list[Example]:
+        return [Example(source, source)]
 
     def encode(self, example: Example) -> list[dict[str, Tensor]]:
         return []

@@ -19,8 +19,8 @@ class Numbers(Processor):
     def __init__(self, ragged: bool = False) -> None:
         self.ragged = ragged
 
-    def read(self, source: str) -> Example:
-        return Example(source, int(source))
+    def read(self, source: str) -> list[Example]:
+        return [Example(source, int(source))]
 
     def encode(self, example: Example) -> list[dict[str, Tensor]]:
         width = example.input % 3 + 1 if self.ragged else 2

@@ -95,7 +95,7 @@ class Images(Processor):
 
     unit = Unit("images")
 
-    def read(self, source: str) -> Example:
+    def read(self, source: str) -> Sequence[Example]:
         """Nobody predicts noise."""
         raise NotImplementedError
 

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
-from taskkit import DataModule, DataProblem, DataSpec, Example, Fact, Installed, Local, Split, fetch
+from taskkit import DataModule, DataProblem, DataSpec, Example, Fact, Installed, Local, Split, fetch, stratified
 from taskkit_image import inspection, sections
 from taskkit_image.examples import ImageExamples
 from taskkit_image.facts import Images
-from taskkit_image.splits import stratified
 
 NAMES = tuple("0123456789")
 FILE = "digits.csv.gz"

@@ -23,11 +23,11 @@ from taskkit import (
     Local,
     Split,
     fetch,
+    stratified,
 )
 from taskkit_image import augment, inspection, sections
 from taskkit_image.examples import ImageExamples
 from taskkit_image.facts import Images
-from taskkit_image.splits import stratified
 
 NAMES = (
     "T-shirt/top",

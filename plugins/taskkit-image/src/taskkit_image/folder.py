@@ -7,13 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from taskkit import Batch, DataError, DataModule, DataProblem, DataSpec, Example, Fact, Origin, Split
+from taskkit import Batch, Classes, DataError, DataModule, DataProblem, DataSpec, Example, Fact, Origin, Split, by_share
 from taskkit_image import augment, inspection, sections
 from taskkit_image.examples import ImageExamples
 from taskkit_image.facts import Images
-from taskkit_image.layouts import Labelled, read_folders, read_table
+from taskkit_image.layouts import Labelled, read_folders, read_listed
 from taskkit_image.scan import common_size, scan
-from taskkit_image.splits import by_share
 
 
 class Folder(DataModule):
@@ -28,7 +27,7 @@ class Folder(DataModule):
     def prepare(self, target: type[Fact]) -> DataSpec:
         """Find the images, hash and measure them, and choose the splits that the layout leaves open."""
         root, found = self._find()
-        self.names = class_names(found)
+        self.classes = Classes.of(image.label for image in found if image.split in (None, "train"))
         images = self._place(root, found)
         self.splits: dict[Split, ImageExamples] = {
             split: self._gather(root, images, split) for split in ("train", "val", "test")
@@ -43,7 +42,7 @@ class Folder(DataModule):
         sha256 = hashlib.sha256("\n".join(rows).encode()).hexdigest()
         facts = Images(self.config.channels, *common_size(scanned))
         origin = Origin("image.folder", self.config.table or str(root), sha256)
-        return DataSpec(facts, self.splits["train"].classes(self.names), f"folder-{sha256}", (origin,))
+        return DataSpec(facts, self.splits["train"].classes(self.classes.names), f"folder-{sha256}", (origin,))
 
     def examples(self, split: Split) -> Sequence[Example]:
         """The images of a split, as paths."""
@@ -60,7 +59,7 @@ class Folder(DataModule):
 
     def inspect(self) -> Iterable[DataProblem]:
         """Decode every image; look for unreadable and odd ones, duplicates, leaks and skew."""
-        return inspection.problems(self.splits, self.names, self.config.channels)
+        return inspection.problems(self.splits, self.classes.names, self.config.channels)
 
     def _find(self) -> tuple[Path, list[Labelled]]:
         config = self.config
@@ -69,7 +68,7 @@ class Folder(DataModule):
             return root, read_folders(root)
         table = Path(config.table).expanduser().absolute()
         root = Path(config.root).expanduser().absolute() if config.root else table.parent
-        return root, read_table(table, root, config.path_column, config.label_column, config.split_column)
+        return root, read_listed(table, root, config.path_column, config.label_column, config.split_column)
 
     def _place(self, root: Path, images: Sequence[Labelled]) -> list[Labelled]:
         """The images, each in a split."""
@@ -90,31 +89,11 @@ class Folder(DataModule):
                     f"{image.where}: {image.path} is in the {split} split twice. Each image was expected "
                     f"once, and {first.where} has it already. Take one of them out."
                 )
-        numbers = {name: number for number, name in enumerate(self.names)}
         return ImageExamples(
             [image.path for image in chosen.values()],
-            [numbers[image.label] for image in chosen.values()],
+            [self.classes.number(image.label, image.where) for image in chosen.values()],
             list(chosen),
         )
-
-
-def class_names(images: Sequence[Labelled]) -> list[str]:
-    """The labels of the training images, in the order of numbers if all are numbers, else of letters.
-
-    Raises DataError when an image of another split has a label that no training image has.
-    """
-    labels = {image.label for image in images if image.split in (None, "train")}
-    names = sorted(labels)
-    if all(map(str.isdecimal, names)):
-        names.sort(key=int)
-    for image in images:
-        if image.label not in labels:
-            known = ", ".join(names[:10] + ["…"] * (len(names) > 10))
-            raise DataError(
-                f"{image.where}: no training image has its class {image.label!r}. One of {known} was "
-                "expected. Correct the label, or add training images of it."
-            )
-    return names
 
 
 def _id(root: Path, image: Labelled) -> str:

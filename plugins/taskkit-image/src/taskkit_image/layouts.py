@@ -5,30 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
-
-from taskkit import DataError, Split
+from taskkit import SPLIT_NAMES, DataError, Split, more, read_table
 from taskkit_image.decode import SUFFIXES
 
 log = logging.getLogger("taskkit")
-
-SPLIT_NAMES: dict[str, Split] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""What people call the splits, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +40,7 @@ def read_folders(root: Path) -> list[Labelled]:
     return [image for folder, split in splits.items() for image in _classes(folder, split)]
 
 
-def read_table(
+def read_listed(
     table: Path, root: Path, path_column: str, label_column: str, split_column: str | None
 ) -> list[Labelled]:
     """Images listed in a CSV, TSV or Parquet file; paths are relative to `root`.
@@ -66,21 +48,21 @@ def read_table(
     Raises DataError for a table that cannot be read, columns that it lacks, cells without a path, a label
     or a split, and files that do not exist.
     """
-    columns = _columns(table, label_column)
-    paths = _cells(table, columns, path_column, "data.path_column")
-    labels = _cells(table, columns, label_column, "data.label_column")
-    splits: Sequence[Split | None] = [None] * len(paths)
-    if split_column or "split" in columns:
-        splits = _splits(table, _cells(table, columns, split_column or "split", "data.split_column"))
+    rows = read_table(table)
+    paths = rows.filled(path_column, "data.path_column")
+    labels = rows.filled(label_column, "data.label_column")
+    splits: Sequence[Split | None] = [None] * len(rows)
+    if split_column or "split" in rows:
+        splits = rows.splits(split_column or "split", "data.split_column")
     images = [
-        Labelled(root / path, label, split, f"{table}: row {row}")
-        for row, (path, label, split) in enumerate(zip(paths, labels, splits, strict=True), 1)
+        Labelled(root / path, label, split, rows.where(row))
+        for row, (path, label, split) in enumerate(zip(paths, labels, splits, strict=True))
     ]
     missing = [image for image in images if not image.path.is_file()]
     if missing:
         first = missing[0]
         raise DataError(
-            f"{first.where}: there is no file {first.path}{_more(missing)}. Every path must be that of an "
+            f"{first.where}: there is no file {first.path}{more(missing)}. Every path must be that of an "
             f"image, relative to {root}. Correct the table, or set data.root."
         )
     return images
@@ -107,7 +89,7 @@ def _classes(root: Path, split: Split | None) -> Iterator[Labelled]:
     """The images of each class folder of `root`."""
     if stray := [path.name for path in root.iterdir() if _is_image(path)]:
         raise DataError(
-            f"{root}: {stray[0]} lies beside the class folders{_more(stray)}, so its class is not known. "
+            f"{root}: {stray[0]} lies beside the class folders{more(stray)}, so its class is not known. "
             "Every image must be in the folder of its class. Move it there."
         )
     for folder in _folders(root):
@@ -132,54 +114,3 @@ def _classes(root: Path, split: Split | None) -> Iterator[Labelled]:
 
 def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-
-
-def _columns(table: Path, label_column: str) -> dict[str, list[Any]]:
-    try:
-        if table.suffix.lower() == ".parquet":
-            content: pa.Table = pa.parquet.read_table(table)
-        else:
-            # As text, so that a class "007" stays what it is.
-            content = pa.csv.read_csv(
-                table,
-                parse_options=pa.csv.ParseOptions(delimiter="\t" if table.suffix.lower() == ".tsv" else ","),
-                convert_options=pa.csv.ConvertOptions(column_types={label_column: pa.string()}),
-            )
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"{table}: it cannot be read: {reason}. A CSV, TSV or Parquet file was expected.") from None
-    return dict(content.to_pydict())
-
-
-def _cells(table: Path, columns: dict[str, list[Any]], name: str, key: str) -> list[str]:
-    """A column as text, every cell of which is filled."""
-    if name not in columns:
-        near = get_close_matches(name, columns, n=1)
-        hint = f"Did you mean {near[0]!r}? " if near else ""
-        raise DataError(
-            f"{table}: it has no column {name!r}. It has {', '.join(columns)}. {hint}Set {key} to one of them."
-        )
-    empty = [row for row, cell in enumerate(columns[name], 1) if _is_empty(cell)]
-    if empty:
-        raise DataError(
-            f"{table}: row {empty[0]}: column {name!r} is empty{_more(empty)}. Every image needs a path, a "
-            "label and, where there is such a column, a split. Fill the cells, or take the rows out."
-        )
-    return [str(cell).strip() for cell in columns[name]]
-
-
-def _is_empty(cell: Any) -> bool:
-    return cell is None or str(cell).strip().lower() in ("", "nan")
-
-
-def _splits(table: Path, cells: Sequence[str]) -> list[Split]:
-    for row, cell in enumerate(cells, 1):
-        if cell.lower() not in SPLIT_NAMES:
-            raise DataError(
-                f"{table}: row {row}: {cell!r} is not a split. One of {', '.join(SPLIT_NAMES)} was expected."
-            )
-    return [SPLIT_NAMES[cell.lower()] for cell in cells]
-
-
-def _more(things: Sequence[Any]) -> str:
-    return f" (and {len(things) - 1} more)" if len(things) > 1 else ""

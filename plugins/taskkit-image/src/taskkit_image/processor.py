@@ -57,10 +57,10 @@ class ImageProcessor(Processor):
             )
         return cls(images.channels, height, width)
 
-    def read(self, source: str) -> Example:
+    def read(self, source: str) -> Sequence[Example]:
         """An example of an image file."""
         path = Path(source).expanduser()
-        return Example(id=source, input=pixels(path, self.channels))
+        return [Example(id=source, input=pixels(path, self.channels))]
 
     def encode(self, example: Example) -> Sequence[Sample]:
         """`image`: uint8 (channels, height, width), and `target`: the number of the class, int64."""

@@ -22,12 +22,12 @@ from taskkit import (
     Fact,
     Local,
     Split,
+    by_share,
     fetch,
 )
 from taskkit_image import augment, inspection, sections
 from taskkit_image.examples import ImageExamples
 from taskkit_image.facts import Images
-from taskkit_image.splits import by_share
 
 
 @dataclass(frozen=True)

@@ -60,9 +60,9 @@ class Windows(Processor):
 
     unit = Unit("values")
 
-    def read(self, source: str) -> Example:
+    def read(self, source: str) -> Sequence[Example]:
         """Read numbers separated by commas."""
-        return Example(source, [float(word) for word in source.split(",")])
+        return [Example(source, [float(word) for word in source.split(",")])]
 
     def encode(self, example: Example) -> Sequence[Sample]:
         """One sample per series."""

@@ -6,7 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 
-from taskkit import Split
+from taskkit.spec import Split
 
 
 def position(example: str) -> float:

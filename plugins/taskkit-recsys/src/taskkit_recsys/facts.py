@@ -1,0 +1,1 @@
+"""What these data state about their inputs and targets."""
