@@ -18,7 +18,7 @@ import psutil
 import pytorch_lightning as pl
 from rich.console import Console
 
-from taskkit import build, checkpoint
+from taskkit import build, checkpoint, options
 from taskkit import recipe as recipes
 from taskkit.build import Built
 from taskkit.errors import CheckpointError, DataError, TaskkitError
@@ -28,7 +28,7 @@ from taskkit.meter import scalars
 from taskkit.plugins import Plugins, from_environment
 from taskkit.recipe import Resolved
 from taskkit.record import Record, manifest, new_directory, write_atomically
-from taskkit.spec import DataProblem, Prediction, Split
+from taskkit.spec import DataProblem, Example, Prediction, Split
 from taskkit.training import RUN_DIRECTORY, Run, encode, make_trainer, quiet, rows_of
 
 
@@ -165,16 +165,31 @@ class LoadedRun:
         """The task with its network and processor, rebuilt from the checkpoint alone."""
         return build.rebuild(checkpoint.read(self.checkpoint), self.plugins)
 
-    def predict(self, inputs: Sequence[str]) -> list[Prediction]:
-        """One prediction for each input: a path or a text, as the model's processor reads it.
+    def predict(self, inputs: Sequence[str] = (), **asked: Any) -> list[Prediction]:
+        """Predict for paths or texts, as the model's processor reads them; a table gives one prediction for each row.
 
-        Raises DataError when one cannot be read.
+        `input` in each prediction is what a person calls it. The options that a run takes are those that its processor
+        and its task declare, as `column="text"` or `top=3`; some, as `user="42"`, need no input. Raises DataError when
+        an input cannot be read, and TaskkitError for an option that is none.
         """
-        processor = self.built.processor
+        requested, processor = self.requested(**asked), self.built.processor
+        read = [*requested, *(example for source in inputs for example in processor.read(source))]
         # The same input may be given twice; ids are unique.
-        examples = [replace(processor.read(source), id=f"{n}: {source}") for n, source in enumerate(inputs, 1)]
+        examples = [replace(example, id=f"{n}: {example.id}") for n, example in enumerate(read, 1)]
         with quiet():
-            return predict(self.built.task, examples, self._trainer([]))
+            answers = predict(self.built.task, examples, self._trainer([]))
+        return [{"input": example.id, **answer} for example, answer in zip(read, answers, strict=True)]
+
+    def requested(self, **asked: Any) -> Sequence[Example]:
+        """The examples that options alone name, as `user="42"`; raises TaskkitError for an option that is none."""
+        processor, task = self.built.processor, self.built.task
+        processor.asked, task.asked = options.fill(asked, self.predict_options)
+        return processor.requested()
+
+    @property
+    def predict_options(self) -> tuple[type, type]:
+        """The dataclasses of what `predict` takes beside inputs: the processor's and the task's."""
+        return self.built.processor.predict_options, self.built.task.predict_options
 
     def evaluate(self, split: Split = "test", overrides: Sequence[str] = ()) -> Evaluation:
         """Score the best checkpoint on a split of the run's data, or of others that `data.…` overrides name.
@@ -197,12 +212,13 @@ class LoadedRun:
                 raise DataError(f"{recipe.data_name}: its {split} split is empty. Name another with --split.")
             encoded = encode(examples, replace(built, spec=spec), split, recipe.plain()["model"], recipe.loader.cache)
             size = recipe.loader.eval_batch_size or recipe.loader.batch_size
-            loader = sequential(encoded, built.processor, size, workers=recipe.loader.workers)
+            loader = sequential(encoded, built.processor, size, recipe.loader.budget, workers=recipe.loader.workers)
             trainer = self._trainer([Placement([loader]), Rows(examples, spec)])
             trainer.test(built.task, loader, verbose=False)
         results = built.task.results["test"]
         values = {f"{split}/{name}": value for name, value in scalars(results).items()}
-        return Evaluation(values, rows_of(trainer))
+        protocol = {"task_protocol": dict(built.task.protocol()), "data_protocol": dict(spec.protocol)}
+        return Evaluation(values, rows_of(trainer), protocol)
 
     def _trainer(self, callbacks: list[pl.Callback]) -> pl.Trainer:
         """One device, here: the machine that a run is asked on need not be like the one that trained it."""
@@ -213,11 +229,14 @@ class LoadedRun:
 
 
 class Evaluation:
-    """What judging a run on a split gave: metrics by name, and one row per example."""
+    """What judging a run on a split gave: metrics by name, one row per example, and what decides the metrics."""
 
-    def __init__(self, metrics: Mapping[str, float], rows: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self, metrics: Mapping[str, float], rows: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any]
+    ) -> None:
         self.metrics = metrics
         self.rows = rows
+        self.protocol = protocol
 
 
 def _execute(this: Run, last: Path | None = None) -> LoadedRun:

@@ -93,6 +93,11 @@ def encode(
     return found if found is not None else _make(entry, examples, processor, workers, progress)
 
 
+def is_note(field: str) -> bool:
+    """Whether a field of a sample is a remark for a person, which no batch holds."""
+    return field.startswith("note_")
+
+
 class Encoded(Dataset["Sample"]):
     """The samples of a split, in order; a copy for another process opens the memory map there again."""
 
@@ -148,6 +153,25 @@ class Encoded(Dataset["Sample"]):
         return tuple(self._columns)
 
     @property
+    def windowed(self) -> bool:
+        """Whether an example gave several samples."""
+        return len(self.ids) < len(self)
+
+    def notes(self) -> Mapping[str, list[str]]:
+        """By each remark, without its `note_` and with blanks, the ids of the examples that it is about."""
+        found = {name: [n for n in range(len(self)) if _is_set(column[n])] for name, column in self._notes().items()}
+        return {
+            name.removeprefix("note_").replace("_", " "): list(
+                dict.fromkeys(self.ids[self.example_of[n]] for n in numbers)
+            )
+            for name, numbers in found.items()
+            if numbers
+        }
+
+    def _notes(self) -> Mapping[str, Column]:
+        return {name: column for name, column in self._columns.items() if is_note(name)}
+
+    @property
     def nbytes(self) -> int:
         """The size of all tensors together."""
         return sum(column.values.nbytes for column in self._columns.values())
@@ -156,6 +180,10 @@ class Encoded(Dataset["Sample"]):
         """One field of all samples, (samples, …), without a copy; None unless all have it in one shape."""
         column = self._columns.get(name)
         return column.values if isinstance(column, Stacked) else None
+
+
+def _is_set(note: Tensor | None) -> bool:
+    return note is not None and bool(note)
 
 
 @dataclass(frozen=True)

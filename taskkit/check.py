@@ -100,7 +100,7 @@ def loader_problems(loader: Loader, trainer: Trainer) -> Found:
 
 
 def optim_problems(optim: Optim, max_steps: int | None) -> Found:
-    """The optimiser's name and moments, warm-up and freezing."""
+    """The optimiser's name and moments, the rate and freezing."""
     if optim.name.lower() not in OPTIMISERS:
         near = did_you_mean(optim.name, OPTIMISERS)
         if near or not optim.name.isidentifier():
@@ -111,22 +111,35 @@ def optim_problems(optim: Optim, max_steps: int | None) -> Found:
             ("optim", "betas"),
             f"optim.betas is {optim.betas}. Expected two numbers from 0 to below 1, such as [0.9, 0.999].",
         )
-    yield from _warmup_problems(optim.warmup, max_steps)
+    yield from _rate_problems(optim, max_steps)
     for pattern, until in optim.freeze.items():
         yield from _freeze_problems(pattern, until, max_steps)
 
 
-def _warmup_problems(warmup: float, max_steps: int | None) -> Found:
-    if warmup >= 1 and not warmup.is_integer():
+def _rate_problems(optim: Optim, max_steps: int | None) -> Found:
+    """Warm-up and hold that are counts or shares, and leave the rate time to fall."""
+    for name, value in (("warmup", optim.warmup), ("hold", optim.hold)):
+        if value >= 1 and not value.is_integer():
+            yield (
+                ("optim", name),
+                f"optim.{name} is {value:g}. Expected a share below 1, or a whole number of steps.",
+            )
+        elif max_steps is not None and value >= max_steps and value >= 1:
+            yield (
+                ("optim", name),
+                f"optim.{name} is {value:g} steps, but training ends after {max_steps} (trainer.max_steps). "
+                "Expected fewer. Write a share of all steps, such as 0.1.",
+            )
+    if optim.warmup < 1 and optim.hold < 1 <= optim.warmup + optim.hold:
         yield (
-            ("optim", "warmup"),
-            f"optim.warmup is {warmup:g}. Expected a share below 1, or a whole number of steps.",
+            ("optim", "hold"),
+            f"optim.hold is {optim.hold:g} and optim.warmup {optim.warmup:g}, which leaves the rate no step to fall. "
+            "Expected shares whose sum is below 1.",
         )
-    elif max_steps is not None and warmup >= max_steps and warmup >= 1:
+    if optim.schedule == "exponential" and optim.min_lr == 0:
         yield (
-            ("optim", "warmup"),
-            f"optim.warmup is {warmup:g} steps, but training ends after {max_steps} (trainer.max_steps). "
-            "Expected fewer. Write a share of all steps, such as 0.1.",
+            ("optim", "min_lr"),
+            "optim.min_lr is 0, which an exponential schedule never reaches. Expected a share of lr, such as 0.05.",
         )
 
 

@@ -11,8 +11,9 @@ import torch
 
 from taskkit.cache import Encoded, encode
 from taskkit.data import Batch
-from taskkit.loader import Loader, Plan
+from taskkit.loader import Loader
 from taskkit.model import Processor
+from taskkit.plan import plan
 from taskkit.spec import DataSpec, Example, Prediction
 from taskkit.task import Step, Task
 
@@ -78,9 +79,11 @@ def gather(parts: list[tuple[int, Any]]) -> Iterable[tuple[int, list[Any]]]:
     return together.items()
 
 
-def sequential(encoded: Encoded, processor: Processor, batch_size: int, **options: Any) -> Loader:
-    """A loader that hands over every sample once, in order, shared out over the processes."""
-    return Loader(encoded, processor, Plan(len(encoded), batch_size, 0, shuffle=False, drop_last=False), **options)
+def sequential(
+    encoded: Encoded, processor: Processor, batch_size: int, budget: float | None = None, **options: Any
+) -> Loader:
+    """A loader that hands over every sample once, shared out over the processes."""
+    return Loader(encoded, processor, plan(encoded, processor, batch_size, budget), **options)
 
 
 def predict(task: Task, examples: Sequence[Example], trainer: pl.Trainer, batch_size: int = 64) -> list[Prediction]:

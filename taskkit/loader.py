@@ -13,50 +13,14 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from taskkit.cache import Encoded
+from taskkit.cache import Encoded, is_note
 from taskkit.data import Batch
 from taskkit.errors import DataError
 from taskkit.model import Processor, Sample
+from taskkit.plan import Numbers, Plan
 
 RESIDENT_SHARE = 0.25
 """The share of a device's free memory that resident data may take."""
-
-
-@dataclass
-class Plan:
-    """Which samples make which batch of an epoch, on one of `world` processes.
-
-    Batch i of `world` processes together holds what batch i of one process with `world` times the batch size holds.
-    """
-
-    samples: int
-    batch_size: int
-    seed: int
-    shuffle: bool
-    drop_last: bool
-    rank: int = 0
-    world: int = 1
-    epoch: int = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; Lightning calls it before each."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        together = self.batch_size * self.world
-        if self.drop_last:
-            return self.samples // together
-        full, rest = divmod(self.samples, together)
-        return full + (self.rank < rest)
-
-    def batches(self, start: int = 0) -> Iterator[np.ndarray[Any, np.dtype[np.int64]]]:
-        """The sample numbers of each batch from number `start` on."""
-        order = np.arange(self.samples)
-        if self.shuffle:
-            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.samples)
-        together = self.batch_size * self.world
-        for i in range(start, len(self)):
-            yield order[i * together : (i + 1) * together][self.rank :: self.world]
 
 
 class Loader:
@@ -85,7 +49,7 @@ class Loader:
         self.device: torch.device | None = None
         self.pin_memory = False
         self.handed = 0
-        self.current: np.ndarray[Any, np.dtype[np.int64]] = np.empty(0, np.int64)
+        self.current: Numbers = np.empty(0, np.int64)
         self._resume: Mapping[str, int] | None = None
         self._columns: dict[str, torch.Tensor] | None = None
         self._read: _Remaining | None = None
@@ -136,7 +100,9 @@ class Loader:
 
     def _from_device(self, start: int) -> Iterator[tuple[Any, Batch]]:
         if self._columns is None:
-            self._columns = {name: self._column(name).to(self.device) for name in self.encoded.fields}
+            self._columns = {
+                name: self._column(name).to(self.device) for name in self.encoded.fields if not is_note(name)
+            }
             self._columns["example"] = torch.from_numpy(self.encoded.example_of).to(self.device)
         batches = list(self.plan.batches(start))
         if not batches:
@@ -196,7 +162,8 @@ class _Numbered(Dataset[tuple[int, Sample]]):
         return len(self.encoded)
 
     def __getitem__(self, i: int) -> tuple[int, Sample]:
-        return int(self.encoded.example_of[i]), self.encoded[i]
+        sample = self.encoded[i]
+        return int(self.encoded.example_of[i]), {name: value for name, value in sample.items() if not is_note(name)}
 
 
 @dataclass
@@ -225,7 +192,7 @@ class Placement(pl.Callback):
 def is_uniform(encoded: Encoded, processor: Processor) -> bool:
     """Whether all samples have one shape and the processor stacks them as they are."""
     stacked = type(processor).collate is Processor.collate
-    return stacked and all(encoded.column(name) is not None for name in encoded.fields)
+    return stacked and all(encoded.column(name) is not None for name in encoded.fields if not is_note(name))
 
 
 def fits(nbytes: int, device: torch.device) -> bool:

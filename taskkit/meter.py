@@ -90,6 +90,9 @@ class Meter(pl.Callback):
         if self.record is not None:
             self.record.metrics({"step": trainer.global_step, "epoch": trainer.current_epoch, **values})
         self.progress.evaluated(trainer.global_step, trainer.current_epoch, values)
+        assert isinstance(pl_module, Task)
+        for remark in pl_module.remarks(pl_module.results["val"]):
+            self.progress.say(remark)
         self.clock.start()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -57,11 +57,16 @@ def total_steps(trainer: pl.Trainer, batches: int) -> int:
 
 
 def factor(step: int, *, section: Optim, total: int) -> float:
-    """The learning rate at a step, as a share of its peak: linear warm-up, then the schedule down to `min_lr`."""
-    warmup = section.warmup * total if section.warmup < 1 else section.warmup
+    """The learning rate at a step, as a share of its peak: linear warm-up, hold, then the schedule down to `min_lr`.
+
+    With `exponential` this is the tri-stage rate of wav2vec 2.0 (Baevski et al., 2020).
+    """
+    warmup, hold = (n * total if n < 1 else n for n in (section.warmup, section.hold))
     if step < warmup:
         return (step + 1) / (math.floor(warmup) + 1)
-    done = min(1.0, (step - warmup) / max(1.0, total - warmup))
+    done = max(0.0, min(1.0, (step - warmup - hold) / max(1.0, total - warmup - hold)))
+    if section.schedule == "exponential":
+        return float(section.min_lr**done)
     fall = {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1.0 + math.cos(math.pi * done))}
     return section.min_lr + (1.0 - section.min_lr) * fall[section.schedule]
 

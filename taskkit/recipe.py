@@ -51,6 +51,11 @@ class Loader:
     """How samples become batches."""
 
     batch_size: int = setting(32, "samples in a batch, on each device", ge=1)
+    budget: float | None = setting(
+        None,
+        "where lengths differ: tokens or audio seconds in a batch, padding included; null: batch_size mean samples",
+        gt=0,
+    )
     eval_batch_size: int | None = setting(None, "samples in a validation or test batch; null: batch_size", ge=1)
     workers: int | None = setting(None, "processes that read samples; null: as the machine and the data want", ge=0)
     resident: Literal["auto", "yes", "no"] = setting("auto", "keep the encoded training data on the device")
@@ -68,8 +73,11 @@ class Optim:
     momentum: float = setting(0.9, "momentum of sgd", ge=0, lt=1)
     betas: list[float] = setting([0.9, 0.999], "decay rates of AdamW's moments")
     options: dict[str, Any] = setting({}, "further arguments of the optimiser, by torch's own names")
-    schedule: Literal["cosine", "linear", "constant"] = setting("cosine", "how the rate falls after warm-up")
+    schedule: Literal["cosine", "linear", "exponential", "constant"] = setting(
+        "cosine", "how the rate falls after warm-up and hold"
+    )
     warmup: float = setting(0.0, "steps of linear warm-up; below 1: a share of all steps", ge=0)
+    hold: float = setting(0.0, "steps at the peak before the rate falls; below 1: a share of all steps", ge=0)
     min_lr: float = setting(0.0, "where the schedule ends, as a share of lr", ge=0, le=1)
     layer_decay: float = setting(1.0, "factor on the rate for each block away from the output", gt=0, le=1)
     freeze: dict[str, int | None] = setting(

@@ -25,10 +25,12 @@ from taskkit.data import DataModule
 from taskkit.errors import DataError, RunFailedError, TaskkitError
 from taskkit.evaluate import Rows, sequential
 from taskkit.keeper import Keeper, Preempted
-from taskkit.loader import Loader, Placement, Plan
+from taskkit.loader import Loader, Placement
 from taskkit.meter import Meter, scalars
+from taskkit.plan import plan
 from taskkit.plugins import Plugins
 from taskkit.progress import LiveProgress, Progress
+from taskkit.quality import NAMED
 from taskkit.recipe import EarlyStopping, Recipe
 from taskkit.record import Record, environment
 from taskkit.spec import SPLITS, Example, Split
@@ -107,18 +109,26 @@ class Run:
                 continue
             encoded = encode(examples, built, split, self.plain["model"], section.cache, self._encoding(split))
             if split == "train":
-                plan = Plan(len(encoded), section.batch_size, self.recipe.seed, True, section.drop_last)
-                if section.drop_last and len(encoded) < section.batch_size:
+                order = plan(
+                    encoded,
+                    built.processor,
+                    section.batch_size,
+                    section.budget,
+                    seed=self.recipe.seed,
+                    shuffle=True,
+                    drop_last=section.drop_last,
+                )
+                if len(order) == 0:
                     raise DataError(
                         f"loader.batch_size: the training split has {len(encoded)} samples, fewer than one batch of "
                         f"{section.batch_size}. Lower it, or set loader.drop_last=false."
                     )
                 loaders[split] = Loader(
-                    encoded, built.processor, plan, resident=section.resident, workers=section.workers
+                    encoded, built.processor, order, resident=section.resident, workers=section.workers
                 )
             else:
                 size = section.eval_batch_size or section.batch_size
-                loaders[split] = sequential(encoded, built.processor, size, workers=section.workers)
+                loaders[split] = sequential(encoded, built.processor, size, section.budget, workers=section.workers)
         if "train" not in loaders:
             raise DataError(f"{self.recipe.data_name}: the training split is empty. At least one example was expected.")
         return loaders
@@ -130,6 +140,11 @@ class Run:
         r = self.recipe
         self.say(f"{r.title or r.model_name}: {r.task_name}, {r.model_name}, {r.data_name}, seed {r.seed}")
         self.say(f"{parameters:,} parameters; " + ", ".join(f"{n:,} {split}" for split, n in sizes.items()))
+        notes = {split: loader.encoded.notes() for split, loader in loaders.items()}
+        for split, found in notes.items():
+            for remark, ids in found.items():
+                share, such = len(ids) / sizes[split], ", ".join(ids[:3]) + (", …" if len(ids) > 3 else "")
+                self.say(f"{len(ids):,} of {sizes[split]:,} {split} examples ({share:.1%}): {remark} ({such})")
         if self.record is None:
             return
         metrics = {name: type(metric).__name__ for name, metric in built.task.metrics().items()}
@@ -138,6 +153,10 @@ class Run:
                 "name": r.data_name,
                 "fingerprint": built.spec.fingerprint,
                 "sizes": sizes,
+                "notes": {
+                    split: {remark: {"count": len(ids), "examples": ids[:NAMED]} for remark, ids in found.items()}
+                    for split, found in notes.items()
+                },
                 "origins": [asdict(origin) for origin in (*built.spec.origins, *built.origins)],
             },
             protocol={
@@ -146,6 +165,8 @@ class Run:
                 "splits": built.spec.fingerprint,
                 "headline": list(built.task.headline),
                 "metrics": metrics,
+                "task_protocol": dict(built.task.protocol()),
+                "data_protocol": dict(built.spec.protocol),
             },
             plugins=[asdict(plugin) for plugin in built.plugins],
             cost={"parameters": parameters},
@@ -249,6 +270,8 @@ class Run:
             self.record.table(name, table)
         trivial = f" (baseline {baseline[headline]:.4f})" if headline in baseline else ""
         self.say(f"test/{headline} {values[headline]:.4f}{trivial}", style="bold")
+        for remark in built.task.remarks(results):
+            self.say(remark)
 
     # The end.
 
@@ -279,7 +302,9 @@ class Run:
         self._end("finished", None)
         if self.record is not None:
             seconds = self.record.manifest["cost"]["train_seconds"]
-            self.say(f"trained in {seconds:.0f} s; run directory {self.directory}")
+            padding = self.record.manifest["cost"]["padding"]
+            padded = f", {padding:.1%} of it padding" if padding else ""
+            self.say(f"trained in {seconds:.0f} s{padded}; run directory {self.directory}")
 
     def _end(self, status: str, reason: str | None) -> None:
         if self.record is not None:

@@ -149,7 +149,18 @@ MISTAKES_IN_THE_FILE = {
     ),
     "a misspelt choice": (
         "optim: {schedule: cosin}",
-        "bad.yaml:1:9: optim.schedule is 'cosin'. Expected cosine, linear or constant. Did you mean 'cosine'?",
+        "bad.yaml:1:9: optim.schedule is 'cosin'. Expected cosine, linear, exponential or constant. "
+        "Did you mean 'cosine'?",
+    ),
+    "a hold that leaves the rate no step to fall": (
+        "optim: {warmup: 0.4, hold: 0.6}",
+        "bad.yaml:1:22: optim.hold is 0.6 and optim.warmup 0.4, which leaves the rate no step to fall. "
+        "Expected shares whose sum is below 1.",
+    ),
+    "a rate that falls by ratios to nothing": (
+        "optim: {schedule: exponential, min_lr: 0}",
+        "bad.yaml:1:32: optim.min_lr is 0, which an exponential schedule never reaches. "
+        "Expected a share of lr, such as 0.05.",
     ),
     "a precision by its bits": (
         "trainer: {precision: 16}",

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from taskkit import DataError, Example, Processor
 from taskkit.cache import encode
-from taskkit.loader import Loader, Plan
+from taskkit.loader import Loader
+from taskkit.plan import Fixed
 
 CPU = torch.device("cpu")
 
@@ -24,13 +25,13 @@ class Numbers(Processor):
 
     def encode(self, example: Example) -> list[dict[str, Tensor]]:
         width = example.input % 3 + 1 if self.ragged else 2
-        return [{"number": torch.full((width,), example.input)}]
+        return [{"number": torch.full((width,), example.input), "note_even": torch.tensor(example.input % 2 == 0)}]
 
 
 def loader(count: int = 23, *, resident: str = "auto", workers: int = 0, ragged: bool = False, **plan: int) -> Loader:
     processor = Numbers(ragged)
     encoded = encode([Example(str(i), i) for i in range(count)], processor, key=None)
-    order = Plan(count, batch_size=4, seed=5, shuffle=True, drop_last=False)
+    order = Fixed(count, batch_size=4, seed=5, shuffle=True)
     made = Loader(encoded, processor, order, resident=resident, workers=workers)  # type: ignore[arg-type]
     made.place(CPU, plan.get("rank", 0), plan.get("world", 1))
     return made
@@ -95,6 +96,13 @@ def test_processes_share_the_batches_of_one_with_a_larger_batch() -> None:
     one.plan.batch_size = 8
     whole = handed(one, 1)
     assert [sorted(a + b) for a, b in zip(*shares, strict=True)] == [sorted(batch) for batch in whole]
+
+
+@pytest.mark.parametrize("resident", ["yes", "no"])
+def test_a_remark_about_a_sample_is_for_a_person_and_in_no_batch(resident: str) -> None:
+    made = loader(resident=resident)
+    assert all(set(batch) == {"number", "example"} for batch in made)
+    assert made.encoded.notes() == {"even": [str(number) for number in range(0, 23, 2)]}
 
 
 def test_residence_that_cannot_be_is_refused_with_a_reason() -> None:

@@ -29,6 +29,14 @@ def test_a_warm_up_of_one_or_more_is_counted_in_steps() -> None:
     assert [factor(step, section=section, total=8) for step in (0, 3, 4, 6, 8)] == [0.2, 0.8, 1.0, 0.5, 0.0]
 
 
+def test_a_rate_of_three_stages_warms_up_holds_and_falls_by_equal_ratios() -> None:
+    section = Optim(warmup=0.1, hold=0.4, schedule="exponential", min_lr=0.05)
+    rates = [factor(step, section=section, total=100) for step in range(101)]
+    assert set(rates[10:51]) == {1.0}
+    assert [rates[75], rates[100]] == pytest.approx([0.05**0.5, 0.05])
+    assert rates[60] / rates[59] == pytest.approx(rates[90] / rates[89])
+
+
 def test_a_constant_schedule_stays() -> None:
     assert {factor(step, section=Optim(schedule="constant"), total=10) for step in range(20)} == {1.0}
 

@@ -262,8 +262,8 @@ def test_components_are_sorted_by_kind_and_name(toys):
         ("data", "toy.zebras", "No data named 'toy.zebras'. `taskkit list data` shows what there is."),
         (
             "task",
-            "speech.ctc",
-            "No task named 'speech.ctc'. No plugin named 'speech' is installed.\n  Try: pip install taskkit-speech",
+            "video.caption",
+            "No task named 'video.caption'. No plugin named 'video' is installed.\n  Try: pip install taskkit-video",
         ),
         ("model", "tyo.vit", "No model named 'tyo.vit'. Did you mean 'toy.vit'?"),
     ],

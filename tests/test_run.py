@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -147,6 +148,36 @@ def test_the_same_input_may_be_given_twice(finished: taskkit.LoadedRun, plugins:
     same = ",".join(["0.5"] * 12)
     one, other = taskkit.load_run(finished.path, plugins=plugins).predict([same, same])
     assert one == other
+
+
+def test_a_task_takes_options_for_its_answers(finished: taskkit.LoadedRun, plugins: Plugins) -> None:
+    (answer,) = taskkit.load_run(finished.path, plugins=plugins).predict([",".join(["0.5"] * 12)], digits=1)
+    assert answer["input"].startswith("0.5,")
+    assert answer["prediction"] == [round(value, 1) for value in answer["prediction"]]
+
+
+def test_the_command_line_takes_the_options_of_a_run(
+    finished: taskkit.LoadedRun, series_site: Path, taskkit: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    values = ",".join(["-0.5"] * 12)
+    told = taskkit("predict", str(finished.path), "--digits", "2", values, sites=(series_site,))
+    assert re.fullmatch(rf"{values}\t\[(-?\d\.\d\d?(, )?){{3}}\]\n", told.stdout), told.stderr
+    wrong = taskkit("predict", str(finished.path), "--digit", "2", values, sites=(series_site,))
+    assert wrong.returncode == 2
+    assert "--digit is no option of this run's model or task. Did you mean 'digits'?" in wrong.stderr
+
+
+def test_a_run_keeps_what_decides_its_metrics(finished: taskkit.LoadedRun, plugins: Plugins) -> None:
+    protocol = finished.manifest["protocol"]
+    assert protocol["task_protocol"] == {"quantile": 0.5}
+    assert taskkit.load_run(finished.path, plugins=plugins).evaluate().protocol["task_protocol"] == {"quantile": 0.5}
+
+
+def test_what_a_task_remarks_on_its_results_is_told(recipe: Path, plugins: Plugins, tmp_path: Path) -> None:
+    changes = ["task.quantile=0.999", "trainer.max_epochs=null", "trainer.max_steps=200", "optim.lr=0.5"]
+    run = taskkit.run(recipe, changes, out=tmp_path / "run", plugins=plugins)
+    assert run.metrics["test/mae"] > 1
+    assert "The forecasts are far off" in (run.path / "log.txt").read_text()
 
 
 def test_a_run_of_limited_or_distant_testing_is_judged_here_and_whole(

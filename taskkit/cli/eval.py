@@ -26,9 +26,14 @@ def command(ours: Context, run: Path, overrides: tuple[str, ...], split: str, as
     from taskkit.api import load_run
 
     loaded = load_run(run, plugins=ours.plugins)
-    metrics = loaded.evaluate(cast(Literal["train", "val", "test"], split), overrides).metrics
+    evaluation = loaded.evaluate(cast(Literal["train", "val", "test"], split), overrides)
+    metrics = evaluation.metrics
     if as_json:
-        click.echo(json.dumps({"run": str(run), "checkpoint": loaded.checkpoint.name, "metrics": metrics}))
+        click.echo(
+            json.dumps(
+                {"run": str(run), "checkpoint": loaded.checkpoint.name, "metrics": metrics, **evaluation.protocol}
+            )
+        )
         return
     width = max(map(len, metrics))
     for name, value in metrics.items():

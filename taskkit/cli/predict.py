@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,45 @@ import click
 from taskkit.cli import Context
 
 
-@click.command(name="predict", short_help="Predict for files or lines of text.")
+@click.command(
+    name="predict", short_help="Predict for files or lines of text.", context_settings={"ignore_unknown_options": True}
+)
 @click.argument("run", type=click.Path(path_type=Path))
-@click.argument("inputs", nargs=-1, metavar="[INPUT…]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each input.")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[INPUT…] [--OPTION VALUE…]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each prediction.")
 @click.pass_obj
-def command(ours: Context, run: Path, inputs: tuple[str, ...], as_json: bool) -> None:
-    """Predict with RUN for each INPUT: a file or a text, whatever its model reads; `-` reads lines from stdin."""
-    given = [line.rstrip("\n") for word in inputs or ("-",) for line in (sys.stdin if word == "-" else (word,))]
-    if not given:
-        raise click.UsageError("Name an input, or write one a line on standard input.")
+def command(ours: Context, run: Path, words: tuple[str, ...], as_json: bool) -> None:
+    """Predict with RUN for each INPUT: a file, a table or a text, whatever its model reads; `-` reads lines from stdin.
+
+    A run's model and task may take options of their own, as `--column text` or `--top 3`; an unknown one lists them.
+    """
     from taskkit.api import load_run
+    from taskkit.options import parse
 
-    for source, prediction in zip(given, load_run(run, plugins=ours.plugins).predict(given), strict=True):
-        click.echo(json.dumps({"input": source, **prediction}) if as_json else f"{source}\t{_words(prediction)}")
+    loaded = load_run(run, plugins=ours.plugins)
+    inputs, asked = parse(words, loaded.predict_options)
+    stdin = () if loaded.requested(**asked) else ("-",)
+    lines = [line.rstrip("\n") for word in inputs or stdin for line in (sys.stdin if word == "-" else (word,))]
+    if not lines and stdin:
+        raise click.UsageError("Name an input, or write one a line on standard input.")
+    for prediction in loaded.predict(lines, **asked):
+        if as_json:
+            click.echo(json.dumps(prediction, ensure_ascii=False))
+            continue
+        if note := prediction.get("note"):
+            click.echo(f"{prediction['input']}: {note}", err=True)
+        for row in _rows(prediction):
+            click.echo(f"{prediction['input']}\t{row}")
 
 
-def _words(prediction: Any) -> str:
+def _rows(prediction: Any) -> Iterator[str]:
+    answer = prediction["prediction"]
+    if isinstance(answer, list) and answer and isinstance(answer[0], Mapping):
+        yield from ("\t".join(map(_shown, row.values())) for row in answer)
+        return
     probability = prediction.get("probability")
-    return str(prediction["prediction"]) + (f"\t{probability:.4f}" if probability is not None else "")
+    yield str(answer) + (f"\t{probability:.4f}" if probability is not None else "")
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

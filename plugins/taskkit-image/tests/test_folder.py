@@ -171,7 +171,7 @@ def test_files_that_are_no_images_are_left_out_with_a_word(photos, caplog):
         (["train/a/1.png", "cats/1.png"], [], r"folders of splits \(train\) and other folders \(cats\)"),
         (["test/a/1.png"], [], "no folder train"),
         (["train/a/1.png", "val/a/1.png", "valid/a/1.png"], [], r"\(train, val, valid\) are the same split"),
-        (["train/a/1.png", "test/b/1.png"], [], r"test/b/1\.png: no training image has its class 'b'. One of a was"),
+        (["train/a/1.png", "test/b/1.png"], [], r"test/b/1\.png: no training example has its class 'b'. One of a was"),
     ],
 )
 def test_a_layout_that_cannot_be_understood_is_explained(photos, files, folders, message):
@@ -194,10 +194,10 @@ def test_a_layout_that_cannot_be_understood_is_explained(photos, files, folders,
         ("path,label\n1.png,a\n,b\n", "row 2: column 'path' is empty"),
         ("path,label\n1.png,a\n3.png,b\n4.png,b\n", r"row 2: there is no file .*3\.png \(and 1 more\)"),
         ("path,label,split\n1.png,a,train\n2.png,a,tset\n", "row 2: 'tset' is not a split"),
-        ("path,label,split\n1.png,a,train\n2.png,b,test\n", "row 2: no training image has its class 'b'"),
+        ("path,label,split\n1.png,a,train\n2.png,b,test\n", "row 2: no training example has its class 'b'"),
         ("path,label\n1.png,a\n1.png,a\n", r"row 2: .*1\.png is in the (train|test|val) split twice"),
         ("path,label\n1.png,a,b,c\n", "it cannot be read: CSV parse error"),
-        ("", "it cannot be read"),
+        ("", "it is empty"),
     ],
 )
 def test_a_mistake_in_a_table_is_explained_with_its_row(photos, text, message):

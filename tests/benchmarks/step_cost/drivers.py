@@ -27,7 +27,8 @@ from step_cost.work import objective
 from taskkit import api, build, meter, optim, training
 from taskkit import recipe as recipes
 from taskkit.data import Batch
-from taskkit.loader import Loader, Plan
+from taskkit.loader import Loader
+from taskkit.plan import Fixed
 from taskkit.plugins import Plugins, discover
 from taskkit.recipe import Resolved
 from taskkit.task import Task
@@ -118,7 +119,7 @@ def parts(place: Place) -> Parts:
     data = build.data_module(r, place.plugins)
     built = build.build(r, data, build.prepare(data, r, place.plugins), place.plugins)
     encoded = training.encode(data.examples("train"), built, "train", plain["model"], r.loader.cache)
-    plan = Plan(len(encoded), r.loader.batch_size, r.seed, shuffle=True, drop_last=r.loader.drop_last)
+    plan = Fixed(len(encoded), r.loader.batch_size, seed=r.seed, shuffle=True, drop_last=r.loader.drop_last)
     loader = Loader(encoded, built.processor, plan, resident="yes")
     loader.place(device, rank=0, world=1)
     network = built.network.to(device)

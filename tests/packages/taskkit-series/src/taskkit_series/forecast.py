@@ -1,7 +1,7 @@
 """A task, a model and data: a whole modality in one file."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ from taskkit import (
     Task,
     Unit,
 )
-from taskkit_series.sections import Future, Series
+from taskkit_series.sections import Answer, Future, Series
 
 SHARES: dict[Split, tuple[float, float]] = {"train": (0, 0.8), "val": (0.8, 0.9), "test": (0.9, 1.0)}
 
@@ -118,6 +118,7 @@ class Forecast(Task):
     """The pinball loss of one quantile."""
 
     headline = Headline("mae", "min")
+    predict_options = Answer
 
     def step(self, batch: Batch) -> Step:
         """Pinball loss."""
@@ -136,4 +137,15 @@ class Forecast(Task):
 
     def predict(self, batch: Batch, outputs: Any) -> Sequence[Prediction]:
         """The forecast values."""
-        return [{"prediction": row} for row in outputs.float().tolist()]
+        digits = self.asked.digits
+        rows = outputs.float().tolist()
+        return [{"prediction": row if digits is None else [round(value, digits) for value in row]} for row in rows]
+
+    def protocol(self) -> Mapping[str, Any]:
+        """The quantile that is forecast."""
+        return {"quantile": self.config.quantile}
+
+    def remarks(self, results: Mapping[str, Tensor]) -> Iterable[str]:
+        """A word when forecasts are as far off as the waves are high."""
+        if results["mae"] > 1:
+            yield "The forecasts are far off: train longer, or look at the data."

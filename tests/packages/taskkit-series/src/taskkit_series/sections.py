@@ -27,6 +27,13 @@ class Forecast:
 
 
 @dataclass
+class Answer:
+    """What `taskkit predict` takes for a forecast."""
+
+    digits: int | None = setting(None, "decimal places of a forecast; null: all", ge=0)
+
+
+@dataclass
 class Mlp:
     """Settings of the model."""
 

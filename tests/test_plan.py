@@ -1,0 +1,144 @@
+"""Which samples make which batch."""
+
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from taskkit import DataError, Example, Processor, Unit
+from taskkit.cache import Encoded, encode
+from taskkit.plan import Bucketed, Fixed, Packed, Plan, plan
+
+LENGTHS = np.random.default_rng(0).integers(1, 100, 500)
+PADDED = -(-LENGTHS // 16) * 16
+
+
+class Texts(Processor):
+    """An example of n tokens; a list gives a window for each of its numbers."""
+
+    unit = Unit("tokens")
+
+    def __init__(self, layout: str) -> None:
+        self.layout = layout  # type: ignore[assignment]
+
+    def read(self, source: str) -> Sequence[Example]:
+        return [Example(source, int(source))]
+
+    def encode(self, example: Example) -> list[dict[str, Tensor]]:
+        counts = example.input if isinstance(example.input, list) else [example.input]
+        return [{"tokens": torch.zeros(count)} for count in counts]
+
+    def length(self, sample: dict[str, Tensor]) -> int:  # type: ignore[override]
+        return len(sample["tokens"])
+
+    def padded(self, length: int) -> int:
+        return -(-length // 16) * 16
+
+
+def encoded(layout: str, inputs: Sequence[object] = LENGTHS.tolist()) -> tuple[Encoded, Texts]:
+    processor = Texts(layout)
+    return encode([Example(str(n), value) for n, value in enumerate(inputs)], processor, key=None), processor
+
+
+def made(kind: str, **options: object) -> Plan:
+    plans = {
+        "fixed": lambda: Fixed(500, 7, **options),
+        "bucketed": lambda: Bucketed(PADDED, 512.0, **options),
+        "packed": lambda: Packed(LENGTHS, 512.0, **options),
+    }
+    return plans[kind]()  # type: ignore[no-any-return]
+
+
+kinds = pytest.mark.parametrize("kind", ["fixed", "bucketed", "packed"])
+
+
+@kinds
+def test_every_sample_is_handed_over_once_an_epoch_in_an_order_of_its_own(kind: str) -> None:
+    one, epochs = made(kind, seed=3, shuffle=True), []
+    for epoch in range(3):
+        one.set_epoch(epoch)
+        epochs.append(list(chain(*(numbers.tolist() for numbers in one.batches()))))
+    assert all(sorted(numbers) == list(range(500)) for numbers in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+@kinds
+def test_every_epoch_has_as_many_batches(kind: str) -> None:
+    one, counts = made(kind, shuffle=True), set()
+    for epoch in range(20):
+        one.set_epoch(epoch)
+        counts.add(len(list(one.batches())))
+    assert counts == {len(one)}
+
+
+@kinds
+def test_an_order_is_that_of_seed_and_epoch_alone(kind: str) -> None:
+    one, other = made(kind, seed=4, shuffle=True), made(kind, seed=4, shuffle=True)
+    list(other.batches())
+    one.set_epoch(5)
+    other.set_epoch(5)
+    for a, b in zip(one.batches(2), list(other.batches())[2:], strict=True):
+        assert a.tolist() == b.tolist()
+
+
+@kinds
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_processes_have_as_many_batches_each_and_share_every_sample(kind: str, shuffle: bool) -> None:
+    shares = [made(kind, shuffle=shuffle, rank=rank, world=3) for rank in range(3)]
+    if shuffle or kind != "fixed":
+        assert len({len(share) for share in shares}) == 1
+    assert sorted(chain(*(numbers.tolist() for share in shares for numbers in share.batches()))) == list(range(500))
+
+
+def test_a_padded_batch_holds_samples_of_one_padded_length_within_the_budget() -> None:
+    batches = list(made("bucketed", shuffle=True).batches())
+    mixed = [numbers for numbers in batches if len(set(PADDED[numbers])) > 1]
+    assert all(len(numbers) * PADDED[numbers].max() <= 512 for numbers in batches)
+    assert len(mixed) <= len(set(PADDED))
+    # What a length leaves over goes to the next one, instead of making a shape of its own.
+    assert len({(len(numbers), PADDED[numbers].max()) for numbers in batches}) <= len(set(PADDED)) + 2
+
+
+def test_buckets_waste_less_than_batches_of_any_samples() -> None:
+    def padding(one: Plan) -> float:
+        held = sum(len(numbers) * PADDED[numbers].max() for numbers in one.batches())
+        return 1 - LENGTHS.sum() / held
+
+    assert padding(made("bucketed", shuffle=True)) < 0.2
+    assert padding(Fixed(500, 10, shuffle=True)) > 0.35
+
+
+def test_a_packed_batch_holds_the_budget_and_one_sample_more_at_most() -> None:
+    sums = [LENGTHS[numbers].sum() for numbers in made("packed", shuffle=True).batches()]
+    assert max(sums) < 512 + LENGTHS.max()
+    assert np.mean(sums[:-1]) == pytest.approx(512, rel=0.1)
+
+
+def test_without_a_budget_a_batch_holds_as_many_units_as_so_many_mean_samples() -> None:
+    for layout, lengths in (("padded", PADDED), ("packed", LENGTHS)):
+        one = plan(*encoded(layout), 16)
+        assert one.budget == pytest.approx(16 * lengths.mean())  # type: ignore[attr-defined]
+        assert len(one) == pytest.approx(500 / 16, rel=0.15)
+
+
+def test_a_budget_that_does_not_hold_the_longest_sample_is_refused() -> None:
+    with pytest.raises(DataError, match=r"loader\.budget: 50 tokens do not hold the longest sample, which has 99"):
+        plan(*encoded("packed"), 16, budget=50)
+
+
+def test_a_budget_where_all_samples_have_one_shape_is_refused() -> None:
+    with pytest.raises(DataError, match=r"loader\.budget is 50, but these samples all have one shape"):
+        plan(*encoded("stacked"), 16, budget=50)
+
+
+def test_several_processes_need_a_budget_of_two_samples() -> None:
+    with pytest.raises(DataError, match="at least two of the longest samples"):
+        len(Packed(LENGTHS, 100.0, world=2))
+
+
+def test_the_windows_of_an_example_keep_their_order() -> None:
+    one = plan(*encoded("padded", [[96, 96, 5], 3, [96, 1]]), 2)
+    assert list(chain(*(numbers.tolist() for numbers in one.batches()))) == list(range(6))
