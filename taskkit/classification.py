@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -101,6 +101,15 @@ class Classification(Task):
         """Accuracy of always answering the commonest class of the training split."""
         commonest = Counter(example.target for example in train).most_common(1)[0][0]
         return {"accuracy": sum(example.target == commonest for example in test) / len(test)}
+
+    def remarks(self, results: Mapping[str, Tensor]) -> Iterable[str]:
+        """Say so when every answer is one class though the targets are not."""
+        answered, targets = (results["confusion"].sum(dim).nonzero().flatten().tolist() for dim in (0, 1))
+        if len(answered) == 1 and len(targets) > 1:
+            yield (
+                f"Every answer is {self.classes[answered[0]]!r}. If it stays so, train longer, lower optim.lr or add "
+                "optim.warmup; where one class is most of the data, set task.class_weights=balanced."
+            )
 
     def tables(self, results: Mapping[str, Tensor]) -> Mapping[str, Table]:
         """The confusion matrix: a row for each true class, a column for each predicted one."""

@@ -88,6 +88,13 @@ def test_the_baseline_answers_the_commonest_class_of_the_training_split() -> Non
     assert classification().baseline(train, test) == {"accuracy": 0.25}
 
 
+def test_a_task_says_so_when_every_answer_is_one_class() -> None:
+    task = classification()
+    assert [*task.remarks(judged(task, batch([[2], [2]], [2, 3])))][0].startswith("Every answer is 'c'.")
+    assert not [*task.remarks(judged(task, batch([[2], [1]], [2, 3])))]
+    assert not [*task.remarks(judged(task, batch([[2], [2]], [2, 2])))]
+
+
 def test_a_task_that_overrides_what_is_final_is_refused_when_it_is_defined() -> None:
     with pytest.raises(TypeError, match="training_step is final"):
         type("Mine", (Classification,), {"training_step": lambda self, batch, i: None})
