@@ -21,6 +21,7 @@ from taskkit.recipe import SECTIONS, SWITCHED_OFF, root_settings
 from taskkit.section import Setting, settings
 from taskkit.yaml_text import inline
 
+PLUGINS = {"image", "recsys", "speech", "text"}
 HEADINGS = {"task": "Tasks", "model": "Models", "data": "Data"}
 ROOMS = {
     "api": "Runs",
@@ -97,7 +98,7 @@ def recipes() -> Iterator[str]:
 
 def components() -> Iterator[str]:
     """The page of every component of this repository's plugins."""
-    plugins = discover({"image"})
+    plugins = discover(PLUGINS)
     yield "# Components\n"
     yield "Those of the plugins in this repository. `taskkit list` shows all that are installed.\n"
     yield (

@@ -90,7 +90,8 @@ def test_the_baseline_answers_the_commonest_class_of_the_training_split() -> Non
 
 def test_a_task_says_so_when_every_answer_is_one_class() -> None:
     task = classification()
-    assert [*task.remarks(judged(task, batch([[2], [2]], [2, 3])))][0].startswith("Every answer is 'c'.")
+    (remark,) = task.remarks(judged(task, batch([[2], [2]], [2, 3])))
+    assert remark.startswith("Every answer is 'c'.")
     assert not [*task.remarks(judged(task, batch([[2], [1]], [2, 3])))]
     assert not [*task.remarks(judged(task, batch([[2], [2]], [2, 2])))]
 

@@ -203,7 +203,8 @@ def test_the_reference_has_every_verb_component_and_public_name(built: Path) -> 
         return set(re.findall(r'id="([^"]*)"', (built / "reference" / page / "index.html").read_text()))
 
     assert set(VERBS) <= anchors("verbs")
-    names = {component.name.replace(".", "") for component in discover({"image"}).components}
+    plugins = discover({"image", "recsys", "speech", "text"})
+    names = {component.name.replace(".", "") for component in plugins.components}
     assert names
     assert names <= anchors("components")
     assert {f"taskkit.{name}" for name in taskkit.__all__} <= anchors("python")
