@@ -36,7 +36,7 @@ class Unit:
 class Processor(ABC):
     """A network's way in, saved with the run: training, prediction and serving all use the same one."""
 
-    unit: ClassVar[Unit] = Unit("examples")
+    unit: Unit = Unit("examples")
     layout: Literal["stacked", "padded", "packed"] = "stacked"
     """How `collate` puts samples of different lengths together. A padded batch holds samples of like length, a packed
     one any; both hold as many units as `loader.budget` says."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from taskkit.errors import DataError
@@ -27,6 +30,8 @@ SPLIT_NAMES: dict[str, Split] = {
     "testing": "test",
 }
 """What people call the splits, in lower case."""
+NAMED = 20
+"""So many columns are named in one message."""
 
 
 class TableFile:
@@ -35,10 +40,9 @@ class TableFile:
     `content` is the pyarrow.Table; an empty cell is null, or NaN where a Parquet column holds numbers.
     """
 
-    def __init__(self, path: Path, content: pa.Table, first_line: int | None = None) -> None:
+    def __init__(self, path: Path, content: pa.Table) -> None:
         self.path = path
         self.content = content
-        self._first_line = first_line
 
     def __len__(self) -> int:
         return int(self.content.num_rows)
@@ -61,8 +65,9 @@ class TableFile:
         """A column as it is, for tables of millions of rows; raises DataError when there is none."""
         if name not in self:
             names = self.content.column_names
+            listed = ", ".join([_short(each) for each in names[:NAMED]] + ["…"] * (len(names) > NAMED))
             raise DataError(
-                f"{self.path}: it has no column {name!r}. It has {', '.join(names)}.{did_you_mean(name, names)} "
+                f"{self.path}: it has no column {name!r}. It has {listed}.{did_you_mean(name, names)} "
                 f"Set {setting} to one of them."
             )
         return self.content.column(name)
@@ -72,7 +77,7 @@ class TableFile:
         cells = self.column(name, setting)
         if empty := [row for row, cell in enumerate(cells) if cell is None]:
             raise DataError(
-                f"{self.where(empty[0])}: column {name!r} is empty{more(empty)}. Every row needs it. "
+                f"{self.where(empty[0])}: column {name!r} is empty or NaN{more(empty)}. Every row needs it. "
                 "Fill the cells, or take the rows out."
             )
         return [str(cell).strip() for cell in cells]
@@ -91,8 +96,8 @@ class TableFile:
 def read_table(path: Path) -> TableFile:
     """Read a CSV, TSV, JSON lines (.jsonl) or Parquet file, chosen by its suffix.
 
-    Raises DataError, with the line where that is known, for what cannot be read, is not UTF-8, holds no row or names a
-    column twice.
+    Raises DataError, with the line where that is known, for what cannot be read, is not UTF-8, has quotes that do not
+    match or rows of another length, holds no row or names a column twice.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -108,7 +113,7 @@ def read_table(path: Path) -> TableFile:
     if doubled:
         raise DataError(f"{path}: it has {doubled[0]!r} as a column twice. Each needs a name of its own. Rename one.")
     if content.num_rows == 0:
-        raise DataError(f"{path}: it holds no row. At least one below its header was expected.")
+        raise _no_row(path)
     return TableFile(path, content)
 
 
@@ -129,35 +134,101 @@ def _parquet(path: Path) -> pa.Table:
 
 def _separated(path: Path, delimiter: str) -> pa.Table:
     import pyarrow as pa
-    from pyarrow import csv
+    from pyarrow import csv as pyarrow_csv
 
     size = path.stat().st_size
     if size == 0:
         raise DataError(f"{path}: it is empty. A header and at least one row were expected.")
-    # A line must fit into a block; a file of one huge line is read as one.
-    options = csv.ReadOptions(block_size=min(max(size, 1), 2**30), use_threads=size > 2**24)
-    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     try:
-        header = _header(path, delimiter)
-        # As text, so that a class "007" stays what it is.
-        convert = csv.ConvertOptions(
-            column_types={name: pa.string() for name in header}, strings_can_be_null=True, null_values=[""]
-        )
-        return csv.read_csv(path, options, parse, convert)
-    except pa.ArrowException as error:
-        _check_encoding(path)
-        raise _unreadable(path, "TSV" if delimiter == "\t" else "CSV", error) from None
+        quoted = _is_quoted(path, delimiter)
+        header = next((cells for _, cells in _cells(path, delimiter, quoted) if cells), [])
     except UnicodeDecodeError:
         _check_encoding(path)
         raise
+    _check_delimiter(path, delimiter, header)
+    # A line must fit into a block; a file of one huge line is read as one.
+    options = pyarrow_csv.ReadOptions(block_size=min(size, 2**30), use_threads=size > 2**24)
+    parse = pyarrow_csv.ParseOptions(
+        delimiter=delimiter,
+        quote_char='"' if quoted else False,
+        newlines_in_values=quoted,
+        # In a table of one column, a line with nothing in it is an empty cell.
+        ignore_empty_lines=len(header) > 1,
+    )
+    # As text, so that a class "007" stays what it is.
+    convert = pyarrow_csv.ConvertOptions(
+        column_types={name: pa.string() for name in header}, strings_can_be_null=True, null_values=[""]
+    )
+    try:
+        return pyarrow_csv.read_csv(path, options, parse, convert)
+    except pa.ArrowException as error:
+        _check_encoding(path)
+        _check_rows(path, delimiter, quoted, len(header))
+        raise _unreadable(path, "TSV" if delimiter == "\t" else "CSV", error) from None
 
 
-def _header(path: Path, delimiter: str) -> list[str]:
-    import csv
-
+def _cells(path: Path, delimiter: str, quoted: bool) -> Iterator[tuple[int, list[str]]]:
+    """The line in which each row begins, and its cells; raises csv.Error where quotes do not match."""
     csv.field_size_limit(2**31 - 1)
     with path.open(encoding="utf-8-sig", newline="") as file:
-        return next(csv.reader(file, delimiter=delimiter), [])
+        rows = csv.reader(
+            file, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, strict=True
+        )
+        line = 1
+        for cells in rows:
+            yield line, cells
+            line = rows.line_num + 1
+
+
+def _is_quoted(path: Path, delimiter: str) -> bool:
+    """Whether quotes hold cells together, as in every CSV file; those of a TSV file may be a text's own.
+
+    Raises DataError for a CSV file whose quotes do not match, since rows between two of them would become one cell.
+    """
+    if not _holds(path, b'"'):
+        return delimiter == ","
+    line = 0
+    try:
+        for line, _ in _cells(path, delimiter, quoted=True):  # noqa: B007 - the last one is told
+            pass
+    except csv.Error as error:
+        if delimiter == "\t":
+            return False
+        what = "never ends" if "end of data" in str(error) else "goes on after the quote that ends it"
+        raise DataError(
+            f"{path}: after line {line}, a cell in quotes {what}. A quote in such a cell was expected to be doubled. "
+            "Correct the quotes."
+        ) from None
+    return True
+
+
+def _holds(path: Path, byte: bytes) -> bool:
+    with path.open("rb") as file:
+        return any(byte in block for block in iter(lambda: file.read(2**20), b""))
+
+
+def _check_delimiter(path: Path, delimiter: str, header: Sequence[str]) -> None:
+    """Raise DataError when a header of one cell seems to be separated by something else."""
+    others = [other for other in ";\t," if other != delimiter and other in "".join(header)]
+    if len(header) == 1 and others:
+        raise DataError(
+            f"{path}: its header is one cell, {_short(header[0])!r}, with {others[0]!r} in it. Commas between cells "
+            "were expected in a .csv file, and tabs in a .tsv file. Convert or rename it."
+        )
+
+
+def _check_rows(path: Path, delimiter: str, quoted: bool, width: int) -> None:
+    """Raise DataError, with the line, for a row that is shorter or longer than the header, or when there is none."""
+    rows = [(line, cells) for line, cells in _cells(path, delimiter, quoted) if cells][1:]
+    if not rows:
+        raise _no_row(path)
+    for line, cells in rows:
+        if len(cells) != width:
+            between = "tab" if delimiter == "\t" else "comma"
+            raise DataError(
+                f"{path}:{line}: the header has {width} cells, the row that begins here {len(cells)}. As many were "
+                f"expected. Correct the row: a cell with a {between} or a line break in it needs quotes."
+            )
 
 
 def _json_lines(path: Path) -> pa.Table:
@@ -165,10 +236,34 @@ def _json_lines(path: Path) -> pa.Table:
 
     rows = list(_objects(path))
     names = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: _json_column(path, name, [row.get(name) for row in rows]) for name in names})
+
+
+def _json_column(path: Path, name: str, cells: Sequence[Any]) -> pa.Array:
+    """A column of JSON values; raises DataError, with the row, when they are not of one kind."""
+    import pyarrow as pa
+
     try:
-        return pa.table({name: [row.get(name) for row in rows] for name in names})
-    except pa.ArrowException as error:
+        return pa.array(cells)
+    except (pa.ArrowException, UnicodeEncodeError, OverflowError) as error:
+        kinds = [{float: int}.get(type(cell), type(cell)) for cell in cells]
+        usual = next(kind for kind in kinds if kind is not NoneType)
+        for row, (kind, cell) in enumerate(zip(kinds, cells, strict=True)):
+            if kind not in (usual, NoneType) or (kind is str and not _is_whole(cell)):
+                expected = "Whole characters" if kind is usual else f"As in the rows before, {_JSON_KINDS[usual]}"
+                raise DataError(
+                    f"{path}: row {row + 1}: {name!r} is {_short(ascii(cell))}. {expected} were expected. "
+                    "Correct the row."
+                ) from None
         raise _unreadable(path, "JSON lines", error) from None
+
+
+def _is_whole(text: str) -> bool:
+    """Whether none of its characters is only half of an escape."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+_JSON_KINDS = {bool: "true or false", int: "numbers", str: "texts", list: "lists", dict: "objects"}
 
 
 def _objects(path: Path) -> Iterator[dict[str, Any]]:
@@ -177,7 +272,10 @@ def _objects(path: Path) -> Iterator[dict[str, Any]]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = json.loads(line.decode("utf-8-sig"), object_pairs_hook=_object)
+            except UnicodeDecodeError:
+                _check_encoding(path)
+                raise
             except ValueError as error:
                 raise DataError(
                     f"{path}:{number}: not JSON: {error}. One JSON object on each line was expected. Correct the line."
@@ -187,6 +285,14 @@ def _objects(path: Path) -> Iterator[dict[str, Any]]:
             yield row
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        doubled = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+        raise ValueError(f"it has {doubled[0]!r} twice")
+    return made
+
+
 def _check_encoding(path: Path) -> None:
     """Raise DataError when a file is not UTF-8, with the line."""
     with path.open("rb") as file:
@@ -194,11 +300,20 @@ def _check_encoding(path: Path) -> None:
             try:
                 line.decode()
             except UnicodeDecodeError as error:
+                other = "utf-16" if number == 1 and line[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "latin1"
                 raise DataError(
                     f"{path}:{number}: byte {error.start + 1} of the line is {line[error.start]:#04x}, which is not "
-                    "UTF-8. The whole file was expected in UTF-8. Convert it, for instance with "
-                    "`iconv -f latin1 -t utf-8`."
+                    f"UTF-8. The whole file was expected in UTF-8. Convert it, for instance with "
+                    f"`iconv -f {other} -t utf-8`."
                 ) from None
+
+
+def _no_row(path: Path) -> DataError:
+    return DataError(f"{path}: it holds no row. At least one below its header was expected.")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}…"
 
 
 def _unreadable(path: Path, kind: str, error: Exception) -> DataError:

@@ -1,5 +1,6 @@
 """Every recipe that is shipped: it says what it needs and gave, it is sound, and it runs."""
 
+import csv
 import re
 import subprocess
 import sys
@@ -8,36 +9,112 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from PIL import Image
 
 import taskkit
-from taskkit.cli.run import SMOKE
-from taskkit.plugins import discover
+from taskkit.cli.run import smoke_changes
+from taskkit.plugins import Plugins, discover
 from taskkit.recipe import load
 
 RECIPES = sorted(Path(__file__).parents[1].joinpath("recipes").glob("*.yaml"))
-MEASURED = re.compile(r"#   result:  test/accuracy (0\.\d{4}) in (\d+) s \(\d{4}-\d\d-\d\d, commit \w{7}, .+\)")
-GOALS = {"vit": 0.96, "resnet": 0.985, "mlp": 0.97}
+MEASURED = re.compile(r"#   result:  test/(\S+) (\d\.\d{4}) in (\d+) s \(\d{4}-\d\d-\d\d, commit \w{7}, .+\)")
+LEFT = {
+    "bert_base_table": "data.file=FILE",
+    "sasrec_movielens_1m": "data.root=FOLDER",
+    "vit_b16_folder": "data.root=FOLDER",
+    "wav2vec2_base_table": "data.table=FILE",
+}
+"""What recipes leave to their user, as an error asks for it."""
+NOISE = 0.01
+"""Another processor sums in another order."""
 
 recipes = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 
 
+@pytest.fixture(scope="module")
+def plugins() -> Plugins:
+    return discover({"image", "recsys", "speech", "text"})
+
+
 @pytest.fixture(scope="session")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of twelve images of noise for each of two classes, dark and light."""
-    folder, noise = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
+def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small data of every kind: twelve images a class, 60 texts, 12 recordings a class, and a log of 20 people."""
+    folder, noise = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
     for name, low in (("dark", 0), ("light", 128)):
-        (folder / name).mkdir()
+        (folder / "images" / name).mkdir(parents=True)
         for number in range(12):
             pixels = noise.integers(low, low + 128, (40, 48, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+            Image.fromarray(pixels).save(folder / "images" / name / f"{number}.png")
+    _table(folder / "texts.csv", ["text", "label"], [(f"number {n} is {_parity(n)}", _parity(n)) for n in range(60)])
+    spoken = []
+    for number in range(24):
+        soundfile.write(folder / f"{number}.wav", noise.standard_normal(8000) * 0.1, 8000)
+        spoken.append((f"{number}.wav", f"it is {_parity(number)}", _parity(number)))
+    _table(folder / "recordings.csv", ["path", "text", "label"], spoken)
+    events = [(user, noise.integers(30), 1_000_000_000 + 60 * n + user) for user in range(20) for n in range(8)]
+    _table(folder / "events.csv", ["user", "item", "timestamp"], events)
     return folder
 
 
-def needed(path: Path, images: Path) -> list[str]:
-    """What a recipe leaves to its user."""
-    return [f"data.root={images}"] if path.stem == "vit_b16_folder" else []
+def _parity(number: int) -> str:
+    return "odd" if number % 2 else "even"
+
+
+def _table(path: Path, columns: list[str], rows: list[tuple[object, ...]]) -> None:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+
+
+def small(path: Path, task: str, folder: Path) -> list[str]:
+    """Changes that make a recipe take a moment: other data, and where a model is large a small one of its kind."""
+    changes = ["compile=false", "trainer.accelerator=cpu", "trainer.precision=32-true", "loader.batch_size=4"]
+    data = {
+        "image": ["data.name=image.digits", "model.image_size=28"],
+        "text": ["data.name=text.table", f"data.file={folder / 'texts.csv'}"],
+        "speech": ["data.name=speech.table", f"data.table={folder / 'recordings.csv'}", "data.test_share=0.3"],
+        "recsys": ["data.name=recsys.interactions", f"data.events={folder / 'events.csv'}"],
+    }
+    large = {
+        "vit_b16_folder": [
+            f"data.root={folder / 'images'}",
+            "model.pretrained=false",
+            "model.architecture=vit_tiny_patch16_224",
+        ],
+        "wav2vec2_base_table": [*data["speech"], f"model.weights={tiny_wav2vec2(folder)}"],
+    }
+    encoders = [f"model.weights={tiny_bert(folder)}", "model.pretrained=false"]
+    modality = task.partition(".")[0]
+    own = large.get(path.stem, data[modality])
+    return [*changes, *own, *(encoders if "text.transformer" in path.read_text() else [])]
+
+
+def tiny_bert(folder: Path) -> Path:
+    """A folder as transformers saves a BERT, without its weights."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import BertConfig
+
+    made = folder / "bert"
+    if not made.exists():
+        words = {word: number for number, word in enumerate(["[PAD]", "[UNK]", "odd", "even", "is", "number"])}
+        tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+        BertConfig(vocab_size=len(words), **shape).save_pretrained(made)
+        tokenizer.save(str(made / "tokenizer.json"))
+    return made
+
+
+def tiny_wav2vec2(folder: Path) -> Path:
+    """A folder as transformers saves a Wav2Vec2."""
+    from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+    made = folder / "wav2vec2"
+    if not made.exists():
+        shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+        Wav2Vec2Model(Wav2Vec2Config(conv_dim=(8,) * 7, num_conv_pos_embedding_groups=2, **shape)).save_pretrained(made)
+    return made
 
 
 @recipes
@@ -51,41 +128,42 @@ def test_its_header_says_how_to_run_it_and_what_it_gave(path: Path) -> None:
 
 
 @recipes
-def test_it_has_no_problems(path: Path, images: Path) -> None:
-    assert load([path], needed(path, images), discover({"image"})).recipe.title
-
-
-def test_the_folder_recipe_asks_for_the_folder(taskkit: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    done = taskkit("run", next(str(path) for path in RECIPES if path.stem == "vit_b16_folder"))
-    assert done.returncode == 2
-    assert "data.root=FOLDER" in done.stderr
-
-
-@recipes
-def test_it_trains_validates_and_tests_for_two_steps(
-    path: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_it_has_no_problems_and_takes_two_steps_of_everything(
+    path: Path, stand_ins: Path, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TASKKIT_CACHE", str(tmp_path))
     torch.set_num_threads(1)
-    small = ["compile=false", "trainer.accelerator=cpu", "loader.batch_size=4"]
-    if path.stem == "vit_b16_folder":
-        small += [*needed(path, images), "model.pretrained=false", "model.architecture=vit_tiny_patch16_224"]
-    else:
-        small += ["data.name=image.digits", "model.image_size=28"]
-    run = taskkit.run(path, [*small, *SMOKE], out=tmp_path / "run", plugins=discover({"image"}))
+    task = next(line for line in path.read_text().splitlines() if line.startswith("task:"))
+    changes = small(path, task.split("name: ")[1], stand_ins)
+    recipe = load([path], changes, plugins).recipe
+    assert recipe.title
+    run = taskkit.run(path, [*changes, *smoke_changes(recipe)], out=tmp_path / "run", plugins=plugins)
     assert run.status == "finished"
-    assert 0 <= run.metrics["test/accuracy"] <= 1
+    assert run.metrics[f"test/{run.manifest['protocol']['headline'][0]}"] >= 0
+
+
+@pytest.mark.parametrize("path", [path for path in RECIPES if path.stem not in LEFT], ids=lambda path: path.stem)
+def test_it_is_sound_as_it_is(path: Path, plugins: Plugins) -> None:
+    assert load([path], [], plugins).recipe.title
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_a_recipe_asks_for_what_it_leaves_to_its_user(
+    name: str, taskkit: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    done = taskkit("run", next(str(path) for path in RECIPES if path.stem == name))
+    assert done.returncode == 2
+    assert LEFT[name] in done.stderr
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize("name", GOALS)
-def test_it_reaches_what_its_header_states(name: str, tmp_path: Path) -> None:
-    path = next(path for path in RECIPES if path.stem == name)
-    stated = next(float(found[1]) for line in path.read_text().splitlines() if (found := MEASURED.fullmatch(line)))
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    "path", [path for path in RECIPES if "not measured yet" not in path.read_text()], ids=lambda path: path.stem
+)
+def test_it_reaches_what_its_header_states(path: Path, tmp_path: Path) -> None:
+    stated = next(found for line in path.read_text().splitlines() if (found := MEASURED.fullmatch(line)))
     command = [sys.executable, "-m", "taskkit", "run", str(path), "--out", str(tmp_path / "run")]
     subprocess.run(command, check=True)
-    accuracy = taskkit.load_run(tmp_path / "run").metrics["test/accuracy"]
-    assert accuracy >= GOALS[name]
-    # Another processor sums in another order; half a per cent of 1 000 digits is five of them.
-    assert accuracy == pytest.approx(stated, abs=0.01)
+    got = taskkit.load_run(tmp_path / "run").metrics[f"test/{stated[1]}"]
+    assert got == pytest.approx(float(stated[2]), abs=NOISE)

@@ -1,4 +1,4 @@
-"""The host's and the image plugin's wheels, installed where nothing else of taskkit is."""
+"""The host's and the plugins' wheels, installed where nothing else of taskkit is."""
 
 import json
 import os
@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 RECIPES = {path.stem for path in ROOT.glob("recipes/*.yaml")}
+PLUGINS = sorted(path.name.removeprefix("taskkit-") for path in ROOT.glob("plugins/*"))
 RECIPE = """\
 title: Digits
 task:    {name: image.classification}
@@ -30,7 +31,8 @@ Call = Callable[..., subprocess.CompletedProcess[str]]
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The wheels by the name of the distribution."""
     folder = tmp_path_factory.mktemp("wheels")
-    _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), ".", "./plugins/taskkit-image")
+    sources = [".", *(f"./plugins/taskkit-{name}" for name in PLUGINS)]
+    _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), *sources)
     return {path.name.partition("-")[0]: path for path in folder.iterdir()}
 
 
@@ -70,7 +72,9 @@ def _pip(*arguments: str) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-@pytest.mark.parametrize(("name", "package"), [("taskkit_ml", "taskkit"), ("taskkit_image", "taskkit_image")])
+@pytest.mark.parametrize(
+    ("name", "package"), [("taskkit_ml", "taskkit"), *((f"taskkit_{name}", f"taskkit_{name}") for name in PLUGINS)]
+)
 def test_a_wheel_holds_its_package_types_and_licence_and_no_tests(
     wheels: dict[str, Path], name: str, package: str
 ) -> None:
@@ -82,23 +86,26 @@ def test_a_wheel_holds_its_package_types_and_licence_and_no_tests(
     assert not [path for path in files if "test" in path]
 
 
-def test_the_plugin_ships_every_recipe(wheels: dict[str, Path]) -> None:
-    with zipfile.ZipFile(wheels["taskkit_image"]) as wheel:
-        shipped = {Path(name).stem for name in wheel.namelist() if name.endswith(".yaml")}
+def test_every_recipe_is_shipped_by_one_plugin(wheels: dict[str, Path]) -> None:
+    shipped = []
+    for path in wheels.values():
+        with zipfile.ZipFile(path) as wheel:
+            shipped += [Path(name).stem for name in wheel.namelist() if name.endswith(".yaml")]
     assert RECIPES
-    assert shipped == RECIPES
+    assert sorted(shipped) == sorted(RECIPES)
 
 
 def test_what_is_installed_is_what_the_wheels_held(call: Call, home: Path) -> None:
-    source = "import taskkit, taskkit_image; print(taskkit.__file__, taskkit_image.__file__)"
+    names = ", ".join(["taskkit", *(f"taskkit_{name}" for name in PLUGINS)])
+    source = f"import {names}; print(*(module.__file__ for module in ({names})))"
     ended = call("python", "-c", source)
     assert ended.returncode == 0, ended.stderr
     assert all(Path(path).is_relative_to(home / "lib") for path in ended.stdout.split())
 
 
-def test_the_installed_plugin_is_listed_with_its_recipes(call: Call) -> None:
+def test_the_installed_plugins_are_listed_with_their_recipes(call: Call) -> None:
     found = json.loads(call("taskkit", "list", "--json").stdout)
-    assert [(row["name"], row["status"]) for row in found["plugins"]] == [("image", "ok")]
+    assert [(row["name"], row["status"]) for row in found["plugins"]] == [(name, "ok") for name in PLUGINS]
     assert {row["name"] for row in found["recipes"]} == RECIPES
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from taskkit.cli.run import SMOKE
+from taskkit.cli.run import smoke_changes
 
 if TYPE_CHECKING:
     from taskkit.cli import Context
@@ -36,7 +36,8 @@ def command(context: Context, words: Sequence[str], as_json: bool, data: bool, s
         resolved = load(files, overrides, context.plugins)
         notes, problems = resolved.notes, _data_problems(resolved, context.plugins) if data else ()
         if smoke and not problems:
-            _smoke(load(files, [*overrides, *SMOKE], context.plugins), context.plugins)
+            changes = smoke_changes(resolved.recipe)
+            _smoke(load(files, [*overrides, *changes], context.plugins), context.plugins)
     except RecipeError as error:
         notes, problems = (), error.problems
     what = " ".join(files)

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from taskkit.cli import Context
 
-SMOKE = (
-    "trainer.max_steps=2",
-    "trainer.max_epochs=null",
-    "trainer.limit_val_batches=2",
-    "trainer.limit_test_batches=2",
-    "trainer.val_check_interval=1.0",
-    "checkpoint.every_n_steps=null",
-    "early_stopping=null",
-    "optim.warmup=0",
-)
-"""Overrides that make a recipe do two steps of everything."""
+if TYPE_CHECKING:
+    from taskkit.recipe import Recipe
+
+
+def smoke_changes(recipe: Recipe) -> list[str]:
+    """Overrides that make a recipe do two steps of everything; one without training keeps to that."""
+    steps = [] if recipe.trainer.max_epochs == 0 else ["trainer.max_steps=2", "trainer.max_epochs=null"]
+    return [
+        *steps,
+        "trainer.limit_val_batches=2",
+        "trainer.limit_test_batches=2",
+        "trainer.val_check_interval=1.0",
+        "checkpoint.every_n_steps=null",
+        "early_stopping=null",
+        "optim.warmup=0",
+        "optim.hold=0",
+        f"optim.freeze={json.dumps(dict.fromkeys(recipe.optim.freeze))}",
+    ]
 
 
 @click.command(name="run", short_help="Check a recipe, prepare its data, train and test.")
@@ -42,9 +51,9 @@ def command(
     Overlays and changes merge from left to right: `taskkit run recipes/vit.yaml overlay.yaml optim.lr=1e-3`.
     """
     ours: Context = context.obj
-    changes = [*([f"seed={seed}"] if seed is not None else []), *(SMOKE if smoke else [])]
+    changes = [f"seed={seed}"] if seed is not None else []
     if resume is not None and resume != "auto":
-        if words or out or changes:
+        if words or out or changes or smoke:
             raise click.UsageError(
                 "--resume RUN stands alone: a run goes on as it began. To begin another from its recipe, run "
                 f"{resume}/recipe.yaml with your changes."
@@ -53,7 +62,7 @@ def command(
         return
     if not words:
         raise click.UsageError("Name a recipe, such as recipes/vit.yaml; `taskkit list recipes` shows those at hand.")
-    _begin(context, ours, words, changes, out, resume == "auto")
+    _begin(context, ours, words, changes, smoke, out, resume == "auto")
 
 
 def _begin(
@@ -61,6 +70,7 @@ def _begin(
     ours: Context,
     words: Sequence[str],
     changes: Sequence[str],
+    smoke: bool,
     out: Path | None,
     auto: bool,
 ) -> None:
@@ -68,6 +78,8 @@ def _begin(
 
     files, overrides = split(words)
     resolved = load(files, [*overrides, *changes], ours.plugins)
+    if smoke:
+        resolved = load(files, [*overrides, *changes, *smoke_changes(resolved.recipe)], ours.plugins)
     # Only a recipe without problems pays for importing torch.
     from rich.console import Console
 
