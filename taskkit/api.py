@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import psutil
 import pytorch_lightning as pl
@@ -28,7 +28,7 @@ from taskkit.meter import scalars
 from taskkit.plugins import Plugins, from_environment
 from taskkit.recipe import Resolved
 from taskkit.record import Record, manifest, new_directory, write_atomically
-from taskkit.spec import DataProblem, Example, Prediction, Split
+from taskkit.spec import DataProblem, Example, Prediction, Severity, Split
 from taskkit.training import RUN_DIRECTORY, Run, encode, make_trainer, quiet, rows_of
 
 
@@ -94,7 +94,7 @@ def inspect(resolved: Resolved, plugins: Plugins) -> list[DataProblem]:
     """Prepare a recipe's data and return what their module finds wrong with them, errors first."""
     data = build.data_module(resolved.recipe, plugins)
     build.prepare(data, resolved.recipe, plugins)
-    return sorted(data.inspect(), key=lambda problem: problem.severity)
+    return sorted(data.inspect(), key=lambda problem: get_args(Severity).index(problem.severity))
 
 
 def unfinished(resolved: Resolved) -> Path | None:

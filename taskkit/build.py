@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -47,7 +47,7 @@ def prepare(data: DataModule, recipe: Recipe, plugins: Plugins) -> DataSpec:
     asked: type[Fact] = load(task.targets[0])
     spec = data.prepare(asked)
     if issubclass(asked, SelfSupervised):
-        return DataSpec(spec.input, asked(), spec.fingerprint, spec.origins)
+        return replace(spec, target=asked())
     for fact, declared in ((spec.input, (component.input,)), (spec.target, component.targets)):
         if f"{type(fact).__module__}:{type(fact).__qualname__}" not in declared:
             raise PluginError(

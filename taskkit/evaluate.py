@@ -49,7 +49,8 @@ class Rows(pl.Callback):
         """Keep a batch's predictions and scores."""
         assert isinstance(pl_module, Task)
         step: Step = outputs["step"]
-        predictions = pl_module.predict(batch, step.outputs)
+        blank: Sequence[Prediction] = [{}] * len(batch["example"])
+        predictions = pl_module.predict(batch, step.outputs) if pl_module.predicts else blank
         columns = {name: values.tolist() for name, values in pl_module.scores(batch, step).items()}
         for i, number in enumerate(batch["example"].tolist()):
             scores = {name: values[i] for name, values in columns.items()}
@@ -95,4 +96,4 @@ def predict(task: Task, examples: Sequence[Example], trainer: pl.Trainer, batch_
 
 
 def _joined(parts: Sequence[Prediction], task: Task) -> Prediction:
-    return parts[0] if len(parts) == 1 else task.join(parts)
+    return parts[0] if len(parts) == 1 or not task.predicts else task.join(parts)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from taskkit.spec import Classes, DataProblem, Split
+from taskkit.spec import Classes, DataProblem, Severity, Split
 
 SKEW = 10
 """The commonest class may have this many times the examples of the rarest before it is worth a warning."""
@@ -52,7 +51,7 @@ def copies(looks: Iterable[Look], thing: str) -> Iterator[DataProblem]:
     for kind, found in kinds.items():
         if found:
             which = f"The same {thing} is" if len(found) == 1 else f"{len(found)} times the same {thing} is"
-            severity: Literal["warning", "error"] = "warning" if kind == "duplicate" else "error"
+            severity: Severity = "warning" if kind == "duplicate" else "error"
             yield DataProblem(severity, kind, f"{which} {said[kind]}", named([x for group in found for x in group]))
 
 

@@ -12,6 +12,8 @@ from taskkit.errors import DataError
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+Severity = Literal["error", "warning", "info"]
+"""Errors make a score wrong, warnings deserve a look, and the rest is good to know."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ class Example:
 class DataProblem:
     """Something a person should know about their data before training on them."""
 
-    severity: Literal["error", "warning"]
+    severity: Severity
     kind: str
     """A short fixed word: `unreadable`, `empty`, `duplicate`, `leak`, `skew`."""
     message: str

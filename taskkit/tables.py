@@ -147,7 +147,8 @@ def _separated(path: Path, delimiter: str) -> pa.Table:
         raise
     _check_delimiter(path, delimiter, header)
     # A line must fit into a block; a file of one huge line is read as one.
-    options = pyarrow_csv.ReadOptions(block_size=min(size, 2**30), use_threads=size > 2**24)
+    # With threads, pyarrow may abort the process when it ends.
+    options = pyarrow_csv.ReadOptions(block_size=min(size, 2**30), use_threads=False)
     parse = pyarrow_csv.ParseOptions(
         delimiter=delimiter,
         quote_char='"' if quoted else False,

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
 from taskkit.data import Batch
+from taskkit.errors import TaskkitError
 from taskkit.model import Processor
 from taskkit.section import NoOptions
 from taskkit.spec import DataSpec, Example, Prediction
@@ -104,8 +105,16 @@ class Task(pl.LightningModule):
         return {}
 
     def predict(self, batch: Batch, outputs: Any) -> Sequence[Prediction]:
-        """Put the network's answers into words: one prediction per sample of the batch."""
-        raise NotImplementedError(f"{type(self).__name__} has no `predict(batch, outputs)`.")
+        """Put the network's answers into words: one prediction per sample of the batch.
+
+        A task whose network answers nothing that a person would read, as in pretraining, has none.
+        """
+        raise TaskkitError(f"{type(self).__name__} answers nothing that could be predicted. Ask a run of another task.")
+
+    @property
+    def predicts(self) -> bool:
+        """Whether it has a `predict` of its own."""
+        return type(self).predict is not Task.predict
 
     def join(self, parts: Sequence[Prediction]) -> Prediction:
         """Make one prediction of those of an example's windows, in order; only called when there are several."""

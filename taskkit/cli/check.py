@@ -59,7 +59,8 @@ def _data_problems(resolved: Resolved, plugins: Plugins) -> Sequence[Problem]:
 
     found = inspect(resolved, plugins)
     for problem in found:
-        some = f" ({', '.join(problem.examples)})" if problem.examples else ""
+        apart = "\n" if "\n" in problem.message else " "
+        some = f"{apart}({', '.join(problem.examples)})" if problem.examples else ""
         click.echo(f"{problem.severity}: {problem.kind}: {problem.message}{some}", err=True)
     return [Problem("data", "data", each.message) for each in found if each.severity == "error"]
 

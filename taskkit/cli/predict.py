@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from taskkit.cli import Context
+from taskkit.errors import DataError
 
 
 @click.command(
@@ -31,7 +32,7 @@ def command(ours: Context, run: Path, words: tuple[str, ...], as_json: bool) -> 
     loaded = load_run(run, plugins=ours.plugins)
     inputs, asked = parse(words, loaded.predict_options)
     stdin = () if loaded.requested(**asked) else ("-",)
-    lines = [line.rstrip("\n") for word in inputs or stdin for line in (sys.stdin if word == "-" else (word,))]
+    lines = [line for word in inputs or stdin for line in (_stdin() if word == "-" else (word,))]
     if not lines and stdin:
         raise click.UsageError("Name an input, or write one a line on standard input.")
     for prediction in loaded.predict(lines, **asked):
@@ -42,6 +43,22 @@ def command(ours: Context, run: Path, words: tuple[str, ...], as_json: bool) -> 
             click.echo(f"{prediction['input']}: {note}", err=True)
         for row in _rows(prediction):
             click.echo(f"{prediction['input']}\t{row}")
+
+
+def _stdin() -> Iterator[str]:
+    """The lines of standard input that are not blank; raises DataError for one that is not UTF-8."""
+    blank = 0
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        try:
+            text = line.decode().rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise DataError(f"standard input, line {number}: {error}. UTF-8 was expected. Convert it first.") from None
+        if text.strip():
+            yield text
+        else:
+            blank += 1
+    if blank:
+        click.echo(f"standard input: {blank} blank lines are left out", err=True)
 
 
 def _rows(prediction: Any) -> Iterator[str]:

@@ -196,7 +196,7 @@ def test_a_layout_that_cannot_be_understood_is_explained(photos, files, folders,
         ("path,label,split\n1.png,a,train\n2.png,a,tset\n", "row 2: 'tset' is not a split"),
         ("path,label,split\n1.png,a,train\n2.png,b,test\n", "row 2: no training example has its class 'b'"),
         ("path,label\n1.png,a\n1.png,a\n", r"row 2: .*1\.png is in the (train|test|val) split twice"),
-        ("path,label\n1.png,a,b,c\n", "it cannot be read: CSV parse error"),
+        ("path,label\n1.png,a,b,c\n", "the header has 2 cells, the row that begins here 4"),
         ("", "it is empty"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from taskkit import Component, RecipeFile, hookimpl
 
@@ -12,8 +13,19 @@ taskkit_api = ">=0.1,<0.2"
 
 @hookimpl
 def taskkit_components() -> Iterable[Component]:
-    """The tasks, models and data."""
-    return ()
+    """The task, its models and its data."""
+    yield _component("task", "classification", "choose one class for each text or pair", "task:TextClassification")
+    yield _component("model", "transformer", "any encoder of Hugging Face transformers", "transformer:Transformer")
+    yield _component("model", "lstm", "a bidirectional LSTM, from scratch", "lstm:Lstm")
+    yield _component("model", "bag", "a linear classifier of n-grams: the honest baseline", "bag:Bag")
+    yield _component("data", "r8", "Reuters news in 8 classes", "corpora:R8", "Corpus")
+    yield _component("data", "r52", "Reuters news in 52 classes, most of them rare", "corpora:R52", "Corpus")
+    yield _component("data", "newsgroups", "posts to 20 newsgroups, split by date", "corpora:Newsgroups", "Corpus")
+    yield _component("data", "review_sentiment_zh", "Chinese reviews, favourable or not", "reviews:ReviewSentimentZh")
+    yield _component("data", "table", "your own texts and labels, in a CSV, JSON lines or Parquet file", "table:Table")
+    yield _component(
+        "data", "huggingface", "a data set of the Hugging Face hub, by its name", "huggingface:HuggingFace"
+    )
 
 
 @hookimpl
@@ -21,3 +33,17 @@ def taskkit_recipes() -> Iterable[RecipeFile]:
     """The recipes that come inside the package."""
     folder = Path(__file__).parent / "recipes"
     return [RecipeFile(path.stem, path) for path in sorted(folder.glob("*.yaml"))]
+
+
+def _component(
+    kind: Literal["task", "model", "data"], name: str, summary: str, implementation: str, section: str = ""
+) -> Component:
+    return Component(
+        kind,
+        f"text.{name}",
+        summary,
+        implementation=f"taskkit_text.{implementation}",
+        section=f"taskkit_text.sections:{section or implementation.partition(':')[2]}",
+        input="taskkit_text.facts:Text",
+        targets=("taskkit.spec:Classes",),
+    )

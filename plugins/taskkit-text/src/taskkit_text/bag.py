@@ -1,0 +1,128 @@
+"""A linear classifier of weighted n-grams: the fast and honest baseline (Joachims, 1998)."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from taskkit import Batch, DataError, DataSpec, Example, Model, Processor, Sample, Unit
+from taskkit_text import sections, vocabulary
+from taskkit_text.facts import class_count
+from taskkit_text.processor import TextProcessor, target
+
+
+class Bag(Model):
+    """Logistic regression on the tf-idf weights of n-grams."""
+
+    config: sections.Bag
+
+    def processor(self, spec: DataSpec) -> BagProcessor:
+        """The weighted n-grams of a text, once it is fitted."""
+        return BagProcessor(spec, self.config)
+
+    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
+        """A weight of nought for every n-gram and class."""
+        assert isinstance(processor, BagProcessor)
+        return LinearBag(len(processor.ngrams), class_count(spec))
+
+
+class BagProcessor(TextProcessor):
+    """The n-grams of a text that are known, each weighted by how often it is there and how rare it is elsewhere.
+
+    The weights are (1 + log count) x (1 + log((1 + texts) / (1 + texts with it))), and their squares add up to 1
+    (Salton and Buckley, 1988). Of a pair, the n-grams of either text are told apart.
+    """
+
+    unit = Unit("n-grams")
+    layout = "packed"
+
+    def __init__(self, spec: DataSpec, config: sections.Bag) -> None:
+        super().__init__(spec)
+        self.config = config
+        self._set("words", [], [])
+
+    def fit(self, examples: Sequence[Example]) -> None:
+        """Learn which n-grams there are, and in how many texts."""
+        texts = (part for example in examples for part in self.parts(example.input))
+        self._set(vocabulary.choose(self.config.tokens, texts, usual="words"), [], [])
+        counts = Counter(chain.from_iterable(set(self._ngrams(example)) for example in examples))
+        known = [
+            (ngram, count)
+            for ngram, count in counts.most_common(self.config.vocabulary)
+            if count >= self.config.min_count
+        ]
+        if not known:
+            raise DataError(
+                f"model.min_count: no n-gram is in {self.config.min_count} of the {len(examples)} training examples. "
+                "Some must be known. Lower it to 1."
+            )
+        rarity = [1 + math.log((1 + len(examples)) / (1 + count)) for _, count in known]
+        self._set(self.tokens, [ngram for ngram, _ in known], rarity)
+
+    def encode(self, example: Example) -> Sequence[Sample]:
+        """`ngrams`, int32, and `weights`, both (n-grams,), and `target`."""
+        counts = Counter(self.numbers[ngram] for ngram in self._ngrams(example) if ngram in self.numbers)
+        numbers = torch.tensor(list(counts), dtype=torch.int32)
+        weights = torch.tensor([(1 + math.log(count)) * self.rarity[number] for number, count in counts.items()])
+        return [{"ngrams": numbers, "weights": nn.functional.normalize(weights, dim=0), **target(example)}]
+
+    def collate(self, samples: Sequence[Sample]) -> Batch:
+        """One bag after the other; `offsets` (texts + 1,) say where each begins and the last one ends."""
+        batch = {name: torch.cat([sample[name] for sample in samples]) for name in ("ngrams", "weights")}
+        lengths = torch.tensor([0, *map(self.length, samples)], dtype=torch.int32)
+        batch["offsets"] = lengths.cumsum(0, dtype=torch.int32)
+        if "target" in samples[0]:
+            batch["target"] = torch.stack([sample["target"] for sample in samples])
+        return batch
+
+    def length(self, sample: Sample) -> int:
+        """N-grams."""
+        return len(sample["ngrams"])
+
+    def capacity(self, batch: Batch) -> int:
+        """N-grams; none is padding."""
+        return len(batch["ngrams"])
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """The n-grams, in the order of their numbers, and how rare each is."""
+        return {"tokens": self.tokens, "ngrams": self.ngrams, "rarity": self.rarity}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self._set(state["tokens"], state["ngrams"], state["rarity"])
+
+    def _set(self, tokens: vocabulary.Tokens, ngrams: list[str], rarity: list[float]) -> None:
+        self.tokens: vocabulary.Tokens = tokens
+        self.ngrams = ngrams
+        self.rarity = rarity
+        self.numbers = {ngram: number for number, ngram in enumerate(ngrams)}
+        self.cut = vocabulary.cut(tokens)
+
+    def _ngrams(self, example: Example) -> Iterable[str]:
+        for number, part in enumerate(self.parts(example.input)):
+            pieces = self.cut.pre_tokenize_str(vocabulary.NORMALISE.normalize_str(part))
+            tokens = [f"{number}:{piece}" if self.pairs else piece for piece, _ in pieces]
+            for size in range(1, self.config.ngrams + 1):
+                for start in range(len(tokens) - size + 1):
+                    yield " ".join(tokens[start : start + size])
+
+
+class LinearBag(nn.Module):
+    """The sum of the n-grams' weights for each class, and a bias."""
+
+    def __init__(self, ngrams: int, classes: int) -> None:
+        super().__init__()
+        self.scores = nn.EmbeddingBag(ngrams, classes, mode="sum", include_last_offset=True)
+        self.bias = nn.Parameter(torch.zeros(classes))
+        nn.init.zeros_(self.scores.weight)
+
+    def forward(self, ngrams: Tensor, weights: Tensor, offsets: Tensor) -> Tensor:
+        """N-grams and their weights (all n-grams,) of texts that begin at `offsets` in, logits (texts, classes) out."""
+        logits: Tensor = self.scores(ngrams, offsets, per_sample_weights=weights) + self.bias
+        return logits

@@ -1,0 +1,57 @@
+"""Labelled texts of whatever origin: which are the same, and which split each is in."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from taskkit import DataError, Split, by_share, more
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One text, or a pair of them, and its class; no split: it is for us to choose one."""
+
+    id: str
+    text: str | tuple[str, str]
+    label: str
+    split: Split | None
+    where: str
+    """The file and the row, for messages."""
+
+
+def same(text: str | tuple[str, str]) -> str:
+    """What two texts have in common that are the same but for case, white space and width (Unicode's NFKC)."""
+    parts = (text,) if isinstance(text, str) else text
+    return "\t".join(" ".join(unicodedata.normalize("NFKC", part).casefold().split()) for part in parts)
+
+
+def placed(rows: Sequence[Labelled], val: float, test: float, *, by_id: bool = False) -> list[Labelled]:
+    """The rows, each in a split: those that are not there are taken from training, by a hash of the text or the id.
+
+    The same text is never on both sides. Raises DataError when all rows of a class were held out.
+    """
+    present = {row.split for row in rows}
+    shares = 0.0 if "val" in present else val, 0.0 if "test" in present else test
+    free = [row for row in rows if row.split in (None, "train")]
+    chosen = [replace(row, split=by_share(row.id if by_id else same(row.text), *shares)) for row in free]
+    left = {row.label for row in chosen if row.split == "train"}
+    if lost := [row for row in chosen if row.label not in left]:
+        others = more(sorted({row.label for row in lost}))
+        raise DataError(
+            f"{lost[0].where}: a hash of each text chooses what is held out, and that took every text of the class "
+            f"{lost[0].label!r}{others}. Each class needs texts to train on. Add some, join it with another class, or "
+            "say yourself which texts are held out."
+        )
+    return [*chosen, *(row for row in rows if row.split in ("val", "test"))]
+
+
+def fingerprint(rows: Iterable[Labelled]) -> str:
+    """A hash of the rows: their splits, ids, classes and texts."""
+    digest = hashlib.sha256()
+    for row in rows:
+        parts = (row.text,) if isinstance(row.text, str) else row.text
+        digest.update("\x1f".join((str(row.split), row.id, row.label, *parts, "\x1e")).encode(errors="surrogatepass"))
+    return digest.hexdigest()

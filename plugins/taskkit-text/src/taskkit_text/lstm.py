@@ -1,0 +1,93 @@
+"""A bidirectional LSTM over embeddings of its own (Hochreiter and Schmidhuber, 1997; Graves and Schmidhuber, 2005)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from taskkit import DataSpec, Example, Model, Processor
+from taskkit_text import sections, vocabulary
+from taskkit_text.facts import class_count
+from taskkit_text.tokens import TokenProcessor
+
+
+class Lstm(Model):
+    """A bidirectional LSTM with a vocabulary learnt from the training texts."""
+
+    config: sections.Lstm
+
+    def processor(self, spec: DataSpec) -> LstmProcessor:
+        """Characters, words or word pieces, once it is fitted."""
+        return LstmProcessor(spec, self.config)
+
+    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
+        """A freshly initialised network for the learnt vocabulary."""
+        assert isinstance(processor, LstmProcessor)
+        return BidirectionalLstm(self.config, processor.tokenizer.get_vocab_size(), class_count(spec))
+
+    def blocks(self, network: nn.Module) -> list[nn.Module]:
+        """The layers."""
+        assert isinstance(network, BidirectionalLstm)
+        return list(network.layers)
+
+
+class LstmProcessor(TokenProcessor):
+    """Numbers of tokens that are common in the training texts."""
+
+    def __init__(self, spec: DataSpec, config: sections.Lstm) -> None:
+        super().__init__(spec, config.max_length, config.truncate, config.round_to)
+        self.config = config
+
+    def fit(self, examples: Sequence[Example]) -> None:
+        """Learn the vocabulary."""
+        texts = [part for example in examples for part in self.parts(example.input)]
+        tokens = vocabulary.choose(self.config.tokens, texts, usual="wordpiece")
+        self.tokenizer = vocabulary.learn(tokens, texts, self.config.vocabulary)
+
+
+class BidirectionalLstm(nn.Module):
+    """An embedding, layers that read both ways, the largest of each feature over the text, and a linear head."""
+
+    def __init__(self, config: sections.Lstm, vocabulary: int, classes: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(vocabulary, config.embedding, padding_idx=0)
+        # At PyTorch's own deviation of 1, what is noise in the embedding of a rare token drowns what is learnt.
+        self.embed.weight.data.mul_(0.1)
+        sizes = [config.embedding, *[2 * config.width] * (config.depth - 1)]
+        self.layers = nn.ModuleList(BothWays(size, config.width) for size in sizes)
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(2 * config.width, classes)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Token numbers (texts, tokens) in, logits (texts, classes) out; the mask is true for what is no padding."""
+        mask = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask
+        hidden = self.embed(input_ids)
+        for layer in self.layers:
+            hidden = layer(self.dropout(hidden), mask.sum(dim=1))
+        largest = hidden.masked_fill(~mask[..., None], -torch.inf).amax(dim=1)
+        logits: Tensor = self.head(self.dropout(largest))
+        return logits
+
+
+class BothWays(nn.Module):
+    """One LSTM from the first token to the last, and one from the last to the first.
+
+    PyTorch's own bidirectional LSTM would start in the padding, or wait for the lengths to come from the device.
+    """
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.forwards = nn.LSTM(inputs, width, batch_first=True)
+        self.backwards = nn.LSTM(inputs, width, batch_first=True)
+        for lstm in (self.forwards, self.backwards):
+            nn.init.ones_(lstm.get_parameter("bias_hh_l0")[width : 2 * width])  # remember at first (Jozefowicz et al., 2015)
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """(texts, tokens, inputs) in, (texts, tokens, 2 width) out; what follows a text's `lengths` is noise."""
+        place = torch.arange(tokens.shape[1], device=tokens.device)
+        turned = (lengths[:, None] - 1 - place).remainder(tokens.shape[1])[..., None]  # its own inverse
+        there, _ = self.forwards(tokens)
+        back, _ = self.backwards(tokens.take_along_dim(turned, dim=1))
+        return torch.cat([there, back.take_along_dim(turned, dim=1)], dim=-1)

@@ -1,0 +1,123 @@
+"""What people hand to `taskkit predict`: a line of text, a file of lines, or a column of a table."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from taskkit import DataError, Example, TableFile, read_table, setting
+from taskkit_text.sections import TABLES
+
+log = logging.getLogger("taskkit")
+
+LINES = ".txt"
+FILES = f"A file of one text a line ({LINES}) or a table ({', '.join(TABLES)})"
+
+
+@dataclass
+class ReadText:
+    """Where the texts are in a table that is read to predict."""
+
+    column: str | None = setting(None, "the table's column of texts; null: `text`, or its only column of text")
+    pair_column: str | None = setting(
+        None, "for pairs, the column of second texts; null: `pair`, or the second of its two"
+    )
+
+
+def read_texts(source: str, options: ReadText, pairs: bool) -> list[Example]:
+    """The examples, without targets, of a table, of a file of lines, or of the text that `source` itself is.
+
+    The id of a text in a file is `FILE: row N` or `FILE: line N`. With `pairs`, a tab parts the two texts of a line.
+    Raises DataError for a file that cannot be read, is of another kind or does not exist, and for an empty text.
+    """
+    path = Path(source)
+    suffix = path.suffix.lower()
+    known = suffix in (*TABLES, LINES)
+    if _is_file(path):
+        if not known:
+            raise DataError(f"{source}: its name does not say what is in it. {FILES} was expected. Rename it.")
+        return _of_lines(path, pairs) if suffix == LINES else _of_table(read_table(path), options, pairs)
+    if known and len(source.split()) == 1:
+        raise DataError(f"{source}: there is no such file. {FILES} was expected. Correct the path.")
+    return [Example(source, _input(source, pairs, where=repr(source[:60])))]
+
+
+def _of_table(table: TableFile, options: ReadText, pairs: bool) -> list[Example]:
+    texts, *others = [table.filled(name, key) for name, key in _columns(table, options, pairs)]
+    inputs = zip(texts, *others, strict=True) if pairs else texts
+    return [Example(table.where(row), given) for row, given in enumerate(inputs)]
+
+
+def _columns(table: TableFile, options: ReadText, pairs: bool) -> list[tuple[str, str]]:
+    """The column of texts and, for pairs, that of the second ones, each with the option that names it."""
+    asked = {"--column": (options.column, "text")}
+    if pairs:
+        asked["--pair-column"] = (options.pair_column, "pair")
+    elif options.pair_column is not None:
+        raise DataError(
+            f"--pair-column={options.pair_column}: this model reads single texts. A column of second texts is only for "
+            "one that was trained on pairs. Leave it out."
+        )
+    names = {key: named or usual for key, (named, usual) in asked.items()}
+    if not any(named or usual in table for named, usual in asked.values()):
+        there = [field.name for field in table.content.schema if str(field.type).endswith("string")]
+        if len(there) != len(asked):
+            raise DataError(
+                f"{table.path}: it has the columns {', '.join(table.content.column_names)}. Which of them to read is "
+                f"not clear. Say it with {' and '.join(f'{key} NAME' for key in asked)}."
+            )
+        names = dict(zip(asked, there, strict=True))
+    return [(name, key) for key, name in names.items()]
+
+
+def _of_lines(path: Path, pairs: bool) -> list[Example]:
+    examples, blank = [], []
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            where = f"{path}: line {number}"
+            text = _decoded(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, where)
+            if text.strip():
+                examples.append(Example(where, _input(text, pairs, where)))
+            else:
+                blank.append(number)
+    if not examples:
+        raise DataError(f"{path}: it holds no text. A text on each line was expected.")
+    if blank:
+        found = len(blank) + len(examples)
+        log.warning(
+            "%s: %d of %d lines are blank and left out, the first is line %d", path, len(blank), found, blank[0]
+        )
+    return examples
+
+
+def _decoded(line: bytes, where: str) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{where}: byte {error.start + 1} of it is {line[error.start]:#04x}, which is not UTF-8. The whole file "
+            "was expected in UTF-8. Convert it, for instance with `iconv -f latin1 -t utf-8`."
+        ) from None
+
+
+def _input(text: str, pairs: bool, where: str) -> str | tuple[str, str]:
+    if not pairs:
+        if not text.strip():
+            raise DataError(f"{where}: the text is empty. Something to read was expected. Leave it out.")
+        return text.strip()
+    parts = [part.strip() for part in text.strip("\r\n").split("\t")]
+    if len(parts) != 2 or not all(parts):
+        raise DataError(
+            f"{where}: this model reads pairs of texts, and here {sum(map(bool, parts))} is given. "
+            "Two texts with a tab between them were expected."
+        )
+    return parts[0], parts[1]
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; a long text is no path."""
+    with suppress(OSError):
+        return path.is_file()
+    return False

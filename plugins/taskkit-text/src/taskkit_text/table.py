@@ -1,0 +1,173 @@
+"""Your own labelled texts: a row each of a CSV, TSV, JSON lines or Parquet file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from taskkit import DataError, DataSpec, Fact, Origin, Split, TableFile, read_table
+from taskkit_text import sections
+from taskkit_text.data import TextData
+from taskkit_text.examples import Labelled, fingerprint, placed
+
+FEW = 20
+"""Fewer rows than these say nothing about whether a column holds classes."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column is what."""
+
+    text: str
+    pair: str | None
+    label: str
+    split: str | None = None
+    id: str | None = None
+
+
+class Table(TextData):
+    """Labelled texts of one file, or of one for each split.
+
+    A split that is not there is taken from the training texts by a hash of each text, or of its id, so that a text
+    never moves to another split when others come or go.
+    """
+
+    config: sections.Table
+
+    def prepare(self, target: type[Fact]) -> DataSpec:
+        """Read the files, and choose the splits that they leave open."""
+        config = self.config
+        columns = Columns(
+            config.text_column, config.pair_column, config.label_column, config.split_column, config.id_column
+        )
+        first: Split | None = "train" if config.val_file or config.test_file else None
+        named = {first: config.file, "val": config.val_file, "test": config.test_file}
+        files = {split: Path(name).expanduser() for split, name in named.items() if name}
+        tables = {split: read_table(path) for split, path in files.items()}
+        names = next(filter(None, (class_names(table, columns.label) for table in tables.values())), ())
+        found = [row for split, table in tables.items() for row in read_rows(table, columns, split)]
+        rows = placed(found, config.val_share, config.test_share, by_id=config.id_column is not None)
+        text, classes = self.keep(rows, names)
+        origins = tuple(Origin("text.table", str(path), _sha256(path)) for path in files.values())
+        splits = how_split(found, config.val_share, config.test_share, config.id_column)
+        return DataSpec(text, classes, f"table-{fingerprint(rows)}", origins, {"splits": splits})
+
+
+def read_rows(table: TableFile, columns: Columns, split: Split | None) -> list[Labelled]:
+    """The rows of a table, all in a split when that is given, else in that which a column names, if there is one.
+
+    Raises DataError for columns that are not there or do not hold texts and classes, and, with the row, for cells.
+    """
+    texts: Sequence[Any] = texts_of(table, columns.text, "data.text_column")
+    if columns.pair is not None:
+        texts = list(zip(texts, texts_of(table, columns.pair, "data.pair_column"), strict=True))
+    labels = labels_of(table, columns.label)
+    splits: Sequence[Split | None] = [split] * len(table)
+    if split is None and (columns.split or "split" in table):
+        splits = table.splits(columns.split or "split", "data.split_column")
+    ids = [f"row {row + 1}" for row in range(len(table))] if columns.id is None else ids_of(table, columns.id)
+    cells = zip(ids, texts, labels, splits, strict=True)
+    return [Labelled(*of_row, table.where(row)) for row, of_row in enumerate(cells)]
+
+
+def texts_of(table: TableFile, name: str, setting: str) -> list[str]:
+    """A column of texts; raises DataError when it holds something else."""
+    kind = _kind(table, name, setting)
+    if not kind.endswith("string") and kind != "null":
+        raise DataError(f"{table.path}: column {name!r} holds {kind}, not text. Set {setting} to a column of texts.")
+    return table.filled(name, setting)
+
+
+def labels_of(table: TableFile, name: str) -> list[str]:
+    """A column of classes as text; numbers must be whole. Raises DataError for what cannot be one class."""
+    setting = "data.label_column"
+    kind = _kind(table, name, setting)
+    labels = table.filled(name, setting)
+    if kind in ("float", "double", "halffloat"):
+        _check_whole(table, name, labels)
+        labels = [str(int(float(label))) for label in labels]
+    elif kind.endswith("string"):
+        _check_whole(table, name, labels)
+    elif not kind.startswith(("int", "uint", "bool")):
+        raise DataError(
+            f"{table.path}: column {name!r} holds {kind}. One class a row was expected: a name or a whole number. Set "
+            f"{setting} to a column of classes."
+        )
+    if known := class_names(table, name):
+        labels = [_named(table, row, name, int(label), known) for row, label in enumerate(labels)]
+    if len(labels) > FEW and len(set(labels)) > len(labels) / 2:
+        raise DataError(
+            f"{table.path}: column {name!r} has {len(set(labels))} different classes in {len(labels)} rows. Several "
+            f"texts of each class were expected. Set {setting} to the column of classes."
+        )
+    return labels
+
+
+def ids_of(table: TableFile, name: str) -> list[str]:
+    """A column of ids; raises DataError when one is there twice."""
+    ids = table.filled(name, "data.id_column")
+    first: dict[str, int] = {}
+    for row, cell in enumerate(ids):
+        if first.setdefault(cell, row) != row:
+            raise DataError(
+                f"{table.where(row)}: its id {cell!r} is that of row {first[cell] + 1} too. Each row needs an id of "
+                "its own. Correct it, or set data.id_column to null."
+            )
+    return ids
+
+
+def class_names(table: TableFile, name: str) -> tuple[str, ...]:
+    """The names of the classes that numbers stand for, as the `datasets` library writes them into Parquet files."""
+    written = (table.content.schema.metadata or {}).get(b"huggingface", b"{}")
+    features = json.loads(written).get("info", {}).get("features", {})
+    return tuple(features.get(name, {}).get("names", ()))
+
+
+def how_split(found: Sequence[Labelled], val: float, test: float, id_column: str | None) -> str:
+    """How rows came into their splits, in words."""
+    there = {row.split for row in found}
+    given = [f"{split} as the data say" for split in ("val", "test") if split in there]
+    by = "text" if id_column is None else f"column {id_column!r}"
+    chosen = [
+        f"{split} {share} of the rest by a hash of the {by}"
+        for split, share in (("val", val), ("test", test))
+        if split not in there
+    ]
+    return ", ".join([*given, *chosen])
+
+
+def _kind(table: TableFile, name: str, setting: str) -> str:
+    """The type of a column in pyarrow's words; that of the words themselves where it holds numbers of words."""
+    kind = table.arrow(name, setting).type
+    return str(getattr(kind, "value_type", kind) if str(kind).startswith("dictionary") else kind)
+
+
+def _check_whole(table: TableFile, name: str, labels: Sequence[str]) -> None:
+    """Refuse a column of numbers of which some are not whole."""
+    try:
+        broken = [row for row, label in enumerate(labels) if not float(label).is_integer()]
+    except ValueError:
+        return
+    if broken:
+        raise DataError(
+            f"{table.where(broken[0])}: column {name!r} is {labels[broken[0]]}, a number that is not whole. Labels "
+            "must be classes. Set data.label_column to a column of classes, or make classes of the numbers: low, high."
+        )
+
+
+def _named(table: TableFile, row: int, name: str, number: int, names: Sequence[str]) -> str:
+    if not 0 <= number < len(names):
+        raise DataError(
+            f"{table.where(row)}: column {name!r} is {number}, which is none of its {len(names)} classes; contests "
+            "hide the classes of their test split in this way. Take another split."
+        )
+    return names[number]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

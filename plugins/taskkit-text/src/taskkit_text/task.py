@@ -1,0 +1,30 @@
+"""Text classification: the shared task, with micro averages beside the macro ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torchmetrics import Metric
+from torchmetrics.classification import MulticlassF1Score, MulticlassPrecision, MulticlassRecall
+
+from taskkit import Classification
+from taskkit_text import sections
+
+
+class TextClassification(Classification):
+    """Choose one class for each text, or for each pair of texts."""
+
+    config: sections.TextClassification
+
+    def metrics(self) -> Mapping[str, Metric]:
+        """Those of the shared task, and precision, recall and F1 over all decisions at once.
+
+        The three are equal to accuracy, since each text has one class and gets one; results elsewhere are told so.
+        """
+        count = len(self.classes)
+        micro = {
+            "micro_precision": MulticlassPrecision(count, average="micro"),
+            "micro_recall": MulticlassRecall(count, average="micro"),
+            "micro_f1": MulticlassF1Score(count, average="micro"),
+        }
+        return {**super().metrics(), **micro}

@@ -1,0 +1,75 @@
+"""Vocabularies learnt from training texts: characters, words or word pieces, by the `tokenizers` library."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Literal
+
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+Tokens = Literal["characters", "words", "wordpiece"]
+
+PADDING, UNKNOWN, END = SPECIAL = "[PAD]", "[UNK]", "[END]"
+"""Numbered from 0 in this order."""
+WITHOUT_BLANKS = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]")
+"""Thai, Lao, Burmese, Khmer, Japanese and Chinese characters."""
+SAMPLE = 1000
+"""Texts by which a script is recognised."""
+NORMALISE = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+
+
+def choose(tokens: Tokens | Literal["auto"], texts: Iterable[str], usual: Tokens) -> Tokens:
+    """What to cut texts into: what is asked for; or characters where no blanks part words, else the `usual`."""
+    if tokens != "auto":
+        return tokens
+    start = "".join(islice(texts, SAMPLE))
+    return "characters" if len(WITHOUT_BLANKS.findall(start)) > 0.3 * len(start) else usual
+
+
+def cut(tokens: Tokens) -> pre_tokenizers.PreTokenizer:
+    """What parts a text into characters, or into words and punctuation marks; blanks are dropped."""
+    if tokens != "characters":
+        return pre_tokenizers.BertPreTokenizer()
+    return pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex("."), "isolated")])
+
+
+def learn(tokens: Tokens, texts: Sequence[str], size: int) -> Tokenizer:
+    """A tokenizer of the `size` commonest tokens of the texts, in lower case; END marks where a text ends.
+
+    The same texts give the same one.
+    """
+    tokenizer = _pieces(texts, size) if tokens == "wordpiece" else _whole(tokens, texts, size)
+    tokenizer.add_special_tokens(list(SPECIAL))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {END}", pair=f"$A {END} $B:1 {END}:1", special_tokens=[(END, SPECIAL.index(END))]
+    )
+    return tokenizer
+
+
+def _whole(tokens: Tokens, texts: Sequence[str], size: int) -> Tokenizer:
+    tokenizer = _tokenizer(models.WordLevel(unk_token=UNKNOWN), tokens)
+    trainer = trainers.WordLevelTrainer(vocab_size=size, special_tokens=list(SPECIAL), show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def _pieces(texts: Sequence[str], size: int) -> Tokenizer:
+    """Word pieces (Schuster and Nakajima, 2012), joined by how often they meet."""
+    letters = sorted(set("".join(map(NORMALISE.normalize_str, texts))))
+    # What stands inside words is numbered in random order, by which ties are broken, unless it is known beforehand.
+    inside = [f"##{letter}" for letter in letters if not letter.isspace()]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size, special_tokens=[*SPECIAL, *inside], limit_alphabet=len(letters), show_progress=False
+    )
+    trained = _tokenizer(models.WordPiece(unk_token=UNKNOWN), "wordpiece")
+    trained.train_from_iterator(texts, trainer)
+    return _tokenizer(models.WordPiece(trained.get_vocab(), unk_token=UNKNOWN), "wordpiece")
+
+
+def _tokenizer(model: models.Model, tokens: Tokens) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = NORMALISE
+    tokenizer.pre_tokenizer = cut(tokens)
+    return tokenizer

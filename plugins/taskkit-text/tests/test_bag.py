@@ -1,0 +1,76 @@
+import math
+import pickle
+
+import pytest
+import torch
+
+from taskkit import Classes, DataError, DataSpec, Example
+from taskkit_text import sections
+from taskkit_text.bag import Bag
+from taskkit_text.facts import Text
+
+TEXTS = ["the cat sat", "the dog sat", "the cat ran", "a cat"]
+
+
+def fitted(texts=TEXTS, pairs=False, **settings):
+    spec = DataSpec(Text(pairs), Classes(("x", "y")), "f")
+    model = Bag(sections.Bag(**{"min_count": 1, **settings}))
+    processor = model.processor(spec)
+    processor.fit([Example(str(number), text, number % 2) for number, text in enumerate(texts)])
+    return model, processor, spec
+
+
+def weights(processor, text):
+    (sample,) = processor.encode(Example("1", text))
+    return {processor.ngrams[n]: w for n, w in zip(sample["ngrams"].tolist(), sample["weights"].tolist(), strict=True)}
+
+
+def test_a_text_is_its_known_ngrams_and_their_weights():
+    _, processor, _ = fitted()
+    rarity = {"the": 1 + math.log(5 / 4), "cat": 1 + math.log(5 / 4), "the cat": 1 + math.log(5 / 3)}
+    raw = {**rarity, "cat": (1 + math.log(2)) * rarity["cat"]}
+    norm = math.sqrt(sum(weight**2 for weight in raw.values()))
+    expected = {ngram: weight / norm for ngram, weight in raw.items()}
+    assert weights(processor, "The cat? CAT") == pytest.approx(expected)
+
+
+def test_rare_and_least_common_ngrams_are_unknown():
+    assert set(fitted(min_count=2)[1].ngrams) == {"the", "cat", "sat", "the cat"}
+    assert set(fitted(vocabulary=2)[1].ngrams) == {"the", "cat"}
+    assert all(" " not in ngram for ngram in fitted(ngrams=1)[1].ngrams)
+
+
+def test_chinese_ngrams_are_of_characters():
+    assert set(fitted(["很好", "很好"])[1].ngrams) == {"很", "好", "很 好"}
+
+
+def test_the_texts_of_a_pair_are_told_apart():
+    _, processor, _ = fitted([("a b", "a")], pairs=True)
+    assert set(processor.ngrams) == {"0:a", "0:b", "0:a 0:b", "1:a"}
+
+
+def test_logits_are_weighted_sums_and_an_unknown_text_has_the_bias():
+    model, processor, spec = fitted()
+    network = model.network(spec, processor)
+    torch.nn.init.normal_(network.scores.weight)
+    network.bias.data = torch.tensor([1.0, 2.0])
+    samples = [processor.encode(Example(text, text, 0))[0] for text in ("the cat sat", "zzz", "a cat")]
+    batch = processor.collate(samples)
+    assert processor.capacity(batch) == sum(map(processor.length, samples))
+    batch.pop("target")
+    for row, sample in zip(network(**batch), samples, strict=True):
+        expected = sample["weights"] @ network.scores.weight[sample["ngrams"].long()] + network.bias
+        torch.testing.assert_close(row, expected)
+
+
+def test_texts_without_a_common_ngram_are_refused():
+    with pytest.raises(DataError, match=r"no n-gram is in 2 of the 2 training examples.*Lower it to 1"):
+        fitted(["a", "b"], min_count=2)
+
+
+def test_it_survives_saving_and_other_processes():
+    model, processor, spec = fitted()
+    again = model.processor(spec)
+    again.load_state_dict(processor.state_dict())
+    for other in (again, pickle.loads(pickle.dumps(processor))):
+        assert weights(other, "the cat sat") == weights(processor, "the cat sat")

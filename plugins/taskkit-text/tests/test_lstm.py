@@ -1,0 +1,87 @@
+import pytest
+import torch
+
+from taskkit import Classes, DataSpec, Example
+from taskkit_text import sections
+from taskkit_text.facts import Text
+from taskkit_text.lstm import BothWays, Lstm
+
+TEXTS = ["a good film", "good", "a very bad film indeed", "bad"]
+
+
+def built(texts=TEXTS, pairs=False, **settings):
+    spec = DataSpec(Text(pairs), Classes(("x", "y")), "f")
+    model = Lstm(sections.Lstm(**{"embedding": 8, "width": 6, "depth": 2, "round_to": 4, "dropout": 0.0, **settings}))
+    processor = model.processor(spec)
+    examples = [Example(str(number), text, number % 2) for number, text in enumerate(texts)]
+    processor.fit(examples)
+    torch.manual_seed(0)
+    return model, processor, model.network(spec, processor), examples
+
+
+def logits(processor, network, examples):
+    batch = processor.collate([processor.encode(example)[0] for example in examples])
+    return network(**{name: tensor for name, tensor in batch.items() if name != "target"})
+
+
+def test_both_ways_is_torchs_bidirectional_lstm_of_each_text_alone():
+    ours, theirs = BothWays(5, 3), torch.nn.LSTM(5, 3, batch_first=True, bidirectional=True)
+    there, back = ours.forwards.state_dict(), ours.backwards.state_dict()
+    theirs.load_state_dict({**there, **{f"{name}_reverse": value for name, value in back.items()}})
+    tokens, lengths = torch.randn(3, 7, 5), torch.tensor([7, 1, 4])
+    together = ours(tokens, lengths)
+    for row, length in enumerate(lengths.tolist()):
+        alone, _ = theirs(tokens[row : row + 1, :length])
+        torch.testing.assert_close(together[row, :length], alone[0])
+
+
+def test_an_answer_does_not_depend_on_the_padding():
+    _, processor, network, examples = built()
+    alone = torch.cat([logits(processor, network, [example]) for example in examples])
+    torch.testing.assert_close(logits(processor, network, examples), alone)
+
+
+def test_every_weight_gets_a_gradient():
+    _, processor, network, examples = built()
+    logits(processor, network, examples).square().sum().backward()
+    assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_the_vocabulary_is_that_of_the_training_texts():
+    _, processor, network, _ = built(tokens="words")
+    assert processor.tokenizer.encode("very good book").tokens[:3] == ["very", "good", "[UNK]"]
+    assert network.embed.num_embeddings == processor.tokenizer.get_vocab_size()
+
+
+def test_chinese_is_read_by_characters():
+    _, processor, _, _ = built(["很好", "非常不好"])
+    assert processor.tokenizer.encode("不好").tokens == ["不", "好", "[END]"]
+
+
+def test_a_run_is_rebuilt_from_its_state():
+    model, processor, network, examples = built()
+    spec = DataSpec(Text(), Classes(("x", "y")), "f")
+    again = model.processor(spec)
+    again.load_state_dict(processor.state_dict())
+    rebuilt = model.network(spec, again)
+    rebuilt.load_state_dict(network.state_dict())
+    torch.testing.assert_close(logits(again, rebuilt, examples), logits(processor, network, examples))
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_a_few_steps_learn_a_batch_by_heart(pairs):
+    texts = [(text, "and more") for text in TEXTS] if pairs else TEXTS
+    _, processor, network, examples = built(texts, pairs)
+    target = torch.tensor([example.target for example in examples])
+    optimiser = torch.optim.AdamW(network.parameters(), lr=2e-2)
+    for _ in range(40):
+        optimiser.zero_grad()
+        loss = torch.nn.functional.cross_entropy(logits(processor, network, examples), target)
+        loss.backward()
+        optimiser.step()
+    assert loss < 0.1
+
+
+def test_blocks_are_the_layers():
+    model, _, network, _ = built()
+    assert len(model.blocks(network)) == 2

@@ -1,0 +1,151 @@
+"""Runs from end to end on a table of made-up texts, from Python and from the command line."""
+
+import csv
+import json
+import random
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+import taskkit
+from taskkit.cli import main
+from taskkit.plugins import discover
+from taskkit_text.table import Table
+
+ABOUT = {"pets": ["cat", "dog", "cats", "dogs"], "things": ["mat", "no", "bark", "on"]}
+LONG = " ".join(["the", "and", "all", "a", "sat", "at"] * 3)
+COMMON = [
+    "loader.batch_size=8",
+    "optim.lr=0.02",
+    "trainer.max_epochs=2",
+    "trainer.accelerator=cpu",
+    "meter.flops=false",
+]
+
+
+@dataclass
+class Tools:
+    folder: Path
+    plugins: object
+
+    def recipe(self, model, name="texts", **data):
+        path = self.folder / f"{name}.yaml"
+        table = {"name": "text.table", "file": str(self.folder / f"{name}.csv"), **data}
+        parts = {"task": {"name": "text.classification"}, "model": model, "data": table, "trainer": {"max_epochs": 2}}
+        path.write_text(json.dumps({"title": name, **parts}))
+        return path
+
+    def run(self, recipe, *overrides, out):
+        return taskkit.run(recipe, [*COMMON, *overrides], out=self.folder / out, plugins=self.plugins)
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory):
+    folder, chance = tmp_path_factory.mktemp("runs"), random.Random(0)
+    with (folder / "texts.csv").open("w", newline="") as texts, (folder / "pairs.csv").open("w", newline="") as pairs:
+        single, double = csv.writer(texts), csv.writer(pairs)
+        single.writerow(["text", "label"])
+        double.writerow(["text", "other", "label"])
+        for number in range(80):
+            label = ("pets", "things")[number % 2]
+            words = [chance.choice(["the", "a", "all", "sat", "at", "and"]) for _ in range(chance.randint(2, 6))]
+            text = " ".join([*words, chance.choice(ABOUT[label]), LONG if number % 10 == 0 else ""]).strip()
+            single.writerow([f"{text} {number}", label])
+            double.writerow([f"{text} {number}", chance.choice(ABOUT["pets"]), label])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TASKKIT_CACHE", str(folder / "cache"))
+        yield Tools(folder, discover({"text"}))
+
+
+def transformer(folder, **settings):
+    return {"name": "text.transformer", "weights": str(folder), "max_length": 12, "round_to": 4, **settings}
+
+
+@pytest.fixture(scope="module")
+def finished(tools, encoder_folder):
+    """A run whose encoder's folder is gone since."""
+    folder = shutil.copytree(encoder_folder(), tools.folder / "encoder")
+    run = tools.run(tools.recipe(transformer(folder)), out="finished")
+    shutil.rmtree(folder)
+    return run
+
+
+def test_a_recipe_run_from_python_is_judged_by_every_metric(finished):
+    assert finished.status == "finished"
+    expected = {"accuracy", "precision", "recall", "f1", "micro_precision", "micro_recall", "micro_f1"}
+    assert {f"test/{name}" for name in (*expected, "calibration_error", "loss")} <= finished.metrics.keys()
+    assert (finished.path / "confusion.csv").is_file()
+
+
+def test_the_run_directory_alone_predicts_what_the_test_did(finished, tools, tmp_path):
+    moved = taskkit.load_run(shutil.copytree(finished.path, tmp_path / "run"), plugins=tools.plugins)
+    rows = moved.predictions().to_pylist()
+    with (tools.folder / "texts.csv").open() as file:
+        texts = {row["text"]: row["label"] for row in csv.DictReader(file)}
+    module = Table(moved.built.recipe.data)
+    module.prepare(taskkit.Classes)
+    by_id = {example.id: example.input for example in module.examples("test")}
+    predicted = moved.predict([by_id[row["id"]] for row in rows])
+    assert len(rows) > 5
+    assert [answer["prediction"] for answer in predicted] == [row["prediction"] for row in rows]
+    assert [answer["probability"] for answer in predicted] == pytest.approx([r["probability"] for r in rows], abs=0.01)
+    assert [texts[by_id[row["id"]]] for row in rows] == [row["target"] for row in rows]
+
+
+def test_truncated_texts_are_counted_and_told(finished):
+    log = (finished.path / "log.txt").read_text()
+    assert "truncated" in log
+
+
+def test_a_table_is_predicted_from_the_command_line(finished, tools):
+    command = ["predict", str(finished.path), str(tools.folder / "texts.csv"), "--column", "text", "--json"]
+    done = CliRunner().invoke(main, command, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert len(done.stdout.strip().splitlines()) == 80
+
+
+def weights(run):
+    return run.built.network.state_dict()
+
+
+def test_a_seed_changes_the_weights_and_no_split(tools):
+    recipe = tools.recipe({"name": "text.lstm", "embedding": 4, "width": 4})
+    seeds = {"one": 1, "same": 1, "other": 2}
+    one, same, other = (tools.run(recipe, f"seed={seed}", out=f"seed-{name}") for name, seed in seeds.items())
+    assert one.manifest["data"] == other.manifest["data"]
+    assert one.predictions()["id"] == other.predictions()["id"]
+    assert all(torch.equal(value, weights(same)[name]) for name, value in weights(one).items())
+    assert not torch.equal(weights(one)["embed.weight"], weights(other)["embed.weight"])
+
+
+@pytest.mark.parametrize(
+    "settings", [{"packed": True}, {"lora": {"rank": 2}}, {"freeze_layers": 1}, {"truncate": "head_tail"}]
+)
+def test_every_way_of_training_an_encoder_goes_from_end_to_end(tools, encoder_folder, settings):
+    recipe = tools.recipe(transformer(encoder_folder(), **settings))
+    run = tools.run(recipe, "optim.layer_decay=0.9", out=f"way-{next(iter(settings))}")
+    assert run.status == "finished"
+    (answer,) = run.predict(["the cat"])
+    assert answer["prediction"] in ABOUT
+
+
+@pytest.mark.parametrize("model", ["text.bag", "text.lstm", "text.transformer"])
+def test_every_model_takes_pairs(tools, encoder_folder, model):
+    section = transformer(encoder_folder()) if model == "text.transformer" else {"name": model}
+    run = tools.run(tools.recipe(section, "pairs", pair_column="other"), out=f"pairs-{model}")
+    (answer,) = run.predict(["the cat\ta dog"])
+    assert answer["prediction"] in ABOUT
+
+
+def test_a_bag_learns_which_words_decide(tools):
+    run = tools.run(
+        tools.recipe({"name": "text.bag", "min_count": 1, "ngrams": 1}),
+        "trainer.max_epochs=10",
+        "optim.lr=0.3",
+        out="bag",
+    )
+    assert run.metrics["test/accuracy"] > 0.9

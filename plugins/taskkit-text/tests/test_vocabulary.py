@@ -1,0 +1,60 @@
+import pytest
+
+from taskkit_text import vocabulary
+
+
+def learnt(kind, *texts, size=100):
+    return vocabulary.learn(kind, texts, size)
+
+
+def test_characters_are_single_and_blanks_are_dropped():
+    assert learnt("characters", "你好 Hi!").encode("好 你hi", add_special_tokens=False).tokens == ["好", "你", "h", "i"]
+
+
+def test_words_are_in_lower_case_and_apart_from_punctuation():
+    tokenizer = learnt("words", "Hello, world")
+    assert tokenizer.encode("World,hello", add_special_tokens=False).tokens == ["world", ",", "hello"]
+
+
+def test_word_pieces_make_words_that_were_not_seen():
+    tokenizer = learnt("wordpiece", "walk walks walking talk talks talking sing", size=60)
+    pieces = tokenizer.encode("singing", add_special_tokens=False).tokens
+    assert len(pieces) > 1
+    assert vocabulary.UNKNOWN not in pieces
+
+
+@pytest.mark.parametrize("kind", ["characters", "words", "wordpiece"])
+def test_the_same_texts_give_the_same_vocabulary(kind):
+    texts = [f"{first}{second} {second}{third}" for first in "abcd" for second in "efgh" for third in "ijkl"]
+    first, *others = (learnt(kind, *texts, size=40) for _ in range(4))
+    assert all(other.to_str() == first.to_str() for other in others)
+
+
+def test_only_the_commonest_tokens_are_known():
+    tokenizer = learnt("words", "often often often seldom", size=len(vocabulary.SPECIAL) + 1)
+    assert tokenizer.encode("often seldom", add_special_tokens=False).tokens == ["often", vocabulary.UNKNOWN]
+
+
+def test_special_tokens_come_first_and_padding_is_0():
+    tokenizer = learnt("words", "a b")
+    assert [tokenizer.token_to_id(token) for token in vocabulary.SPECIAL] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("很好，非常喜欢", "characters"),
+        ("とても良い", "characters"),
+        ("ดีมาก", "characters"),
+        ("very good 好", "words"),
+        ("좋은 책", "words"),
+        ("очень хорошо", "words"),
+        ("", "words"),
+    ],
+)
+def test_a_script_without_blanks_is_cut_into_characters(text, expected):
+    assert vocabulary.choose("auto", [text], usual="words") == expected
+
+
+def test_what_is_asked_for_is_taken_whatever_the_script():
+    assert vocabulary.choose("wordpiece", ["很好"], usual="words") == "wordpiece"
