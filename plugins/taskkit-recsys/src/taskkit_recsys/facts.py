@@ -1,1 +1,65 @@
-"""What these data state about their inputs and targets."""
+"""What recommendation data state about their inputs and targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from taskkit import Fact
+
+
+@dataclass(frozen=True)
+class Histories(Fact):
+    """Each input is what one user did, a History, or a user and an item, a Pair: by numbers that stand for ids."""
+
+    users: tuple[str, ...]
+    """The id of each user by number; pseudonyms where the data are private."""
+    items: tuple[str, ...]
+    """The id of each item by number."""
+    titles: tuple[str, ...] = ()
+    """What a person calls each item, by number; empty: not known, also of one item."""
+    key: str = ""
+    """The file with the key that users' ids were hashed with; empty: they are as they came."""
+    key_check: str = ""
+    """A hash that tells that key from others."""
+
+    def title(self, item: int) -> str:
+        """What a person calls the item of this number: its title, or its id without one."""
+        return _title(item, self.items, self.titles)
+
+
+@dataclass(frozen=True)
+class NextItem(Fact):
+    """Each target is a tuple of the numbers of the items that follow a history; the training split has none.
+
+    What a network learns to predict in training, it finds inside the history.
+    """
+
+    items: tuple[str, ...]
+    """The id of each item by number, as in Histories."""
+    titles: tuple[str, ...] = ()
+    """What a person calls each item, as in Histories."""
+    most: int = 1
+    """The largest number of items in a target of the validation or test split."""
+
+    def readable(self, target: Sequence[int]) -> str:
+        """The titles of the items, or their ids without titles."""
+        return "; ".join(_title(item, self.items, self.titles) for item in target)
+
+    def agrees(self, other: Fact) -> bool:
+        """Whether the items are the same; how many of them are asked for may differ."""
+        return isinstance(other, NextItem) and self.items == other.items
+
+
+@dataclass(frozen=True)
+class Rating(Fact):
+    """Each target is a number: how much a user likes an item."""
+
+    low: float
+    """The lowest rating that can be given."""
+    high: float
+    """The highest rating that can be given."""
+
+
+def _title(item: int, items: Sequence[str], titles: Sequence[str]) -> str:
+    return (titles[item] if titles else "") or items[item]

@@ -4,16 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from taskkit import Component, RecipeFile, hookimpl
 
 taskkit_api = ">=0.1,<0.2"
+NEXT = "taskkit_recsys.facts:NextItem"
+RATING = "taskkit_recsys.facts:Rating"
 
 
 @hookimpl
 def taskkit_components() -> Iterable[Component]:
     """The tasks, models and data."""
-    return ()
+    yield _component("task", "next_item", "rank all items for each user", "next_item:NextItem", NEXT)
+    yield _component("task", "rating", "how much a user likes an item", "rating:Rating", RATING)
+    yield _component("model", "sasrec", "self-attention over a history", "sasrec:Sasrec", NEXT)
+    yield _component("model", "bert4rec", "self-attention that fills in masked items", "bert4rec:Bert4rec", NEXT)
+    yield _component("model", "gru4rec", "a recurrent network over a history", "gru4rec:Gru4rec", NEXT)
+    yield _component("model", "lightgcn", "vectors spread over the graph of who took what", "lightgcn:Lightgcn", NEXT)
+    yield _component("model", "mf", "matrix factorisation, also of ratings", "mf:Mf", NEXT, RATING)
+    yield _component("model", "popular", "what most users took; needs no training", "popular:Popular", NEXT)
+    yield _component("model", "item_knn", "what the same users took; needs no training", "item_knn:ItemKnn", NEXT)
+    yield _component(
+        "data", "movielens_100k", "100 000 ratings of films by 943 people", "movielens_100k:Movielens100k", NEXT, RATING
+    )
+    yield _component("data", "movielens", "MovieLens-1M to 32M, from GroupLens", "movielens:Movielens", NEXT, RATING)
+    yield _component(
+        "data", "interactions", "your own log: who took what when", "interactions:Interactions", NEXT, RATING
+    )
 
 
 @hookimpl
@@ -21,3 +39,17 @@ def taskkit_recipes() -> Iterable[RecipeFile]:
     """The recipes that come inside the package."""
     folder = Path(__file__).parent / "recipes"
     return [RecipeFile(path.stem, path) for path in sorted(folder.glob("*.yaml"))]
+
+
+def _component(
+    kind: Literal["task", "model", "data"], name: str, summary: str, implementation: str, *targets: str
+) -> Component:
+    return Component(
+        kind,
+        f"recsys.{name}",
+        summary,
+        implementation=f"taskkit_recsys.{implementation}",
+        section=f"taskkit_recsys.sections:{implementation.partition(':')[2]}",
+        input="taskkit_recsys.facts:Histories",
+        targets=targets,
+    )

@@ -82,7 +82,8 @@ class BothWays(nn.Module):
         self.forwards = nn.LSTM(inputs, width, batch_first=True)
         self.backwards = nn.LSTM(inputs, width, batch_first=True)
         for lstm in (self.forwards, self.backwards):
-            nn.init.ones_(lstm.get_parameter("bias_hh_l0")[width : 2 * width])  # remember at first (Jozefowicz et al., 2015)
+            # It remembers at first (Jozefowicz et al., 2015).
+            nn.init.ones_(lstm.get_parameter("bias_hh_l0")[width : 2 * width])
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """(texts, tokens, inputs) in, (texts, tokens, 2 width) out; what follows a text's `lengths` is noise."""

@@ -1,0 +1,97 @@
+"""The files of GroupLens: their ratings and films as .dat or .csv, and where they can be downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import urllib.request
+import zipfile
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from taskkit import DataError, TableFile, read_table
+from taskkit_recsys.events import Columns
+from taskkit_recsys.prepared import TitleTable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LICENCE = "GroupLens: research use, no redistribution"
+CITATION = "Harper and Konstan, The MovieLens Datasets: History and Context, 2015, doi:10.1145/2827872"
+URL = "https://files.grouplens.org/datasets/movielens"
+TIMEOUT = 60
+"""Seconds without an answer after which a download fails."""
+
+
+def download(release: str, folder: Path) -> None:
+    """Download a set into a folder and unpack it, once it has the checksum that GroupLens publish beside it."""
+    archive = folder / f"{release}.zip"
+    with urllib.request.urlopen(f"{URL}/{archive.name}", timeout=TIMEOUT) as answer, archive.open("wb") as file:
+        shutil.copyfileobj(answer, file)
+    with urllib.request.urlopen(f"{URL}/{archive.name}.md5", timeout=TIMEOUT) as answer:
+        published = re.search(r"\b[0-9a-f]{32}\b", answer.read().decode())
+    with archive.open("rb") as file:
+        md5 = hashlib.file_digest(file, "md5").hexdigest()
+    if published is None or md5 != published[0]:
+        raise DataError(f"the md5 of {archive.name} is {md5}; {published and published[0]} is published")
+    with zipfile.ZipFile(archive) as content:
+        content.extractall(folder)
+    archive.unlink()
+
+
+def read_dat(folder: Path) -> tuple[TableFile, Columns, TitleTable]:
+    """The ratings and films of a set up to ml-10m: `::` between columns, and no header."""
+    ratings = _dat(folder / "ratings.dat", ("userId", "movieId", "rating", "timestamp"))
+    films = _dat(folder / "movies.dat", ("movieId", "title", "genres"))
+    return ratings, COLUMNS, TitleTable(films, COLUMNS.item, "title")
+
+
+def read_csv(folder: Path) -> tuple[TableFile, Columns, TitleTable]:
+    """The ratings and films of a set from ml-20m on: CSV with a header."""
+    films = read_table(folder / "movies.csv")
+    return read_table(folder / "ratings.csv"), COLUMNS, TitleTable(films, COLUMNS.item, "title")
+
+
+COLUMNS = Columns("userId", "movieId", "timestamp", "rating")
+
+
+def separated(content: bytes, delimiter: str, names: Sequence[str] | None = None) -> pa.Table:
+    """The text cells of a file without quotes; `names` are those of its columns where it has no header."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    header = list(names) if names else content.partition(b"\n")[0].decode().rstrip("\r").split(delimiter)
+    return csv.read_csv(
+        BytesIO(content),
+        csv.ReadOptions(
+            column_names=list(names) if names else None,
+            block_size=min(len(content), 2**30),
+            use_threads=False,  # with them, pyarrow may abort the process when it ends
+        ),
+        csv.ParseOptions(delimiter=delimiter, quote_char=False),
+        csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
+    )
+
+
+def _dat(path: Path, names: Sequence[str]) -> TableFile:
+    import pyarrow as pa
+
+    content = path.read_bytes()
+    if not content.strip():
+        raise DataError(f"{path}: it is empty. Rows such as 1::1193::5::978300760 were expected. Replace the file.")
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        # As the films of ml-1m are.
+        content = content.decode("latin-1").encode()
+    try:
+        # A column separator must be one byte for pyarrow; no title has a tab.
+        return TableFile(path, separated(content.replace(b"::", b"\t"), "\t", names))
+    except pa.ArrowException as error:
+        raise DataError(
+            f"{path}: it cannot be read: {str(error).partition(chr(10))[0]}. Rows of {len(names)} columns with :: "
+            f"between them were expected: {', '.join(names)}. Replace the file."
+        ) from None

@@ -1,0 +1,243 @@
+"""What is wrong with a log: doubled events, odd times, leaks, users and items without a past, skew."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taskkit import DataProblem, named
+from taskkit_recsys.events import Events, Numbers
+from taskkit_recsys.facts import Rating
+from taskkit_recsys.prepared import Prepared
+from taskkit_recsys.splits import CONTEXT, TEST, TRAIN, VAL
+from taskkit_recsys.times import SECONDS, Unit, iso, moment
+
+EARLIEST = moment("1990-01-01", "")
+"""Logs of what people clicked are not older."""
+UNEVEN = 0.5
+"""How unevenly events may be spread over items, as a Gini coefficient, before it is worth a warning."""
+DAY = 86400
+"""Seconds that the clock of a log may be fast."""
+ACTIVE = 50
+"""Times the events of the median user that one may have."""
+
+
+def problems(prepared: Prepared) -> Iterator[DataProblem]:
+    """Everything that a person should know of events that were prepared."""
+    events = prepared.read
+    yield from _times(events, prepared.source.time_unit)
+    yield from _order(events)
+    yield from _duplicates(prepared)
+    yield from _ties(prepared.events)
+    yield from _cold(prepared)
+    yield from _leaks(prepared)
+    yield from _untitled(prepared)
+    yield from _skew(prepared.events)
+    yield from _active(prepared.events)
+    if isinstance(prepared.spec.target, Rating):
+        yield from _zeros(prepared)
+
+
+def gini(counts: Numbers) -> float:
+    """How unevenly events are spread: 0 when all have as many, towards 1 when one has all (Gini's coefficient)."""
+    ranked = np.sort(counts)
+    ranks = np.arange(1, len(ranked) + 1)
+    return float((2 * ranks - len(ranked) - 1) @ ranked / (len(ranked) * ranked.sum()))
+
+
+def _times(events: Events, unit: Unit) -> Iterator[DataProblem]:
+    now = time.time()
+    odd = {"before 1990": events.times < EARLIEST, "in the future": events.times > now + DAY}
+    for said, which in odd.items():
+        if not which.any():
+            continue
+        # What the numbers would be in each unit: the one that puts most of them between 1990 and now is meant.
+        median = float(np.median(events.times)) / SECONDS[unit]
+        meant = next((other for other, size in SECONDS.items() if EARLIEST < median * size <= now), unit)
+        first = int(np.argmax(which))
+        yield DataProblem(
+            "error" if which.mean() > 0.5 else "warning",
+            "time",
+            f"{_share(which)} of the events are {said}, such as that of row {events.rows[first] + 1}, "
+            f"{iso(events.times[first])}. "
+            + (
+                "Look at data.time_column." if meant == unit else f"They look like {meant}: set data.time_unit={meant}."
+            ),
+            _rows(events, which),
+        )
+
+
+def _order(events: Events) -> Iterator[DataProblem]:
+    back = np.diff(events.times) < 0
+    if back.any():
+        yield DataProblem(
+            "warning",
+            "order",
+            f"The file is not in the order of time: {_share(back)} of its rows are older than the row before. "
+            "Events are put in order; only where times are equal does the order of the file count.",
+        )
+
+
+def _duplicates(prepared: Prepared) -> Iterator[DataProblem]:
+    events = prepared.read
+    order = np.lexsort((events.times, events.items, events.users))
+    users, items, times = events.users[order], events.items[order], events.times[order]
+    same = (users[1:] == users[:-1]) & (items[1:] == items[:-1])
+    doubled = same & (times[1:] == times[:-1])
+    if doubled.any():
+        which = np.zeros(len(events), bool)
+        which[order[1:][doubled]] = True
+        yield DataProblem(
+            "warning",
+            "duplicate",
+            f"{doubled.sum():,} events are there twice: the same user, item and time. Each counts. "
+            "Take them out, unless they are separate events.",
+            _rows(events, which),
+        )
+    again = same & ~doubled
+    if again.any():
+        seen = _seen_targets(prepared)
+        yield DataProblem(
+            "warning",
+            "repeat",
+            f"{_share(again)} of the events are of an item that their user had before, and so are {seen:.1%} of "
+            "the test targets. Where seen items are left out of recommendations, these cannot be found.",
+        )
+
+
+def _seen_targets(prepared: Prepared) -> float:
+    """The share of the events of the test split whose user had the item before."""
+    events, test = prepared.events, prepared.parted.parts == TEST
+    pairs = events.users * len(events.item_ids) + events.items
+    # Events are in order, so the first of a pair is the oldest.
+    _, first = np.unique(pairs, return_index=True)
+    again = np.ones(len(events), bool)
+    again[first] = False
+    return float(again[test].mean()) if test.any() else 0.0
+
+
+def _ties(events: Events) -> Iterator[DataProblem]:
+    tied = (np.diff(events.users) == 0) & (np.diff(events.times) == 0)
+    if tied.any():
+        yield DataProblem(
+            "warning",
+            "ties",
+            f"{_share(tied)} of the events have the time of the event before, by the same user. Which of them is last, "
+            "and so which is held out, the order of the file decides.",
+        )
+
+
+def _cold(prepared: Prepared) -> Iterator[DataProblem]:
+    events, parts = prepared.events, prepared.parted.parts
+    learnt = np.bincount(events.items[(parts == TRAIN)], minlength=len(events.item_ids)) > 0
+    for split, part in (("validation", VAL), ("test", TEST)):
+        targets = parts == part
+        if not targets.any():
+            yield DataProblem("warning", "empty", f"No event is in the {split} split.")
+            continue
+        cold = ~learnt[events.items[targets]]
+        if cold.any():
+            items = np.unique(events.items[targets][cold])
+            yield DataProblem(
+                "warning",
+                "cold",
+                f"{_share(cold)} of the {split} targets are items that no training event has ({len(items):,} items): "
+                "no model that learns from events alone can find them. They count as missed.",
+                named([events.item_ids[item] for item in items]),
+            )
+    if prepared.config.split == "time":
+        users = np.unique(events.users[(parts == TEST) | (parts == VAL)])
+        strangers = users[~prepared.known[users]]
+        if len(strangers):
+            yield DataProblem(
+                "warning",
+                "cold",
+                f"{len(strangers):,} of {len(users):,} users of the held-out time have no training event. Those "
+                "without any earlier event are not judged.",
+                named([events.user_ids[user] for user in strangers]),
+            )
+
+
+def _leaks(prepared: Prepared) -> Iterator[DataProblem]:
+    times, parts = prepared.events.times, prepared.parted.parts
+    learnt, test = times[(parts == TRAIN) | (parts == CONTEXT)], times[parts == TEST]
+    if not len(test) or not len(learnt):
+        return
+    later = test < learnt.max()
+    if later.any():
+        # How much of what training saw was still to come when the median target happened.
+        future = float((learnt > np.median(test)).mean())
+        yield DataProblem(
+            "warning",
+            "leak",
+            f"{_share(later)} of the test targets are older than the newest training event, and {future:.1%} of the "
+            f"training events are newer than the median target: split: {prepared.config.split} lets a model know "
+            "trends before they happen. Its scores compare with others of this protocol; for a forecast set "
+            "data.split=time.",
+        )
+
+
+def _untitled(prepared: Prepared) -> Iterator[DataProblem]:
+    facts = prepared.spec.input
+    titles: tuple[str, ...] = getattr(facts, "titles", ())
+    bare = [item for item, title in zip(prepared.events.item_ids, titles, strict=False) if not title]
+    if bare:
+        yield DataProblem(
+            "warning", "title", f"{len(bare):,} of {len(titles):,} items have no title; their ids must do.", named(bare)
+        )
+
+
+def _skew(events: Events) -> Iterator[DataProblem]:
+    counts = np.sort(np.bincount(events.items))[::-1]
+    top = max(1, round(len(counts) / 100))
+    share = counts[:top].sum() / counts.sum()
+    if (uneven := gini(counts)) > UNEVEN:
+        yield DataProblem(
+            "warning",
+            "skew",
+            f"The {top:,} most popular of {len(counts):,} items (1 %) have {share:.1%} of the events; the Gini "
+            f"coefficient is {uneven:.2f}. A list of what is popular is hard to beat: compare with "
+            "model.name=recsys.popular.",
+        )
+
+
+def _active(events: Events) -> Iterator[DataProblem]:
+    counts = np.bincount(events.users)
+    median = float(np.median(counts))
+    active = np.flatnonzero(counts > ACTIVE * median)
+    if len(active):
+        ranked = active[np.argsort(-counts[active], kind="stable")]
+        yield DataProblem(
+            "warning",
+            "active",
+            f"{len(active):,} users have more than {ACTIVE} times the events of the median user ({median:g}), the most "
+            f"{counts.max():,}; together {counts[active].sum() / len(events):.1%} of all. "
+            "Look whether they are people.",
+            named([events.user_ids[user] for user in ranked]),
+        )
+
+
+def _zeros(prepared: Prepared) -> Iterator[DataProblem]:
+    ratings = prepared.events.ratings
+    if ratings is None or prepared.source.rating_scale is not None:
+        return
+    zero = ratings == 0
+    if zero.any() and ratings[~zero].min(initial=np.inf) >= 1:
+        yield DataProblem(
+            "warning",
+            "rating",
+            f"{_share(zero)} of the ratings are 0 and all others 1 or more. In many logs 0 says that nothing was "
+            "rated. If so, take these rows out.",
+            _rows(prepared.events, zero),
+        )
+
+
+def _share(which: NDArray[np.bool_]) -> str:
+    return f"{which.mean():.1%}"
+
+
+def _rows(events: Events, which: NDArray[np.bool_]) -> tuple[str, ...]:
+    return named([f"row {row + 1}" for row in np.sort(events.rows[which])[:10]])

@@ -1,0 +1,39 @@
+"""The baseline of all baselines: recommend to everybody what most users took."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from taskkit import DataSpec, Model, Processor
+from taskkit_recsys import sections
+from taskkit_recsys.answer import Scores
+from taskkit_recsys.processor import HistoryProcessor
+
+
+class Popular(Model):
+    """Counts of items; a run of no epochs."""
+
+    config: sections.Popular
+
+    def processor(self, spec: DataSpec) -> HistoryProcessor:
+        """Histories; it matters only whether there is one."""
+        return HistoryProcessor(spec, length=50)
+
+    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
+        """The counts of the training split."""
+        assert isinstance(processor, HistoryProcessor)
+        return Counts(processor.counts)
+
+
+class Counts(nn.Module):
+    """The logarithm of each item's share in the training split; one is added to each count."""
+
+    shares: Tensor
+
+    def __init__(self, counts: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("shares", ((counts + 1) / (counts + 1).sum()).log(), persistent=False)
+
+    def forward(self, history: Tensor, user: Tensor) -> Scores:
+        """The same scores for every history."""
+        return Scores(self.shares.expand(len(history), -1))

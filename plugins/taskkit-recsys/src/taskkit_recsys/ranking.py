@@ -1,0 +1,137 @@
+"""Where targets stand among all items, and what is recommended instead: on the device, for many users at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from taskkit_recsys.answer import Answer
+from taskkit_recsys.processor import NONE
+
+LOWEST = torch.iinfo(torch.int64).min
+"""Below the place of every item that has a score."""
+
+
+class Ranking(NamedTuple):
+    """The places of the targets of some users, 1 the best, and what is recommended to them."""
+
+    filtered: Tensor
+    """(users, most): among the items that are not in the user's history."""
+    unfiltered: Tensor
+    """(users, most): among all items."""
+    sampled: Tensor | None
+    """(users, most): among the target and a sample of the items that are not in the user's history."""
+    top: Tensor
+    """(users, k): the k best items that are not in the history, NONE where these are fewer."""
+    surprise: Tensor
+    """(users, most): the cross-entropy of each target among all items, in nats."""
+
+
+def rank(
+    answer: Answer,
+    target: Tensor,
+    seen: Tensor,
+    *,
+    k: int,
+    example: Tensor,
+    sampled: int | None = None,
+    budget: int = 2**26,
+) -> Ranking:
+    """Rank all items for each user; no more than `budget` scores are held at once.
+
+    `target` (users, most), NONE where there is none; `seen` (users, items / 8), a bit for each item of a history;
+    `example` (users,) numbers the users, which decides the sample. A target counts as new although it is in the
+    history. Equal scores are ranked by item number.
+    """
+    parts = []
+    for rows, scores in in_parts(answer, budget):
+        places, history = order(scores), unpack(seen[rows], scores.shape[1])
+        wanted, there = target[rows].clamp(min=0).long(), target[rows] >= 0
+        found = places.gather(1, wanted)
+        # A target is new by definition: a history may hold it, where people take things twice.
+        new = places.masked_fill(history, LOWEST)
+        parts.append(
+            Ranking(
+                _better(new, found) + 1,
+                _better(places, found) + 1,
+                None if sampled is None else _better(_sample(new, wanted, there, example[rows], sampled), found) + 1,
+                best(new, k),
+                scores.logsumexp(1, keepdim=True) - scores.gather(1, wanted),
+            )
+        )
+    filtered, unfiltered, chance, top, surprise = zip(*parts, strict=True)
+    together = None if sampled is None else torch.cat(chance)
+    return Ranking(torch.cat(filtered), torch.cat(unfiltered), together, torch.cat(top), torch.cat(surprise))
+
+
+def recommend(answer: Answer, seen: Tensor | None, k: int, budget: int = 2**26) -> tuple[Tensor, Tensor]:
+    """The k best items for each user, NONE where there are fewer, and their scores, both (users, k).
+
+    Those of `seen` are left out.
+    """
+    items, values = [], []
+    for rows, scores in in_parts(answer, budget):
+        places = order(scores)
+        if seen is not None:
+            places = places.masked_fill(unpack(seen[rows], scores.shape[1]), LOWEST)
+        items.append(best(places, k))
+        values.append(scores.gather(1, items[-1].clamp(min=0)))
+    return torch.cat(items), torch.cat(values)
+
+
+def in_parts(answer: Answer, budget: int) -> Iterator[tuple[slice, Tensor]]:
+    """Some users and their scores (users, items), until all had their turn; no score is NaN."""
+    users, items = answer.shape
+    step = max(budget // items, 1)
+    for start in range(0, users, step):
+        yield slice(start, start + step), answer.scores(start, start + step).nan_to_num(nan=-torch.inf)
+
+
+def order(scores: Tensor) -> Tensor:
+    """Whole numbers in the order of the scores (users, items); among equal scores the first item has the highest.
+
+    No two items of a user have the same, so nothing depends on how a device sorts, or on what else is in a batch.
+    """
+    bits = (scores.float() + 0.0).view(torch.int32)  # adding zero makes -0.0 equal to 0.0
+    ordered = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long()  # the bits of negative floats run backwards
+    return (ordered << 32) - torch.arange(scores.shape[1], device=scores.device)
+
+
+def best(places: Tensor, k: int) -> Tensor:
+    """The k items with the highest places (users, items), best first; NONE where there are fewer above LOWEST."""
+    found = places.topk(min(k, places.shape[1]))
+    items = found.indices.masked_fill(found.values == LOWEST, NONE)
+    return torch.nn.functional.pad(items, (0, k - items.shape[1]), value=NONE)
+
+
+def unpack(bits: Tensor, items: int) -> Tensor:
+    """Whether each bit is set: uint8 (users, items / 8) in, bool (users, items) out, the lowest bits first."""
+    one = torch.arange(8, device=bits.device, dtype=torch.uint8)
+    return ((bits[:, :, None] >> one) & 1).flatten(1)[:, :items].bool()
+
+
+def _better(places: Tensor, found: Tensor) -> Tensor:
+    """How many places (users, items) are above each of those that were found (users, most)."""
+    return torch.stack([(places > column[:, None]).sum(1) for column in found.T], 1)
+
+
+def _sample(places: Tensor, wanted: Tensor, there: Tensor, example: Tensor, count: int) -> Tensor:
+    """The places of `count` random items that are neither seen nor wanted (users, count).
+
+    The sample depends on the number of the example alone.
+    """
+    chance = _hash(example[:, None].long() * places.shape[1] + torch.arange(places.shape[1], device=places.device))
+    chance = chance.masked_fill(places == LOWEST, LOWEST)
+    chance = chance.scatter(1, wanted, chance.gather(1, wanted).masked_fill(there, LOWEST))
+    drawn = chance.topk(min(count, places.shape[1]))
+    return places.gather(1, drawn.indices).masked_fill(drawn.values == LOWEST, LOWEST)
+
+
+def _hash(numbers: Tensor) -> Tensor:
+    """Scramble int64 numbers, each to another one (the finaliser of SplitMix64, Steele et al., 2014)."""
+    for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
+        numbers = (numbers ^ (numbers >> shift)) * factor
+    return numbers ^ (numbers >> 31)

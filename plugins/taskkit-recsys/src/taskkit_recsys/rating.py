@@ -1,0 +1,58 @@
+"""How much a user likes an item: ratings, their squared error, and its root."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
+
+from taskkit import Batch, DataSpec, Example, Headline, Prediction, Processor, Step, Task
+from taskkit_recsys import facts, sections
+
+
+class Rating(Task):
+    """Squared error of ratings, for a network that answers them, of shape (batch,)."""
+
+    headline = Headline("rmse", "min")
+    config: sections.Rating
+
+    def __init__(self, config: Any, network: nn.Module, processor: Processor, spec: DataSpec) -> None:
+        super().__init__(config, network, processor, spec)
+        assert isinstance(spec.target, facts.Rating)
+        self.low, self.high = spec.target.low, spec.target.high
+
+    def step(self, batch: Batch) -> Step:
+        """The mean squared error; judged are ratings that can be given."""
+        ratings, target = self(batch).float(), batch["target"]
+        loss = F.mse_loss(ratings, target)
+        return Step(loss, size=len(target), outputs=ratings, target=target, preds=self._possible(ratings.detach()))
+
+    def metrics(self) -> Mapping[str, Metric]:
+        """The root of the mean squared error, and the mean absolute error."""
+        return {"rmse": MeanSquaredError(squared=False), "mae": MeanAbsoluteError()}
+
+    def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
+        """The error of each rating, squared and absolute."""
+        error = step.preds - step.target
+        return {"squared_error": error**2, "absolute_error": error.abs()}
+
+    def predict(self, batch: Batch, outputs: Tensor) -> Sequence[Prediction]:
+        """The rating."""
+        return [{"prediction": round(rating, 4)} for rating in self._possible(outputs.float()).tolist()]
+
+    def baseline(self, train: Sequence[Example], test: Sequence[Example]) -> Mapping[str, float]:
+        """The errors of always answering the mean rating of the training split."""
+        mean = fmean(float(example.target) for example in train)
+        errors = [float(example.target) - mean for example in test]
+        return {"rmse": fmean(error**2 for error in errors) ** 0.5, "mae": fmean(map(abs, errors))}
+
+    def protocol(self) -> Mapping[str, Any]:
+        """What happens to ratings outside of the scale."""
+        return {"ratings": f"cut to {self.low:g} … {self.high:g}"}
+
+    def _possible(self, ratings: Tensor) -> Tensor:
+        return ratings.clamp(self.low, self.high)

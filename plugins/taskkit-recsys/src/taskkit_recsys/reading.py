@@ -1,0 +1,256 @@
+"""What people hand to `taskkit predict`: a user's id, item ids, or a file of histories."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from taskkit import DataError, Example, setting
+from taskkit_recsys.facts import Histories
+from taskkit_recsys.history import Asked, Pair
+from taskkit_recsys.pseudonyms import Key
+
+log = logging.getLogger("taskkit")
+
+LINE = '{"history": ["50", "Star Wars (1977)"], "id": "a name"}'
+"""What a line of a file of histories looks like."""
+FILES = (".csv", ".json", ".jsonl", ".parquet", ".tsv", ".txt")
+"""How words end that are meant as files."""
+PAIR = '{"user": "42", "item": "50", "id": "a name"}'
+"""What a line of a file of pairs looks like."""
+
+
+@dataclass
+class ReadHistory:
+    """Whose history is continued."""
+
+    user: str | None = setting(None, "the id of a user of the run, whose own history is continued")
+    key: str | None = setting(None, "the key file that users' ids were hashed with; null: the one used in training")
+
+
+@dataclass
+class ReadPair:
+    """Whose rating of what is asked for."""
+
+    user: str | None = setting(None, "the id of a user of the run")
+    item: str | None = setting(None, "the id or the title of an item of the run")
+    key: str | None = setting(None, "the key file that users' ids were hashed with; null: the one used in training")
+
+
+def read_histories(source: str, asked: ReadHistory, facts: Histories) -> list[Example]:
+    """Histories, each an `Asked`, of a file of JSON lines, or of item ids with commas between them.
+
+    A line is an object with `history`, a list of item ids or titles, oldest first, and, if wanted, `id`. Items that the
+    run does not know are named in a warning and left out, so a history may be empty. Raises DataError for what is
+    neither.
+    """
+    _refuse_user_and_source(source, asked.user)
+    known = Known(facts)
+    if (path := _file(source)) is None:
+        words = [source] if known.item(source) is not None else source.split(",")
+        return [Example(source, Asked(None, known.history([word.strip() for word in words], source)))]
+    return [
+        Example(name, Asked(None, known.history(_words(line, where), where)))
+        for where, name, line in _lines(path, ("history",), LINE)
+    ]
+
+
+def requested_history(
+    asked: ReadHistory, facts: Histories, history_of: Callable[[int], Sequence[int]]
+) -> list[Example]:
+    """The history of the user that was asked for, which `history_of` gives by the user's number; none: no example.
+
+    Raises DataError for a user that the run does not know.
+    """
+    if asked.user is None:
+        return []
+    user = Known(facts).user(asked.user, asked.key)
+    return [Example(asked.user, Asked(user, history_of(user)))]
+
+
+def read_pairs(source: str, asked: ReadPair, facts: Histories) -> list[Example]:
+    """Users and items, each a Pair, of a file of JSON lines; raises DataError for what the run does not know.
+
+    A line is an object with `user` and `item`, and, if wanted, `id`.
+    """
+    _refuse_user_and_source(source, asked.user)
+    if (path := _file(source)) is None:
+        raise DataError(
+            f"{source!r}: not a file. JSON lines such as {PAIR} were expected in a .jsonl file. "
+            "Write one, or give --user and --item."
+        )
+    known = Known(facts)
+    return [
+        Example(name, Pair(known.user(str(line["user"]), asked.key, where), known.one(str(line["item"]), where)))
+        for where, name, line in _lines(path, ("user", "item"), PAIR)
+    ]
+
+
+def requested_pair(asked: ReadPair, facts: Histories) -> list[Example]:
+    """The user and the item that were asked for; neither: no example. Raises DataError for one without the other."""
+    if asked.user is None and asked.item is None:
+        return []
+    if asked.user is None or asked.item is None:
+        raise DataError("A rating is that of an item by a user. Give --user and --item.")
+    known = Known(facts)
+    pair = Pair(known.user(asked.user, asked.key), known.one(asked.item, "--item"))
+    return [Example(f"{asked.user}, {facts.title(pair.item or 0)}", pair)]
+
+
+class Known:
+    """The users and items of a run, found by what people call them."""
+
+    def __init__(self, facts: Histories) -> None:
+        self.facts = facts
+
+    def user(self, name: str, key: str | None, where: str = "--user") -> int:
+        """The number of a user; `key` names the key file where the run has pseudonyms.
+
+        Raises DataError when there is no such user, or no such key.
+        """
+        users = self.facts.users
+        stored = self._pseudonym(name.strip(), key) if self.facts.key else name.strip()
+        if stored not in self._users:
+            hint = (
+                "The run has pseudonyms: ids were hashed as they stood in the data."
+                if self.facts.key
+                else (f"Users of the run are {_some(users)}.{_near(name, users)}")
+            )
+            raise DataError(
+                f"{where}: the run saw no user {name!r}. {hint} For someone new, give a history instead: item ids "
+                f"with commas between them, or a .jsonl file of lines such as {LINE}."
+            )
+        return self._users[stored]
+
+    def item(self, name: str) -> int | None:
+        """The number of an item by its id, or its title in any case; None when there is none."""
+        if (number := self._items.get(name)) is not None:
+            return number
+        numbers = self._titles.get(name.casefold().strip(), ())
+        if len(numbers) > 1:
+            ids = ", ".join(self.facts.items[number] for number in numbers)
+            log.warning(
+                "%r is the title of %d items (%s): the first is taken. Ids tell them apart.", name, len(numbers), ids
+            )
+        return numbers[0] if numbers else None
+
+    def one(self, name: str, where: str) -> int:
+        """The number of an item; raises DataError when there is none."""
+        if (number := self.item(name)) is None:
+            raise DataError(
+                f"{where}: the run saw no item {name!r}. Items of the run are {_some(self.facts.items)}."
+                f"{self._near_item(name)} Give the id or the title of one."
+            )
+        return number
+
+    def history(self, names: Iterable[str], where: str) -> list[int]:
+        """The numbers of the items that are known; one warning names those that are not."""
+        found = {name: self.item(name) for name in names if name}
+        if unknown := [name for name, number in found.items() if number is None]:
+            log.warning(
+                "%s: left out %d of %d items, which the run did not see: %s.%s",
+                where,
+                len(unknown),
+                len(found),
+                ", ".join(map(repr, unknown[:10])) + (", …" if len(unknown) > 10 else ""),
+                next(filter(None, map(self._near_item, unknown[:3])), ""),
+            )
+        return [number for name in names if (number := found.get(name)) is not None]
+
+    def _pseudonym(self, name: str, key: str | None) -> str:
+        found = Key.read(Path(key or self.facts.key).expanduser())
+        if found.check != self.facts.key_check:
+            raise DataError(
+                f"{found.path}: this is not the key that the run's users were hashed with. That one was at "
+                f"{self.facts.key}. Restore it, or name a copy of it with --key FILE."
+            )
+        return found.pseudonym(name)
+
+    def _near_item(self, name: str) -> str:
+        return _near(name, [*self.facts.titles, *self.facts.items])
+
+    @cached_property
+    def _users(self) -> Mapping[str, int]:
+        return {name: number for number, name in enumerate(self.facts.users)}
+
+    @cached_property
+    def _items(self) -> Mapping[str, int]:
+        return {name: number for number, name in enumerate(self.facts.items)}
+
+    @cached_property
+    def _titles(self) -> Mapping[str, list[int]]:
+        numbers: dict[str, list[int]] = {}
+        for number, title in enumerate(self.facts.titles):
+            if title:
+                numbers.setdefault(title.casefold().strip(), []).append(number)
+        return numbers
+
+
+def _refuse_user_and_source(source: str, user: str | None) -> None:
+    if user is not None:
+        raise DataError(
+            f"--user {user} with the input {source!r}: either asks for a history of its own. "
+            "Give one of them at a time."
+        )
+
+
+def _file(source: str) -> Path | None:
+    """The file of JSON lines that a person means; None: it is no file."""
+    path = Path(source).expanduser()
+    suffix = path.suffix.lower()
+    # A title or a list of ids may be longer than any file name.
+    is_file = len(path.name.encode()) < 256 and path.is_file()
+    if suffix in FILES and not is_file:
+        raise DataError(f"{source}: there is no such file. JSON lines such as {LINE} were expected. Correct the path.")
+    if is_file and suffix != ".jsonl":
+        raise DataError(
+            f"{source}: not a .jsonl file. JSON lines such as {LINE} were expected. Write the histories like this."
+        )
+    return path if is_file else None
+
+
+def _lines(path: Path, needed: Sequence[str], example: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """For each object of a file of JSON lines where it stands, what it is called, and the object."""
+    with path.open(encoding="utf-8") as file:
+        for number, text in enumerate(file, 1):
+            if not text.strip():
+                continue
+            where = f"{path}:{number}"
+            try:
+                line = json.loads(text)
+            except ValueError as error:
+                raise DataError(f"{where}: not JSON: {error}. A line such as {example} was expected.") from None
+            fields = (*needed, "id")
+            if not isinstance(line, dict) or any(name not in line for name in needed) or set(line) - set(fields):
+                raise DataError(f"{where}: {_short(text)} is not such a line as {example}. Correct it.")
+            yield where, str(line.get("id", f"line {number}")), line
+
+
+def _words(line: Mapping[str, Any], where: str) -> list[str]:
+    history = line["history"]
+    if not isinstance(history, list) or any(isinstance(name, list | dict | bool | None) for name in history):
+        raise DataError(
+            f"{where}: `history` is {_short(json.dumps(history))}. A list of item ids or titles, oldest first, was "
+            f"expected, such as {LINE}. Correct it."
+        )
+    return [str(name).strip() for name in history]
+
+
+def _near(name: str, names: Sequence[str]) -> str:
+    found = get_close_matches(name, names, n=1)
+    return f" Did you mean {found[0]!r}?" if found else ""
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+
+
+def _short(text: str) -> str:
+    text = text.strip()
+    return text if len(text) <= 60 else f"{text[:60]}…"

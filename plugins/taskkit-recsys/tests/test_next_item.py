@@ -1,0 +1,126 @@
+"""The task: what it reports, that nothing is sampled unasked, and what a person reads."""
+
+import json
+
+import pytest
+import torch
+
+from taskkit import Example
+from taskkit_recsys import sections
+from taskkit_recsys.answer import Scores
+from taskkit_recsys.history import Asked
+from taskkit_recsys.next_item import NextItem, Recommend
+from taskkit_recsys.popular import Popular
+
+
+@pytest.fixture
+def task(cycle):
+    return make(cycle)
+
+
+def make(cycle, **settings):
+    model = Popular(sections.Popular())
+    processor = model.processor(cycle.spec())
+    processor.fit(cycle.train()[:3])  # takes items 2 to 6 most often
+    network = model.network(cycle.spec(), processor)
+    return NextItem(sections.NextItem(**settings), network, processor, cycle.spec()).eval()
+
+
+def batch_of(task, examples):
+    samples = [sample for example in examples for sample in task.processor.encode(example)]
+    return {**task.processor.collate(samples), "example": torch.arange(len(examples))}
+
+
+def results(task, examples):
+    step = task.step(batch_of(task, examples))
+    found = task.metrics()
+    for metric in found.values():
+        metric.update(step.preds, step.target)
+    return {name: float(metric.compute()) for name, metric in found.items()}
+
+
+def test_filtered_and_unfiltered_metrics_stand_side_by_side(task, cycle):
+    found = results(task, cycle.test())
+    for name in ("ndcg@5", "ndcg@10", "ndcg@20", "hr@10", "recall@10", "mrr"):
+        assert found[name] >= found[f"{name}_unfiltered"]
+    assert found["hr@20"] == 1  # twelve items
+    assert {"coverage@10", "gini@10", "popularity@10", "popularity_of_targets"} <= set(found)
+    assert not any("sampled" in name for name in found)
+    # Three users took items 0 to 8 in training; everybody's target is another item, once or twice.
+    counts = task.counts.float()
+    assert found["popularity_of_targets"] == pytest.approx(counts.mean().item())
+
+
+def test_sampled_ranking_is_only_there_when_asked_for_and_says_so(cycle):
+    task = make(cycle, sampled=3)
+    found = results(task, cycle.test())
+    assert found["ndcg@10_sampled3"] > found["ndcg@10"]  # among four items none is below the tenth place
+    assert found["ndcg@10"] == results(make(cycle), cycle.test())["ndcg@10"]
+    assert "not comparable" in task.protocol()["…_sampled3"]
+    assert "…_sampled3" not in make(cycle).protocol()
+
+
+def test_the_protocol_is_plain_and_says_among_what_was_ranked(task):
+    assert json.loads(json.dumps(task.protocol()))["ranking"] == "among all 12 items"
+
+
+def test_the_baseline_is_what_a_popularity_list_gets(task, cycle):
+    baseline = task.baseline(cycle.train(), cycle.test())
+    assert baseline == pytest.approx(results(task, cycle.test()))
+
+
+def test_scores_of_users_have_the_metrics_as_their_means(task, cycle):
+    batch = batch_of(task, cycle.test())
+    scores = task.scores(batch, task.step(batch))
+    found = results(task, cycle.test())
+    for name in ("ndcg@10", "hr@10_unfiltered", "mrr"):
+        assert scores[name].mean().item() == pytest.approx(found[name])
+    assert scores["cross_entropy"].shape == (cycle.users,)
+
+
+def test_predictions_are_ranked_lists_without_what_was_seen(task):
+    batch = batch_of(task, [Example("a", Asked(None, [2, 3]))])
+    task.asked = Recommend(top=3)
+    (answer,) = task.predict(batch, task(batch))
+    assert [row["rank"] for row in answer["prediction"]] == [1, 2, 3]
+    assert [row["item"] for row in answer["prediction"]] == ["i4", "i5", "i6"]
+    assert answer["prediction"][0]["title"] == "i4"
+    assert "note" not in answer
+    task.asked = Recommend(top=2, filter_seen=False)
+    assert [row["item"] for row in task.predict(batch, task(batch))[0]["prediction"]] == ["i2", "i3"]
+
+
+def test_an_empty_history_gets_the_popular_list_and_a_note(task, cycle):
+    batch = batch_of(task, [Example("a", Asked(None, [])), Example("b", Asked(None, [1]))])
+    task.asked = Recommend(top=2)
+    reversed_scores = Scores(-task.counts.float().expand(2, -1))
+    empty, known = task.predict(batch, reversed_scores)
+    assert [row["item"] for row in empty["prediction"]] == ["i2", "i3"]
+    assert "empty history" in empty["note"]
+    assert [row["item"] for row in known["prediction"]] == ["i9", "i10"]
+
+
+def test_a_list_is_shorter_where_nothing_new_is_left(task, cycle):
+    batch = batch_of(task, [Example("a", Asked(None, list(range(1, cycle.items))))])
+    (answer,) = task.predict(batch, task(batch))
+    assert [row["item"] for row in answer["prediction"]] == ["i0"]
+
+
+def test_several_targets_are_judged_together(cycle):
+    spec = cycle.spec(most=2)
+    model = Popular(sections.Popular())
+    processor = model.processor(spec)
+    processor.fit(cycle.train()[:3])
+    task = NextItem(sections.NextItem(), model.network(spec, processor), processor, spec).eval()
+    found = results(task, [Example("a", Asked(None, []), (2, 10)), Example("b", Asked(None, []), (2,))])
+    assert found["hr@5"] == 1
+    assert found["recall@5"] == 0.75
+
+
+def test_judging_does_not_hold_more_scores_than_the_budget(cycle):
+    assert results(make(cycle, logits_budget=1), cycle.test()) == results(make(cycle), cycle.test())
+
+
+def test_cutoffs_must_have_that_of_the_headline():
+    assert next(iter(sections.NextItem(cutoffs=[5]).problems()))[0] == "cutoffs"
+    assert not list(sections.NextItem().problems())

@@ -1,0 +1,86 @@
+"""The ways in: windows that cover a history, its bits, and what is remembered of training."""
+
+import numpy as np
+import pytest
+import torch
+
+from taskkit import DataError, DataSpec, Example
+from taskkit_recsys.facts import Histories, Rating
+from taskkit_recsys.history import Asked, History, Pair
+from taskkit_recsys.processor import NONE, HistoryProcessor, PairProcessor
+
+
+@pytest.fixture
+def processor(cycle):
+    processor = HistoryProcessor(cycle.spec(most=2), length=4)
+    processor.fit(cycle.train())
+    return processor
+
+
+def windows(processor, items):
+    return [s["history"].tolist() for s in processor.encode(Example("x", History(0, items)))]
+
+
+def test_windows_to_learn_from_have_every_item_but_the_first_once_as_what_follows(cycle, processor):
+    for count in range(2, 14):
+        items = list(np.arange(count) % cycle.items)
+        followers = [window[at] for window in windows(processor, items) for at in range(1, 5) if window[at] != NONE]
+        assert followers == items[1:]
+        assert all(len(window) == 5 for window in windows(processor, items))
+
+
+def test_a_window_begins_with_the_last_item_of_the_one_before(processor):
+    assert windows(processor, [0, 1, 2, 3, 4, 5]) == [[0, 1, 2, 3, 4], [4, 5, NONE, NONE, NONE]]
+
+
+def test_a_history_to_continue_is_one_window_of_its_newest_items(processor):
+    (sample,) = processor.encode(Example("x", History(3, [0, 1, 2, 3, 4, 9]), (5, 6)))
+    assert sample["history"].tolist() == [2, 3, 4, 9, NONE]
+    assert sample["user"] == 3
+    assert sample["target"].tolist() == [5, 6]
+    seen = np.unpackbits(sample["target_seen"].numpy(), bitorder="little")
+    assert seen.nonzero()[0].tolist() == [0, 1, 2, 3, 4, 9]
+
+
+def test_a_history_that_somebody_asks_about_is_continued_without_a_target(processor):
+    (sample,) = processor.encode(Example("x", Asked(None, [])))
+    assert sample["history"].tolist() == [NONE] * 5
+    assert sample["user"] == NONE
+    assert "target" not in sample
+
+
+@pytest.mark.parametrize("target", [(), (1, 2, 3)])
+def test_a_target_of_none_or_too_many_items_is_refused(processor, target):
+    with pytest.raises(DataError, match="One to 2 were expected"):
+        processor.encode(Example("x", History(0, [1]), target))
+
+
+def test_a_second_training_history_of_a_user_is_refused(cycle, processor):
+    with pytest.raises(DataError, match="second one of user 0"):
+        processor.fit([*cycle.train(), Example("again", History(0, [1]))])
+
+
+def test_it_remembers_what_users_took_and_its_state_brings_it_back(cycle, processor):
+    other = HistoryProcessor(cycle.spec(most=2), length=9)
+    other.load_state_dict(processor.state_dict())
+    assert other.history_of(5) == cycle.steps(5, 0, 7)
+    assert torch.equal(other.counts, torch.full((cycle.items,), 7 * cycle.users // cycle.items))
+    assert other.window == 4
+
+
+def test_a_user_without_training_events_has_an_empty_history(cycle):
+    processor = HistoryProcessor(cycle.spec(), length=4)
+    processor.fit(cycle.train()[2:])
+    assert processor.history_of(0) == processor.history_of(1) == []
+    assert processor.history_of(2) == cycle.steps(2, 0, 7)
+
+
+def test_pairs_become_numbers_and_the_mean_rating_is_remembered():
+    spec = DataSpec(Histories(("u",), ("i", "j")), Rating(1, 5), "ratings")
+    processor = PairProcessor(spec)
+    processor.fit([Example("a", Pair(0, 0), 4.0), Example("b", Pair(0, 1), 1.0)])
+    other = PairProcessor(spec)
+    other.load_state_dict(processor.state_dict())
+    assert other.mean == 2.5
+    (sample,) = other.encode(Example("c", Pair(None, 1), 3.0))
+    assert {name: value.item() for name, value in sample.items()} == {"user": NONE, "item": 1, "target": 3.0}

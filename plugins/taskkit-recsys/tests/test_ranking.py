@@ -1,0 +1,175 @@
+"""Where targets stand: against an obvious ranking, whatever is in the batch, with ties and without what was seen."""
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR, RetrievalNormalizedDCG, RetrievalRecall
+
+from taskkit_recsys import metrics
+from taskkit_recsys.answer import Scores, Vectors
+from taskkit_recsys.processor import NONE
+from taskkit_recsys.ranking import order, rank, recommend, unpack
+
+USERS, ITEMS, MOST = 40, 60, 3
+
+
+@pytest.fixture(scope="module")
+def scores():
+    """Scores of few different values, so that most are tied."""
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 12, (USERS, ITEMS)).astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def histories():
+    random = np.random.default_rng(1)
+    return [random.choice(ITEMS, random.integers(0, 50), replace=False).tolist() for _ in range(USERS)]
+
+
+@pytest.fixture(scope="module")
+def targets(histories):
+    """One to three items of each user, some of which the history holds."""
+    random = np.random.default_rng(2)
+    return [random.choice(ITEMS, random.integers(1, MOST + 1), replace=False).tolist() for _ in range(USERS)]
+
+
+def bits(histories):
+    seen = np.zeros((len(histories), ITEMS), bool)
+    for row, history in zip(seen, histories, strict=True):
+        row[history] = True
+    return torch.from_numpy(np.packbits(seen, axis=1, bitorder="little"))
+
+
+def padded(targets):
+    return torch.tensor([[*target, *[NONE] * (MOST - len(target))] for target in targets])
+
+
+def ranked(scores, targets, histories, rows=slice(None), **options):
+    where = {"k": 10, "example": torch.arange(USERS)[rows], **options}
+    return rank(Scores(scores[rows]), padded(targets)[rows], bits(histories)[rows], **where)
+
+
+def obvious(scores, excluded):
+    """All items but those, best first; of equals the one with the lower number."""
+    return sorted(set(range(ITEMS)) - set(excluded), key=lambda item: (-scores[item].item(), item))
+
+
+def test_places_are_those_of_an_obvious_ranking(scores, histories, targets):
+    ranking = ranked(scores, targets, histories)
+    for user, (history, wanted) in enumerate(zip(histories, targets, strict=True)):
+        everything = obvious(scores[user], [])
+        for column, item in enumerate(wanted):
+            new = obvious(scores[user], set(history) - {item})
+            assert ranking.unfiltered[user, column] == everything.index(item) + 1
+            assert ranking.filtered[user, column] == new.index(item) + 1
+        top = obvious(scores[user], history)[:10]
+        assert ranking.top[user].tolist() == [*top, *[NONE] * (10 - len(top))]
+
+
+def test_scores_of_users_are_those_of_an_obvious_reference(scores, histories, targets):
+    ranking = ranked(scores, targets, histories)
+    there = padded(targets) != NONE
+    for user, wanted in enumerate(targets):
+        top = obvious(scores[user], [])[:10]
+        gain = sum(1 / np.log2(top.index(item) + 2) for item in wanted if item in top)
+        best = sum(1 / np.log2(place + 2) for place in range(len(wanted)))
+        found = {name: score(ranking.unfiltered, there)[user] for name, score in metrics.accuracy([10]).items()}
+        assert found["ndcg@10"] == pytest.approx(gain / best)
+        assert found["hr@10"] == any(item in top for item in wanted)
+        assert found["recall@10"] == pytest.approx(np.mean([item in top for item in wanted]))
+        assert found["mrr"] == pytest.approx(1 / min(obvious(scores[user], []).index(item) + 1 for item in wanted))
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"),
+    [
+        ("ndcg@10", RetrievalNormalizedDCG(top_k=10)),
+        ("hr@10", RetrievalHitRate(top_k=10)),
+        ("recall@10", RetrievalRecall(top_k=10)),
+        ("mrr", RetrievalMRR()),
+    ],
+)
+def test_metrics_are_those_of_torchmetrics_on_the_same_scores(histories, targets, name, reference):
+    scores = torch.rand(
+        USERS, ITEMS, generator=torch.Generator().manual_seed(3)
+    )  # without ties, which it breaks by chance
+    metric = metrics.PerUser(metrics.accuracy([10])[name], "unfiltered")
+    metric.update(ranked(scores, targets, histories), padded(targets))
+    relevant = torch.zeros(USERS, ITEMS, dtype=torch.bool)
+    for user, wanted in enumerate(targets):
+        relevant[user, wanted] = True
+    users = torch.arange(USERS)[:, None].expand(-1, ITEMS)
+    assert metric.compute() == pytest.approx(reference(scores.flatten(), relevant.flatten(), users.flatten()))
+
+
+@pytest.mark.parametrize("size", [1, 7, 40])
+@pytest.mark.parametrize("budget", [1, 5 * ITEMS, 2**26])
+def test_metrics_do_not_depend_on_the_batch_or_on_the_budget(scores, histories, targets, size, budget):
+    def judged(size, budget):
+        named = metrics.accuracy([5, 10])
+        found = [metrics.PerUser(s, p) for s in named.values() for p in ("filtered", "unfiltered", "sampled")]
+        found += [metrics.Recommended(10, ITEMS, metrics.coverage), metrics.Recommended(10, ITEMS, metrics.gini)]
+        for start in range(0, USERS, size):
+            rows = slice(start, start + size)
+            ranking = ranked(scores, targets, histories, rows, sampled=20, budget=budget)
+            for metric in found:
+                metric.update(ranking, padded(targets)[rows])
+        return [float(metric.compute()) for metric in found]
+
+    assert judged(size, budget) == pytest.approx(judged(USERS, 2**26), abs=1e-6)
+
+
+def test_a_sample_holds_neither_history_nor_targets_and_is_drawn_evenly():
+    users = 3000
+    scores = torch.arange(ITEMS).float().expand(users, -1)
+    seen = bits([[*range(10)]] * users)
+    target = torch.full((users, 1), 30)
+    ranking = rank(Scores(scores), target, seen, k=1, example=torch.arange(users), sampled=10)
+    # Of 49 candidates 29 are better than the target; the place among ten of them is 1 + 10 * 29 / 49 on average.
+    assert (ranking.sampled.float().mean() - 1).item() == pytest.approx(10 * 29 / 49, abs=0.1)
+    assert ranking.sampled.max() <= 11
+    everyone = rank(Scores(scores), target, seen, k=1, example=torch.arange(users), sampled=ITEMS)
+    assert torch.equal(everyone.sampled, everyone.filtered)
+
+
+def test_scores_that_are_no_numbers_rank_last():
+    scores = torch.zeros(1, ITEMS)
+    scores[0, 5] = torch.nan
+    ranking = rank(Scores(scores), torch.tensor([[5]]), bits([[]]), k=10, example=torch.tensor([0]))
+    assert ranking.unfiltered.item() == ITEMS
+
+
+def test_order_is_that_of_all_floats():
+    values = torch.tensor([[-torch.inf, -3e38, -1.0, -1e-40, -0.0, 0.0, 1e-40, 1.0, 3e38, torch.inf]])
+    places = order(values)[0].tolist()
+    assert sorted(places) == [*places[:4], places[5], places[4], *places[6:]]  # zeros are equal: the first is ahead
+
+
+def test_bits_are_unpacked_in_order():
+    assert unpack(torch.tensor([[0b10000001, 0b10]], dtype=torch.uint8), 10).nonzero()[:, 1].tolist() == [0, 7, 9]
+
+
+def test_recommendations_leave_out_what_was_seen_only_when_asked_to():
+    answer = Vectors(torch.tensor([[1.0]]), torch.arange(ITEMS)[:, None].float())
+    items, scores = recommend(answer, bits([[59, 57]]), 3)
+    assert items.tolist() == [[58, 56, 55]]
+    assert scores.tolist() == [[58, 56, 55]]
+    assert recommend(answer, None, 2)[0].tolist() == [[59, 58]]
+
+
+def test_lists_are_measured_by_how_many_items_and_how_popular_they_are():
+    counts = torch.tensor([4, 0, 0, 8])
+    top = torch.tensor([[3, 0], [3, NONE]])
+    ranking = rank(Scores(torch.zeros(2, 4)), torch.tensor([[1], [0]]), torch.zeros(2, 1, dtype=torch.uint8), k=2,
+                   example=torch.arange(2))._replace(top=top)  # fmt: skip
+    measure = {
+        "coverage": metrics.Recommended(2, 4, metrics.coverage),
+        "popularity": metrics.Recommended(2, 4, lambda times: metrics.popularity(times, counts)),
+        "targets": metrics.Wanted(1, 4, lambda times: metrics.popularity(times, counts)),
+    }
+    for metric in measure.values():
+        metric.update(ranking, torch.tensor([[1], [0]]))
+    assert {name: float(metric.compute()) for name, metric in measure.items()} == pytest.approx(
+        {"coverage": 0.5, "popularity": (8 + 8 + 4) / 3, "targets": 2.0}
+    )
+    assert metrics.gini(torch.tensor([3, 3, 3])).item() == pytest.approx(0)
+    assert metrics.gini(torch.tensor([0, 0, 0, 9])).item() == pytest.approx(0.75)

@@ -1,0 +1,75 @@
+"""Ratings: errors within the scale, against the mean, and a factorisation that learns who likes what."""
+
+import pytest
+import torch
+
+from taskkit import DataSpec, Example
+from taskkit_recsys import sections
+from taskkit_recsys.facts import Histories, Rating
+from taskkit_recsys.history import Pair
+from taskkit_recsys.mf import Mf
+from taskkit_recsys.rating import Rating as RatingTask
+
+SPEC = DataSpec(Histories(("a", "b", "c", "d"), ("x", "y", "z")), Rating(1, 5), "ratings")
+RATINGS = {(0, 0): 5, (0, 1): 1, (1, 0): 1, (1, 1): 5, (2, 0): 5, (2, 2): 3, (3, 1): 5, (3, 2): 4}
+
+
+@pytest.fixture
+def examples():
+    return [Example(f"{user} {item}", Pair(user, item), float(r)) for (user, item), r in RATINGS.items()]
+
+
+@pytest.fixture
+def task(examples):
+    torch.manual_seed(0)
+    model = Mf(sections.Mf(width=4))
+    processor = model.processor(SPEC)
+    processor.fit(examples)
+    return RatingTask(sections.Rating(), model.network(SPEC, processor), processor, SPEC)
+
+
+def batch_of(task, examples):
+    return task.processor.collate([sample for example in examples for sample in task.processor.encode(example)])
+
+
+def test_a_new_network_answers_about_the_mean(task, examples):
+    assert task(batch_of(task, examples)).detach().mean().item() == pytest.approx(29 / 8, abs=0.1)
+
+
+def test_it_learns_who_likes_what(task, examples):
+    batch = batch_of(task, examples)
+    optimiser = torch.optim.Adam(task.network.parameters(), lr=0.05)
+    for _ in range(100):
+        optimiser.zero_grad()
+        task.step(batch).loss.backward()
+        optimiser.step()
+    step = task.eval().step(batch)
+    found = task.metrics()
+    for metric in found.values():
+        metric.update(step.preds, step.target)
+    assert found["rmse"].compute() < 0.2
+    assert task.scores(batch, step)["squared_error"].mean().sqrt().item() == pytest.approx(
+        found["rmse"].compute().item()
+    )
+
+
+def test_what_nobody_knows_gets_what_is_known_without_it(task):
+    with torch.no_grad():
+        task.network.item_bias[1] = 0.5
+    asked = [Example("nobody", Pair(None, 1)), Example("nothing", Pair(None, None))]
+    assert task(batch_of(task, asked)).tolist() == pytest.approx([29 / 8 + 0.5, 29 / 8])
+
+
+def test_answers_stay_on_the_scale(task, examples):
+    with torch.no_grad():
+        task.network.user_bias[0] = 10
+    batch = batch_of(task, examples)
+    step = task.step(batch)
+    assert step.preds.max() == 5
+    assert task.predict(batch, step.outputs)[0] == {"prediction": 5.0}
+
+
+def test_the_baseline_is_the_mean_of_training(task, examples):
+    test = [Example("t", Pair(0, 2), 3.625)]
+    assert task.baseline(examples, test) == pytest.approx({"rmse": 0.0, "mae": 0.0})
+    assert task.baseline(examples, [Example("t", Pair(0, 2), 1.625)])["rmse"] == pytest.approx(2)

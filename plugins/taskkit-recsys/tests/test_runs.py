@@ -1,0 +1,84 @@
+"""Whole runs of every model on a small log: trained or not, judged, and asked from what was saved."""
+
+import pytest
+
+import taskkit
+from taskkit import TaskkitError
+
+RECIPE = """
+seed: 1
+task: {name: %s}
+model: {name: recsys.%s}
+data: {name: recsys.interactions, events: %s}
+loader: {batch_size: 8, cache: false}
+optim: {lr: 0.01}
+trainer: {max_epochs: %d, accelerator: cpu, precision: 32-true}
+"""
+LEARNING = ("sasrec", "bert4rec", "gru4rec", "lightgcn", "mf")
+COUNTING = ("popular", "item_knn")
+
+
+@pytest.fixture(scope="session")
+def log(tmp_path_factory):
+    """Twenty users, of whom each takes nine of twelve items in the order of their numbers."""
+    path = tmp_path_factory.mktemp("log") / "events.csv"
+    rows = [f"u{user},i{(user + step) % 12},{step},{1 + (user + step) % 5}" for user in range(20) for step in range(9)]
+    path.write_text("\n".join(["user,item,timestamp,rating", *rows]))
+    return path
+
+
+@pytest.fixture
+def run(log, tmp_path):
+    def go(model, epochs, task="recsys.next_item", overrides=()):
+        recipe = tmp_path / "recipe.yaml"
+        recipe.write_text(RECIPE % (task, model, log, epochs))
+        return taskkit.run(recipe, overrides, out=tmp_path / "run")
+
+    return go
+
+
+@pytest.mark.parametrize(("model", "epochs"), [*((name, 2) for name in LEARNING), *((name, 0) for name in COUNTING)])
+def test_it_is_trained_judged_and_asked(run, model, epochs):
+    finished = run(model, epochs)
+    assert finished.status == "finished"
+    assert 0 <= finished.metrics["test/ndcg@10_unfiltered"] <= finished.metrics["test/ndcg@10"] <= 1
+    protocol = finished.manifest["protocol"]
+    assert protocol["task_protocol"]["ranking"] == "among all 12 items"
+    assert finished.manifest["baseline"]["test/ndcg@10"] > 0
+    (answer,) = taskkit.load_run(finished.path).predict(["i3,i4,i5"], top=2)
+    items = [row["item"] for row in answer["prediction"]]
+    assert len(items) == 2
+    assert not {"i3", "i4", "i5"} & set(items)
+
+
+@pytest.mark.parametrize("size", [1, 7])
+def test_judging_again_gives_the_same_in_batches_of_any_size(run, size):
+    finished = run("sasrec", 1, overrides=["task.sampled=5"])
+    again = finished.evaluate("test", [f"loader.eval_batch_size={size}"]).metrics
+    for name, value in finished.metrics.items():
+        assert again[name] == pytest.approx(value, abs=1e-5), name
+
+
+def test_the_baseline_of_every_run_is_what_the_popularity_list_gets(run):
+    finished = run("popular", 0)
+    for name, value in finished.manifest["baseline"].items():
+        assert finished.metrics[name] == pytest.approx(value), name
+
+
+def test_a_known_user_is_asked_for_by_name(run):
+    finished = run("item_knn", 0)
+    (answer,) = finished.predict([], user="u0", top=12)
+    # In training u0 took the first seven.
+    assert {row["item"] for row in answer["prediction"]} == {"i7", "i8", "i9", "i10", "i11"}
+
+
+def test_counting_for_epochs_is_refused_with_what_to_do(run):
+    with pytest.raises(TaskkitError, match=r"Set trainer.max_epochs to 0"):
+        run("popular", 1)
+
+
+def test_ratings_are_learnt_from_the_same_log(run):
+    finished = run("mf", 30, "recsys.rating", ["model.width=4"])
+    assert finished.metrics["test/rmse"] < finished.manifest["baseline"]["test/rmse"]
+    (answer,) = finished.predict([], user="u0", item="i3")
+    assert 1 <= answer["prediction"] <= 5
