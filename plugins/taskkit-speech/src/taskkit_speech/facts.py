@@ -1,1 +1,39 @@
 """What these data state about their inputs and targets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from taskkit import Fact, SelfSupervised
+
+
+@dataclass(frozen=True)
+class Audio(Fact):
+    """Each input is a recording: a `taskkit_speech.audio.Clip`, or the Path of an audio file.
+
+    `taskkit_speech.audio.read_clip` makes int16 samples of either.
+    """
+
+    sample_rate: int | None = None
+    """Samples a second of all the files; None when they differ."""
+
+    def agrees(self, other: Fact) -> bool:
+        """Whether the other is audio too: whatever its sample rate, it is resampled."""
+        return isinstance(other, Audio)
+
+
+@dataclass(frozen=True)
+class Transcript(Fact):
+    """Each target is the text of what is said, as a str."""
+
+    language: str = ""
+    """The ISO 639-1 code of all of it; empty: not known."""
+
+    def agrees(self, other: Fact) -> bool:
+        """Whether the other is a transcript too, of whatever language."""
+        return isinstance(other, Transcript)
+
+
+@dataclass(frozen=True)
+class Masked(SelfSupervised):
+    """The target is made of the recording itself: its parts that are masked."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from taskkit import Component, RecipeFile, hookimpl
 
@@ -13,7 +14,39 @@ taskkit_api = ">=0.1,<0.2"
 @hookimpl
 def taskkit_components() -> Iterable[Component]:
     """The tasks, models and data."""
-    return ()
+    yield _component("task", "ctc", "transcribe each recording", "ctc:Ctc", ("Transcript",))
+    yield _component("task", "pretraining", "learn from sound alone", "pretraining:Pretraining", ("Masked",))
+    yield _component(
+        "task",
+        "classification",
+        "choose one class for each recording",
+        "classification:SpeechClassification",
+        ("Classes",),
+    )
+    yield _component(
+        "model",
+        "wav2vec2",
+        "Wav2Vec2, HuBERT and WavLM, small or pretrained",
+        "wav2vec2:Wav2vec2",
+        ("Transcript", "Classes", "Masked"),
+    )
+    yield _component("data", "prompts", "telephone prompts, 8 kHz, one speaker", "prompts:Prompts", ("Transcript",))
+    yield _component(
+        "data", "languages", "the prompts of five languages: which is it?", "languages:Languages", ("Classes",)
+    )
+    yield _component(
+        "data", "librivox_sample", "ten utterances, to try things", "librivox:LibrivoxSample", ("Transcript",)
+    )
+    yield _component(
+        "data",
+        "torchaudio",
+        "LibriSpeech, Speech Commands or YesNo by torchaudio's names",
+        "torchaudio_data:TorchaudioData",
+        ("Transcript", "Classes"),
+    )
+    yield _component(
+        "data", "table", "your own recordings, listed in a table", "table:Table", ("Transcript", "Classes")
+    )
 
 
 @hookimpl
@@ -21,3 +54,24 @@ def taskkit_recipes() -> Iterable[RecipeFile]:
     """The recipes that come inside the package."""
     folder = Path(__file__).parent / "recipes"
     return [RecipeFile(path.stem, path) for path in sorted(folder.glob("*.yaml"))]
+
+
+def _component(
+    kind: Literal["task", "model", "data"],
+    name: str,
+    summary: str,
+    implementation: str,
+    targets: Iterable[str],
+    section: str = "",
+) -> Component:
+    """A component of this package; `targets` are the facts by their names."""
+    homes = {"Classes": "taskkit.spec"}
+    return Component(
+        kind,
+        f"speech.{name}",
+        summary,
+        implementation=f"taskkit_speech.{implementation}",
+        section=f"taskkit_speech.sections:{section or implementation.partition(':')[2]}",
+        input="taskkit_speech.facts:Audio",
+        targets=tuple(f"{homes.get(target, 'taskkit_speech.facts')}:{target}" for target in targets),
+    )

@@ -1,0 +1,68 @@
+"""Why an utterance cannot be learnt from, and what becomes of it."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from taskkit import DataError
+from taskkit_speech.alphabet import frames_needed
+from taskkit_speech.listen import Heard
+
+log = logging.getLogger("taskkit")
+
+SILENT = 0.001
+"""The largest magnitude of a recording without sound: -60 dB of full scale."""
+FRAME = 0.02
+"""Seconds that one frame of a Wav2Vec2-like network stands for; CTC writes at most one character in each."""
+NAMED = 5
+"""So many faulty recordings are named in one message."""
+
+
+class Fault(NamedTuple):
+    """What is wrong with one utterance."""
+
+    kind: str
+    message: str
+
+
+def fault(heard: Heard, target: str | int | None) -> Fault | None:
+    """What keeps an utterance from being used, whatever the network; `target` is its transcript or its class."""
+    if heard.error:
+        return Fault("unreadable", heard.error)
+    if heard.peak < SILENT:
+        return Fault("silent", f"nothing is to be heard: no sample exceeds {heard.peak:.4f} of full scale.")
+    if not isinstance(target, str):
+        return None
+    if not target:
+        return Fault("empty transcript", "nothing is left of its transcript once it is normalised.")
+    frames, needed = int(heard.seconds / FRAME), frames_needed([ord(character) for character in target])
+    if needed > frames:
+        return Fault(
+            "transcript too long",
+            f"{len(target)} characters in {heard.seconds:.2f} s need {needed} frames of CTC, and there "
+            f"are {frames}, of {FRAME * 1000:g} ms each. Nobody speaks that fast: look whether they belong together.",
+        )
+    return None
+
+
+def sift(faults: Mapping[str, Fault], unusable: Literal["error", "skip"], where: str, total: int) -> Counter[str]:
+    """Refuse faulty utterances, or count and name those that are left out; `faults` are by where each one stands.
+
+    Raises DataError, which names the first ones, unless they are to be skipped and others are left.
+    """
+    kinds = Counter(found.kind for found in faults.values())
+    if not faults:
+        return kinds
+    counted = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
+    lines = "".join(f"\n  {place}: {found.message}" for place, found in list(faults.items())[:NAMED])
+    more = f"\n  … and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
+    said = f"{where}: {len(faults):,} of {total:,} recordings cannot be used ({counted}):{lines}{more}"
+    if unusable == "error":
+        raise DataError(f"{said}\nMend them or take them out, or leave them out with data.unusable=skip.")
+    if len(faults) == total:
+        raise DataError(f"{said}\nAt least one that can be used was expected.")
+    log.warning("%s\nThey are left out.", said)
+    return kinds

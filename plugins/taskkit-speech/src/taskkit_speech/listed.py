@@ -1,0 +1,111 @@
+"""Recordings that a table lists, a row each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from taskkit import DataError, Split, TableFile, read_table
+from taskkit_speech import sections
+from taskkit_speech.audio import Clip
+from taskkit_speech.normalise import NORMALISERS
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One row of a table."""
+
+    where: str
+    """The row, for messages."""
+    file: str
+    """The path of the recording, relative to the root."""
+    clip: Clip
+    target: str | None
+    """The normalised transcript, the name of the class, or None where neither is asked for."""
+    split: Split | None
+    """None: it is for us to choose one."""
+    speaker: str
+    """Empty: not known."""
+
+    @property
+    def id(self) -> str:
+        """The file, and the span in it."""
+        if self.clip.start is None and self.clip.end is None:
+            return self.file
+        end = "" if self.clip.end is None else f"{self.clip.end:g}"
+        return f"{self.file}#{self.clip.start or 0:g}-{end}"
+
+
+def read_listed(path: Path, config: sections.Table, column: str | None) -> list[Listed]:
+    """The rows of a table; `column` is `text_column`, `label_column` or None, the setting that names the targets'.
+
+    Raises DataError for a table that cannot be read, columns that it lacks, paths and classes that are empty, splits
+    and times that are none, and for a recording that is listed twice.
+    """
+    table = read_table(path)
+    root = Path(config.root).expanduser().absolute() if config.root else path.parent
+    files = table.filled(config.path_column, "data.path_column")
+    targets = _targets(table, config, column)
+    starts, ends = (_seconds(table, getattr(config, name), name) for name in ("start_column", "end_column"))
+    splits: Sequence[Split | None] = [None] * len(table)
+    if config.split_column or "split" in table:
+        splits = table.splits(config.split_column or "split", "data.split_column")
+    speakers = _optional(table, config.speaker_column, "speaker_column")
+    listed = [
+        Listed(
+            table.where(row),
+            Path(file).as_posix(),
+            Clip(root / Path(file).expanduser(), starts[row], ends[row]),
+            targets[row],
+            splits[row],
+            "" if speakers[row] is None else str(speakers[row]).strip(),
+        )
+        for row, file in enumerate(files)
+    ]
+    _check_once(listed)
+    return listed
+
+
+def _targets(table: TableFile, config: sections.Table, column: str | None) -> Sequence[str | None]:
+    if column is None:
+        return [None] * len(table)
+    name, setting = getattr(config, column), f"data.{column}"
+    if column == "label_column":
+        return table.filled(name, setting)
+    normalise = NORMALISERS[config.normaliser]
+    # An empty transcript is a fault of one recording, which can be skipped, not of the table.
+    return [normalise("" if cell is None else str(cell), config.language) for cell in table.column(name, setting)]
+
+
+def _optional(table: TableFile, named: str | None, setting: str) -> Sequence[Any]:
+    """A column that need not be there under its usual name."""
+    usual = setting.removesuffix("_column")
+    if named is None and usual not in table:
+        return [None] * len(table)
+    return table.column(named or usual, f"data.{setting}")
+
+
+def _seconds(table: TableFile, named: str | None, setting: str) -> Sequence[float | None]:
+    cells = _optional(table, named, setting)
+    seconds: list[float | None] = []
+    for row, cell in enumerate(cells):
+        try:
+            seconds.append(None if cell is None else float(cell))
+        except ValueError:
+            raise DataError(
+                f"{table.where(row)}: {cell!r} is not a time. A number of seconds was expected, such as 12.5. Correct "
+                f"the cell, or name another column in data.{setting}."
+            ) from None
+    return seconds
+
+
+def _check_once(listed: Sequence[Listed]) -> None:
+    first: dict[str, Listed] = {}
+    for row in listed:
+        if (other := first.setdefault(row.id, row)) is not row:
+            raise DataError(
+                f"{row.where}: {row.id} is there twice. Each recording was expected once, and {other.where} has it "
+                "already. Take one of them out."
+            )

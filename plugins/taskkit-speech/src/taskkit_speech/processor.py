@@ -1,0 +1,145 @@
+"""The way into every speech network: int16 samples at one rate, and what is to be said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from taskkit import Batch, Classes, DataSpec, Example, Processor, Sample, SelfSupervised, Unit
+from taskkit_speech import sections
+from taskkit_speech.alphabet import Alphabet, frames_needed
+from taskkit_speech.audio import read_clip
+from taskkit_speech.facts import Transcript
+from taskkit_speech.reading import read_audio
+from taskkit_speech.windows import Grid, cut, parts
+
+
+class Hearing(NamedTuple):
+    """What a network is, and how it is to be handed what it hears."""
+
+    shape: Mapping[str, Any]
+    """The configuration of a transformers model, as plain data."""
+    sample_rate: int
+    normalise: bool
+    """Whether each clip is brought to mean 0 and deviation 1."""
+
+    @property
+    def grid(self) -> Grid:
+        """Where its frames lie."""
+        return Grid.of(self.shape["conv_kernel"], self.shape["conv_stride"])
+
+
+class SpeechProcessor(Processor):
+    """Recordings at one sample rate; normalising them is the network's own first layer.
+
+    `describe` says what the network is; `fit` asks it once.
+    """
+
+    layout = "padded"
+    predict_options = sections.ReadAudio
+    asked: sections.ReadAudio = sections.ReadAudio()
+    hearing: Hearing
+    alphabet: Alphabet | None = None
+    """None: the targets are no transcripts."""
+
+    def __init__(self, spec: DataSpec, config: sections.Wav2vec2, describe: Callable[[], Hearing]) -> None:
+        self.config = config
+        self.describe = describe
+        self.transcripts = isinstance(spec.target, Transcript)
+        self.classes = isinstance(spec.target, Classes)
+        self.unlabelled = isinstance(spec.target, SelfSupervised)
+
+    def fit(self, examples: Sequence[Example]) -> None:
+        """Learn the alphabet of the training transcripts, and what the network is to be."""
+        if self.transcripts:
+            self.alphabet = Alphabet.of(example.target for example in examples)
+        self._hear(self.describe())
+
+    def read(self, source: str) -> Sequence[Example]:
+        """The examples of an audio file, of a folder of them, or of a table that lists them."""
+        return read_audio(source, self.asked.column)
+
+    def encode(self, example: Example) -> Sequence[Sample]:
+        """`audio`: int16 (samples,), and what is known of it.
+
+        Of a transcript `target`, the numbers of its characters, and `target_text`, all of its code points; of a class
+        `target`, its number. Without any, a recording longer than `model.window` becomes several windows, with
+        `target_frames`, the first and last frame kept; unlabelled training data are cut into parts without overlap.
+        """
+        audio = read_clip(example.input, self.hearing.sample_rate)
+        if self.unlabelled:
+            stretches = parts(len(audio), self._samples(self.config.window))
+            return [{"audio": audio[first:last]} for first, last in stretches]
+        if example.target is None:
+            return self._windows(audio)
+        if self.alphabet is not None:
+            return [{"audio": audio, **self._transcript(example.target, self.alphabet, len(audio))}]
+        return [{"audio": audio, "target": torch.tensor(example.target)}]
+
+    def collate(self, samples: Sequence[Sample]) -> Batch:
+        """`audio` (batch, samples), padded with zeros, `audio_length` (batch,), and targets, padded with zeros too."""
+        lengths = torch.tensor([len(sample["audio"]) for sample in samples])
+        audio = torch.zeros(len(samples), self.padded(int(lengths.max())), dtype=torch.int16)
+        for row, sample in zip(audio, samples, strict=True):
+            row[: len(sample["audio"])] = sample["audio"]
+        others = {name: _together([sample[name] for sample in samples]) for name in samples[0] if name != "audio"}
+        return {"audio": audio, "audio_length": lengths, **others}
+
+    def length(self, sample: Sample) -> int:
+        """Its samples."""
+        return len(sample["audio"])
+
+    def padded(self, length: int) -> int:
+        """The next multiple of `model.pad_to`."""
+        step = self._samples(self.config.pad_to)
+        return -(-length // step) * step
+
+    def capacity(self, batch: Batch) -> int:
+        """The samples of a batch, padding included."""
+        return batch["audio"].numel()
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """What the network is and hears, and the alphabet."""
+        alphabet = None if self.alphabet is None else self.alphabet.characters
+        return {**self.hearing._asdict(), "alphabet": alphabet}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        facts = dict(state)
+        alphabet = facts.pop("alphabet")
+        self.alphabet = None if alphabet is None else Alphabet(alphabet)
+        self._hear(Hearing(**facts))
+
+    def _hear(self, hearing: Hearing) -> None:
+        self.hearing, self.grid = hearing, hearing.grid
+        self.unit = Unit("audio seconds", hearing.sample_rate)
+
+    def _samples(self, seconds: float) -> int:
+        return max(1, round(seconds * self.hearing.sample_rate))
+
+    def _windows(self, audio: Tensor) -> list[Sample]:
+        if not self.transcripts:
+            return [{"audio": audio}]
+        windows = cut(len(audio), self._samples(self.config.window), self._samples(self.config.overlap), self.grid)
+        return [
+            {"audio": audio[start:stop], "target_frames": torch.tensor([first, last, len(windows)])}
+            for start, stop, first, last in windows
+        ]
+
+    def _transcript(self, text: str, alphabet: Alphabet, samples: int) -> dict[str, Tensor]:
+        numbers = alphabet.spell(text)
+        return {
+            "target": torch.tensor(numbers, dtype=torch.int64),
+            "target_text": torch.tensor([ord(character) for character in text], dtype=torch.int32),
+            "note_unknown_characters": torch.tensor(int(alphabet.unknown(text) > 0)),
+            "note_too_long_target": torch.tensor(int(frames_needed(numbers) > self.grid.frames(samples))),
+        }
+
+
+def _together(values: Sequence[Tensor]) -> Tensor:
+    """Stacked, the shorter ones padded with zeros."""
+    return torch.stack(list(values)) if values[0].ndim == 0 else pad_sequence(list(values), batch_first=True)

@@ -1,0 +1,43 @@
+"""What a person hands to `taskkit predict`: an audio file, a folder of them or a table that lists them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from taskkit import DataError, Example
+from taskkit_speech import sections
+from taskkit_speech.audio import SUFFIXES, Clip
+from taskkit_speech.listed import read_listed
+
+TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
+
+
+def read_audio(source: str, column: str = "path") -> list[Example]:
+    """The recordings of an audio file, of a folder and the folders in it, or of a table with this `column` of paths.
+
+    The id of each is its path as it was given, or as it is in the folder or the table. A table may have columns `start`
+    and `end`, in seconds. Raises DataError for what does not exist, has no recording or cannot be read as a table;
+    whether the audio itself can be read is for `read_clip` to find out.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _folder(path)
+    if path.suffix.lower() in TABLES:
+        rows = read_listed(path.absolute(), sections.Table(table=str(path), path_column=column), None)
+        return [Example(row.id, row.clip) for row in rows]
+    if not path.is_file():
+        raise DataError(
+            f"{source}: there is no such file. An audio file, a folder of them or a table ({', '.join(TABLES)}) of "
+            "their paths was expected. Correct the path."
+        )
+    return [Example(source, Clip(path))]
+
+
+def _folder(folder: Path) -> list[Example]:
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    if not files:
+        raise DataError(
+            f"{folder}: it has no recordings. Files that end in {', '.join(sorted(SUFFIXES))} were expected. Name "
+            "another folder, or convert them."
+        )
+    return [Example(path.relative_to(folder).as_posix(), Clip(path)) for path in files]

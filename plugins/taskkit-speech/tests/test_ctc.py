@@ -1,0 +1,144 @@
+import random
+
+import jiwer
+import pytest
+import torch
+from torchmetrics.functional.text import char_error_rate, word_error_rate
+
+from taskkit import DataSpec, Example
+from taskkit_speech import sections
+from taskkit_speech.ctc import Ctc
+from taskkit_speech.errors import Rate, best_constant, rate, tally
+from taskkit_speech.facts import Audio, Transcript
+from taskkit_speech.wav2vec2 import Wav2vec2
+
+TINY = {"conv_widths": [8, 8], "conv_kernels": [20, 4], "conv_strides": [10, 2], "layers": 2, "width": 16, "heads": 2}
+TEXTS = ["a cab", "bad dad", "", "abba", "dab a cab", "c"]
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """Made-up answers and references of letters and blanks."""
+    draw = random.Random(0)
+    say = lambda: " ".join("".join(draw.choices("abc", k=draw.randint(1, 4))) for _ in range(draw.randint(1, 6)))  # noqa: E731
+    return [say() for _ in range(60)] + ["", "a b"], [say() for _ in range(60)] + ["a b", "c"]
+
+
+def test_error_rates_are_those_of_independent_libraries(pairs):
+    answers, references = pairs
+    wer, cer = rate(answers, references, "word"), rate(answers, references, "character")
+    assert wer == pytest.approx(jiwer.wer(references, answers))
+    assert cer == pytest.approx(jiwer.cer(references, answers))
+    assert wer == pytest.approx(word_error_rate(answers, references).item(), abs=1e-6)
+    assert cer == pytest.approx(char_error_rate(answers, references).item(), abs=1e-6)
+
+
+def test_metrics_do_not_depend_on_how_utterances_are_batched(pairs):
+    answers, references = pairs
+    for size in (1, 7, 62):
+        metric = Rate("word_errors", "words")
+        for at in range(0, len(answers), size):
+            metric.update(tally(answers[at : at + size], references[at : at + size]))
+        assert metric.compute().item() == pytest.approx(rate(answers, references, "word"))
+
+
+def built(**settings):
+    torch.manual_seed(0)
+    spec = DataSpec(Audio(1000), Transcript(), "f", protocol={"normaliser": "letters-v1 (en)"})
+    model = Wav2vec2(sections.Wav2vec2(**TINY, mask_time=0.0, dropout=0.0))
+    processor = model.processor(spec)
+    processor.fit([Example(str(n), None, text) for n, text in enumerate(TEXTS)])
+    return Ctc(sections.Ctc(**settings), model.network(spec, processor), processor, spec)
+
+
+def samples(task, texts=TEXTS):
+    torch.manual_seed(1)
+    found = []
+    for number, text in enumerate(texts):
+        audio = torch.randint(-9000, 9000, (700 + 150 * number,), dtype=torch.int16)
+        numbers = torch.tensor(task.alphabet.spell(text), dtype=torch.int64)
+        codes = torch.tensor([ord(c) for c in text], dtype=torch.int32)
+        found.append({"audio": audio, "target": numbers, "target_text": codes})
+    return found
+
+
+@pytest.fixture
+def task():
+    return built()
+
+
+def evaluated(task, batches):
+    """The results and losses of an evaluation over batches of samples."""
+    task.eval()
+    metrics, losses = task.metrics(), []
+    with torch.inference_mode():
+        for batch in batches:
+            step = task.step(task.processor.collate(batch))
+            losses.append(step.loss * step.size)
+            for metric in metrics.values():
+                metric.update(step.preds, step.target)
+    return {name: metric.compute().item() for name, metric in metrics.items()} | {"loss": float(sum(losses))}
+
+
+def test_results_do_not_depend_on_batches_or_padding(task):
+    all_samples = samples(task)
+    together = evaluated(task, [all_samples])
+    alone = evaluated(task, [[sample] for sample in all_samples])
+    task.processor.config.pad_to = 3.0
+    padded = evaluated(task, [all_samples[::-1]])
+    assert together["wer"] == alone["wer"] == padded["wer"] > 0
+    assert together["cer"] == alone["cer"] == padded["cer"]
+    assert together["loss"] == pytest.approx(alone["loss"], rel=1e-4)
+    assert together["loss"] == pytest.approx(padded["loss"], rel=1e-4)
+
+
+def test_a_reference_keeps_characters_that_the_network_does_not_know(task):
+    (sample,) = samples(task, ["xyz"])
+    step = task.eval().step(task.processor.collate([sample]))
+    assert step.preds["characters"] == 3
+    assert step.loss.isfinite()
+
+
+def test_a_target_longer_than_its_frames_leaves_the_loss_finite(task):
+    short, long = samples(task, ["a cab", "abcd " * 40])
+    step = task.train().step(task.processor.collate([short, long]))
+    step.loss.backward()
+    assert step.loss.isfinite()
+    assert all(p.grad.isfinite().all() for p in task.network.parameters() if p.grad is not None)
+    alone = task.step(task.processor.collate([short]))
+    assert step.loss.item() == pytest.approx(alone.loss.item() / 2, rel=1e-4)
+
+
+def test_silence_is_remarked_on_once_it_stays(task):
+    silence, speech = {"silent": torch.tensor(1.0)}, {"silent": torch.tensor(0.9)}
+    assert list(task.remarks(silence)) == []
+    (remark,) = task.remarks(silence)
+    assert "Every transcript is empty" in remark
+    assert "optim.lr" in remark
+    assert list(task.remarks(speech)) == []
+    assert list(task.remarks(silence)) == []
+
+
+def test_the_protocol_names_the_normaliser_and_the_decoding(task):
+    assert task.protocol()["normaliser"] == "letters-v1 (en)"
+    assert task.protocol()["decoding"] == "greedy"
+    assert built(beam=20).protocol()["decoding"] == "beam search, 20 hypotheses"
+
+
+def test_scores_are_counts_that_rates_are_made_of(task):
+    batch = task.processor.collate(samples(task))
+    step = task.eval().step(batch)
+    scores = task.scores(batch, step)
+    assert set(scores) == {"word_errors", "words", "character_errors", "characters"}
+    assert scores["words"].tolist() == [len(text.split()) for text in TEXTS]
+
+
+def test_the_trivial_answer_is_the_transcript_nearest_to_all_others():
+    assert best_constant(["x y z", "a b", "a c", "a d"], "word") == "a b"
+    assert best_constant(["aaab", "aabb", "abbb"], "character") == "aabb"
+
+
+def test_the_baseline_sees_only_training_transcripts(task):
+    train = [Example("a", None, "a b"), Example("b", None, "a c")]
+    test = [Example("c", None, "a d")]
+    assert task.baseline(train, test) == {"wer": 0.5, "cer": pytest.approx(1 / 3)}

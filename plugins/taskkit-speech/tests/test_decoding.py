@@ -1,0 +1,102 @@
+import pytest
+import torch
+
+from taskkit import DataError
+from taskkit_speech import sections
+from taskkit_speech.alignment import align
+from taskkit_speech.alphabet import Alphabet
+from taskkit_speech.decoding import decoder
+
+ALPHABET = Alphabet(" acehkt")
+ARPA = """\\data\\
+ngram 1=6
+ngram 2=4
+
+\\1-grams:
+-1.0\t<s>\t-0.3
+-1.0\t</s>\t0
+-3.0\t<unk>\t0
+-0.7\tthe\t-0.3
+-0.7\tcat\t-0.3
+-2.0\tkat\t-0.3
+
+\\2-grams:
+-0.3\t<s> the
+-0.2\tthe cat
+-2.5\tthe kat
+-0.3\tcat </s>
+
+\\end\\
+"""
+
+
+def heard(path, also=()):
+    """Log-probabilities of one clip in which these characters are heard (`-`: the blank), and others nearly as well."""
+    scores = torch.full((1, len(path), len(ALPHABET)), -6.0)
+    for frame, character in enumerate(path):
+        scores[0, frame, ALPHABET.numbers.get(character, 0)] = 0.0
+    for frame, character in also:
+        scores[0, frame, ALPHABET.numbers[character]] = -0.5
+    return scores.log_softmax(dim=-1), torch.tensor([len(path)])
+
+
+@pytest.fixture
+def arpa(tmp_path):
+    (tmp_path / "lm.arpa").write_text(ARPA)
+    return str(tmp_path / "lm.arpa")
+
+
+def test_greedy_decoding_takes_the_best_of_each_frame_and_stops_at_the_length():
+    decode = decoder(sections.Ctc(), ALPHABET)
+    scores, lengths = heard("tthhe-- c-aat")
+    assert decode(scores, lengths) == ["the cat"]
+    assert decode(scores, lengths - 1) == ["the ca"]
+
+
+def test_beam_search_adds_up_the_paths_of_a_text():
+    pytest.importorskip("flashlight")
+    # Blank is the best of both frames, but `a`, `a-` and `-a` together are likelier than silence.
+    scores = torch.full((1, 2, len(ALPHABET)), -20.0)
+    scores[0, :, 0], scores[0, :, ALPHABET.numbers["a"]] = 0.0, -0.3
+    scores, lengths = scores.log_softmax(dim=-1), torch.tensor([2])
+    assert decoder(sections.Ctc(), ALPHABET)(scores, lengths) == [""]
+    assert decoder(sections.Ctc(beam=10), ALPHABET)(scores, lengths) == ["a"]
+
+
+def test_a_language_model_decides_between_what_sounds_alike(arpa):
+    pytest.importorskip("kenlm")
+    scores, lengths = heard("the -kat", also=[(5, "c")])
+    assert decoder(sections.Ctc(), ALPHABET)(scores, lengths) == ["the kat"]
+    assert decoder(sections.Ctc(beam=20, language_model=arpa), ALPHABET)(scores, lengths) == ["the cat"]
+    deaf = sections.Ctc(beam=20, language_model=arpa, lm_weight=0.0)
+    assert decoder(deaf, ALPHABET)(scores, lengths) == ["the kat"]
+
+
+def test_only_words_of_the_list_are_said(tmp_path):
+    pytest.importorskip("flashlight")
+    (tmp_path / "words.txt").write_text("the\nhat\n")
+    scores, lengths = heard("the -kat", also=[(5, "h")])
+    config = sections.Ctc(beam=20, words=str(tmp_path / "words.txt"))
+    assert decoder(config, ALPHABET)(scores, lengths) == ["the hat"]
+
+
+def test_words_that_cannot_be_spelt_are_an_error_and_so_is_a_binary_without_a_list(tmp_path):
+    (tmp_path / "words.txt").write_text("UPPER\nCASE\n")
+    with pytest.raises(DataError, match="no word of its 2 can be spelt"):
+        decoder(sections.Ctc(beam=20, words=str(tmp_path / "words.txt")), ALPHABET)
+    (tmp_path / "lm.bin").write_bytes(b"mmap")
+    with pytest.raises(DataError, match=r"task\.words: .*lm\.bin is not text"):
+        decoder(sections.Ctc(beam=20, language_model=str(tmp_path / "lm.bin")), ALPHABET)
+
+
+def test_each_word_is_where_its_characters_were_heard():
+    scores, _ = heard("--t-he--- --ka--t-")
+    words = align(scores[0], "the kat", ALPHABET, seconds=0.02)
+    assert [word.word for word in words] == ["the", "kat"]
+    assert [(word.start, word.end) for word in words] == [(0.04, 0.12), (0.24, 0.34)]
+
+
+def test_a_text_that_does_not_fit_into_the_frames_has_no_times():
+    scores, _ = heard("ka")
+    assert align(scores[0], "kat", ALPHABET, seconds=0.02) == []
+    assert align(scores[0], "", ALPHABET, seconds=0.02) == []

@@ -1,0 +1,41 @@
+import pytest
+
+from taskkit import DataError
+from taskkit_speech.audio import Clip
+from taskkit_speech.reading import read_audio
+
+
+def test_an_audio_file_is_one_example_named_as_it_was_given(recordings):
+    path = recordings("a.wav") / "a.wav"
+    (example,) = read_audio(str(path))
+    assert (example.id, example.input, example.target) == (str(path), Clip(path), None)
+
+
+def test_a_folder_is_its_recordings_in_order_and_nothing_else(recordings):
+    root = recordings("b.wav", "a.flac", "more/c.OGG")
+    (root / "notes.txt").write_text("no audio")
+    assert [example.id for example in read_audio(str(root))] == ["a.flac", "b.wav", "more/c.OGG"]
+
+
+def test_a_table_is_one_example_a_row_with_its_span(recordings):
+    root = recordings("a.wav")
+    (root / "list.csv").write_text("file,start,end\na.wav,,0.5\na.wav,0.5,\n")
+    examples = read_audio(str(root / "list.csv"), column="file")
+    assert [example.id for example in examples] == ["a.wav#0-0.5", "a.wav#0.5-"]
+    assert examples[0].input == Clip(root / "a.wav", None, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("none.wav", r"none\.wav: there is no such file. An audio file, a folder of them or a table"),
+        ("empty", r"empty: it has no recordings"),
+        ("list.csv", r"list\.csv: it has no column 'path'"),
+        ("none.csv", r"none\.csv: it cannot be read"),
+    ],
+)
+def test_what_holds_no_recordings_is_explained(tmp_path, source, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "list.csv").write_text("file\na.wav\n")
+    with pytest.raises(DataError, match=message):
+        read_audio(str(tmp_path / source))
