@@ -183,9 +183,9 @@ def plan(
     units = max(units or batch_size * float(lengths.mean()), longest)
     if packed:
         return Packed(encoded.lengths, units, seed=seed, shuffle=shuffle)
-    if encoded.windowed:
-        # The windows of an example must keep their order.
-        return Fixed(len(encoded), max(1, int(units // longest)), seed=seed, shuffle=shuffle)
+    if encoded.windowed and not shuffle:
+        # The windows of an example must keep their order, to be joined.
+        return Fixed(len(encoded), max(1, int(units // longest)))
     return Bucketed(lengths, units, seed=seed, shuffle=shuffle)
 
 

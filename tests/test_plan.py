@@ -140,5 +140,7 @@ def test_several_processes_need_a_budget_of_two_samples() -> None:
 
 
 def test_the_windows_of_an_example_keep_their_order() -> None:
-    one = plan(*encoded("padded", [[96, 96, 5], 3, [96, 1]]), 2)
+    windows = encoded("padded", [[96, 96, 5], 3, [96, 1]])
+    assert isinstance(plan(*windows, 2, shuffle=True), Bucketed)
+    one = plan(*windows, 2)
     assert list(chain(*(numbers.tolist() for numbers in one.batches()))) == list(range(6))

@@ -82,6 +82,10 @@ def small(path: Path, task: str, folder: Path) -> list[str]:
             "model.pretrained=false",
             "model.architecture=vit_tiny_patch16_224",
         ],
+        **dict.fromkeys(
+            ["wav2vec2_gpu", "wav2vec2_pretrain"],
+            [*data["speech"], "model.layers=1", "model.width=48", "model.heads=4", "model.position_groups=4"],
+        ),
         "wav2vec2_base_table": [*data["speech"], f"model.weights={tiny_wav2vec2(folder)}"],
     }
     encoders = [f"model.weights={tiny_bert(folder)}", "model.pretrained=false"]

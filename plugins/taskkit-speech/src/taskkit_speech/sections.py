@@ -176,7 +176,7 @@ class TorchaudioData:
 class Table:
     """Your own recordings, listed in a table: WAV, FLAC, MP3 or Ogg files, or spans of them."""
 
-    table: str = setting(doc="a CSV, TSV, JSON lines or Parquet file with a row for each recording")
+    table: str | None = setting(None, "a CSV, TSV, JSON lines or Parquet file with a row for each recording")
     root: str | None = setting(None, "the folder that its paths are relative to; null: the table's own")
     path_column: str = setting("path", "its column of audio files")
     text_column: str = setting("text", "its column of transcripts, when the task is to transcribe")
@@ -197,7 +197,9 @@ class Table:
 
     def problems(self) -> Problems:
         """A table or a folder that does not exist, shares that leave nothing to train on."""
-        if not Path(self.table).expanduser().is_file():
+        if not self.table:
+            yield "table", "it is not set. Name the table of your recordings: data.table=FILE."
+        elif not Path(self.table).expanduser().is_file():
             yield "table", f"{self.table} is not a file. A table of recordings was expected. Correct the path."
         if self.root and not Path(self.root).expanduser().is_dir():
             yield "root", f"{self.root} is not a folder. The folder of the recordings was expected. Correct the path."

@@ -31,7 +31,7 @@ class Table(DataModule):
     def prepare(self, target: type[Fact]) -> DataSpec:
         """Read the table, listen to what it lists, refuse or leave out what cannot be used, and choose the splits."""
         self.target = target
-        self.path = Path(self.config.table).expanduser().absolute()
+        self.path = Path(str(self.config.table)).expanduser().absolute()
         rows = read_listed(self.path, self.config, self._target_column())
         self.heard = listen([row.clip for row in rows], remember=str(self.path))
         left_out = self._find_faults(rows)
