@@ -76,16 +76,15 @@ def small(path: Path, task: str, folder: Path) -> list[str]:
         "speech": ["data.name=speech.table", f"data.table={folder / 'recordings.csv'}", "data.test_share=0.3"],
         "recsys": ["data.name=recsys.interactions", f"data.events={folder / 'events.csv'}"],
     }
+    narrow = ["model.layers=1", "model.width=48", "model.heads=4", "model.position_groups=4"]
     large = {
         "vit_b16_folder": [
             f"data.root={folder / 'images'}",
             "model.pretrained=false",
             "model.architecture=vit_tiny_patch16_224",
         ],
-        **dict.fromkeys(
-            ["wav2vec2_gpu", "wav2vec2_pretrain"],
-            [*data["speech"], "model.layers=1", "model.width=48", "model.heads=4", "model.position_groups=4"],
-        ),
+        "wav2vec2_gpu": [*data["speech"], *narrow],
+        "wav2vec2_pretrain": [*data["speech"], *narrow],
         "wav2vec2_base_table": [*data["speech"], f"model.weights={tiny_wav2vec2(folder)}"],
     }
     encoders = [f"model.weights={tiny_bert(folder)}", "model.pretrained=false"]
