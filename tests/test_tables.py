@@ -121,7 +121,7 @@ def test_a_line_of_fifty_megabytes_is_read(write: Write, name: str, content: str
         ("a.parquet", b"", r"a\.parquet: it cannot be read: .* A Parquet file was expected"),
         ("a.xlsx", "text", r"a\.xlsx: not a table by its name\. A file that ends in \.csv, \.tsv, \.jsonl, \.parquet"),
     ],
-    ids=lambda value: str(value)[:50],
+    ids=lambda value: str(value)[:50] if isinstance(value, str | bytes) else None,
 )
 def test_a_file_that_cannot_be_read_is_explained(write: Write, name: str, content: Any, message: str) -> None:
     with pytest.raises(DataError, match=message) as raised:
