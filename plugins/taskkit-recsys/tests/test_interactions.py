@@ -77,7 +77,8 @@ def test_a_split_by_time_has_nothing_in_training_that_is_newer(many):
     for split in ("val", "test"):
         cut = events.times[parts == {"val": 2, "test": 3}[split]].min()
         assert all(max(example.input.times) < cut for example in module.examples(split))
-    assert sum(len(example.target) for example in module.examples("test")) == 200
+    wanted = set(zip(events.users[parts == 3].tolist(), events.items[parts == 3].tolist(), strict=True))
+    assert sum(len(example.target) for example in module.examples("test")) == len(wanted)
     assert spec.target.most == max(len(e.target) for split in ("val", "test") for e in module.examples(split))
 
 
@@ -93,6 +94,39 @@ def test_a_split_by_time_may_begin_on_given_dates(written):
         prepared(path, split="time", test_from="2030-01-01")
     with pytest.raises(DataError, match="time leaves no event of 10 to train on"):
         prepared(path, split="time", val_from="2020-01-01", test_from="2024-05-01")
+
+
+def test_what_is_wanted_twice_is_one_target(written):
+    rows = [f"1,{item},{time}" for time, item in enumerate("abcdcdc")]
+    module, spec = prepared(written(log(*rows)), split="time", test_from="1970-01-01T00:00:04", val_share=0)
+    assert told(module, spec, "test") == {"1": ("abcd", "cd")}
+    assert spec.target.most == 2
+
+
+def test_a_share_of_nothing_tests_nothing_and_says_so(many, caplog):
+    with caplog.at_level("WARNING", "taskkit"):
+        module, _ = prepared(many, split="time", test_share=0)
+    assert len(module.examples("test")) == 0
+    assert "no event is in the test split" in caplog.text
+
+
+def test_a_log_that_is_not_there_is_said_so(tmp_path):
+    with pytest.raises(DataError, match=r"none\.csv: it cannot be read: No such file"):
+        prepared(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"item_column": "user"}, "item_column"),
+        ({"time_column": "user"}, "time_column"),
+        ({"rating_column": "timestamp"}, "rating_column"),
+        ({"split": "time", "val_from": "2024-05-01", "test_from": "2024-05-01"}, "val_from"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(settings, field):
+    section = sections.Interactions(events="log.csv", **settings)
+    assert [name for name, _ in section.problems()] == [field]
 
 
 def test_events_of_one_moment_are_on_one_side_of_the_cut(written):

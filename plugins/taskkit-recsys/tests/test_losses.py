@@ -110,6 +110,15 @@ class Largest(TorchDispatchMode):
         return out
 
 
+def test_rare_items_of_a_large_catalogue_are_drawn_as_often_as_their_share_says():
+    items = 1_000_000
+    counts = torch.ones(items, dtype=torch.int64)
+    counts[0] = 10**9
+    loss = objective(counts, loss="sampled", negatives=1, popular_negatives=1.0)
+    shares = loss.cumulative.diff()
+    assert torch.allclose(shares.float(), loss.share[1:], rtol=1e-3)
+
+
 @pytest.mark.parametrize("loss", ["softmax", "sampled", "gbce"])
 def test_a_large_catalogue_keeps_to_the_budget(loss):
     queries, items, budget = 256, 20_000, 400_000  # all scores at once would be 5 120 000

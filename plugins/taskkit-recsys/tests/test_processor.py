@@ -84,3 +84,10 @@ def test_pairs_become_numbers_and_the_mean_rating_is_remembered():
     assert other.mean == 2.5
     (sample,) = other.encode(Example("c", Pair(None, 1), 3.0))
     assert {name: value.item() for name, value in sample.items()} == {"user": NONE, "item": 1, "target": 3.0}
+
+
+def test_an_item_that_training_has_no_rating_of_is_nothing_known():
+    processor = PairProcessor(DataSpec(Histories(("u",), ("i", "j")), Rating(1, 5), "ratings"))
+    processor.fit([Example("a", Pair(0, 0), 4.0)])
+    (sample,) = processor.encode(Example("c", Pair(0, 1), 3.0))
+    assert (sample["user"], sample["item"]) == (0, NONE)

@@ -8,7 +8,7 @@ from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR, RetrievalNorm
 from taskkit_recsys import metrics
 from taskkit_recsys.answer import Scores, Vectors
 from taskkit_recsys.processor import NONE
-from taskkit_recsys.ranking import order, rank, recommend, unpack
+from taskkit_recsys.ranking import MISSED, order, rank, recommend, unpack
 
 USERS, ITEMS, MOST = 40, 60, 3
 
@@ -58,9 +58,9 @@ def test_places_are_those_of_an_obvious_ranking(scores, histories, targets):
     for user, (history, wanted) in enumerate(zip(histories, targets, strict=True)):
         everything = obvious(scores[user], [])
         for column, item in enumerate(wanted):
-            new = obvious(scores[user], set(history) - {item})
+            new = obvious(scores[user], history)
             assert ranking.unfiltered[user, column] == everything.index(item) + 1
-            assert ranking.filtered[user, column] == new.index(item) + 1
+            assert ranking.filtered[user, column] == (MISSED if item in history else new.index(item) + 1)
         top = obvious(scores[user], history)[:10]
         assert ranking.top[user].tolist() == [*top, *[NONE] * (10 - len(top))]
 
@@ -99,6 +99,15 @@ def test_metrics_are_those_of_torchmetrics_on_the_same_scores(histories, targets
         relevant[user, wanted] = True
     users = torch.arange(USERS)[:, None].expand(-1, ITEMS)
     assert metric.compute() == pytest.approx(reference(scores.flatten(), relevant.flatten(), users.flatten()))
+
+
+def test_a_target_that_is_not_recommended_since_it_was_seen_is_a_miss():
+    scores, there = torch.arange(4.0)[None], torch.tensor([[True]])
+    answer = {"answer": Scores(scores), "target": torch.tensor([[3]]), "k": 10, "example": torch.tensor([0])}
+    ranking = rank(seen=torch.tensor([[0b1110]], dtype=torch.uint8), **answer)
+    assert ranking.top[0].tolist() == [0, *[NONE] * 9]
+    found = {name: float(score(ranking.filtered, there)) for name, score in metrics.accuracy([10]).items()}
+    assert found == pytest.approx({"ndcg@10": 0, "hr@10": 0, "recall@10": 0, "mrr": 0}, abs=1e-6)
 
 
 @pytest.mark.parametrize("size", [1, 7, 40])

@@ -29,8 +29,8 @@ class Interactions(DataModule):
         if config.pseudonymise:
             key = Key.read(Path(config.key).expanduser()) if config.key else Key.of_user()
         events, origin = _path(config.events), "recsys.interactions"
-        titles, origins = None, [Origin(origin, str(events), _sha256(events))]
         table = read_table(events)
+        titles, origins = None, [Origin(origin, str(events), _sha256(events))]
         if config.items:
             items = _path(config.items)
             titles = TitleTable(read_table(items), config.item_column, config.title_column)

@@ -30,7 +30,7 @@ class Objective(nn.Module):
         self.config = config
         weights = counts.double().clamp(min=1) ** config.popular_negatives
         self.register_buffer("share", (weights / weights.sum()).float(), persistent=False)
-        self.register_buffer("cumulative", (weights.cumsum(0) / weights.sum()).float(), persistent=False)
+        self.register_buffer("cumulative", weights.cumsum(0) / weights.sum(), persistent=False)
 
     def forward(self, answer: Vectors) -> Tensor:
         """The mean over the targets of all queries; a query without one counts for nothing."""
@@ -70,7 +70,9 @@ class Objective(nn.Module):
         loss is that over all items (Bengio and Senécal, 2008). A negative that is the target is left out.
         """
         count, device = self.config.negatives, answer.query.device
-        drawn = torch.searchsorted(self.cumulative, torch.rand(count, device=device)).clamp(max=len(answer.item) - 1)
+        # In double precision, since shares of a large catalogue are finer than what float32 can draw.
+        chance = torch.rand(count, dtype=torch.float64, device=device)
+        drawn = torch.searchsorted(self.cumulative, chance).clamp(max=len(answer.item) - 1)
         bias = -(count * self.share[drawn]).log()
         if answer.bias is not None:
             bias = bias + answer.bias[drawn]

@@ -118,7 +118,7 @@ class NextItem(Task):
         items, config = len(self.counts), self.config
         protocol = {
             "ranking": f"among all {items} items",
-            "ndcg@k, hr@k, recall@k, mrr": "items of the user's history left out, unless they are targets",
+            "ndcg@k, hr@k, recall@k, mrr": "items of the user's history are not recommended; such a target is missed",
             "…_unfiltered": "all items",
             "cutoffs": sorted(set(config.cutoffs)),
             "equal scores": "the item of the lower number first",

@@ -157,9 +157,14 @@ class Prepared:
         return DataSpec(facts, target, self._fingerprint(), source.origins, self._protocol())
 
     def _most(self) -> int:
-        """The largest number of items in a target."""
-        spans = [self.parted.spans(split) for split in ("val", "test")]
-        return max((int((span.end - span.last).max()) for span in spans if len(span.users)), default=1)
+        """The largest number of different items in a target."""
+        events, most = self.events, 1
+        for split in ("val", "test"):
+            wanted = self.parted.parts == PARTS[split]
+            pairs = np.unique(events.users[wanted] * len(events.item_ids) + events.items[wanted])
+            counts = np.bincount(pairs // len(events.item_ids), minlength=len(events.user_ids))
+            most = max(most, int(counts[self.parted.spans(split).users].max(initial=1)))
+        return most
 
     def _scale(self) -> Rating:
         ratings = self.events.ratings

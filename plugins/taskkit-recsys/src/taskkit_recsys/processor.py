@@ -129,7 +129,7 @@ class HistoryProcessor(Processor):
 
 
 class PairProcessor(Processor):
-    """Users and items by their numbers, and the mean of the ratings in training."""
+    """Users and items by their numbers, the mean of the ratings in training, and which items it had."""
 
     predict_options = ReadPair
     asked: ReadPair
@@ -138,10 +138,16 @@ class PairProcessor(Processor):
         assert isinstance(spec.input, Histories)
         self.facts = spec.input
         self.mean = 0.0
+        self.rated = torch.zeros(len(self.facts.items), dtype=torch.bool)
+        """Which items training has a rating of."""
 
     def fit(self, examples: Sequence[Example]) -> None:
-        """Take the mean of the ratings."""
-        self.mean = sum(float(example.target) for example in examples) / len(examples)
+        """Take the mean of the ratings, and the items."""
+        total = 0.0
+        for example in examples:
+            total += float(example.target)
+            self.rated[example.input.item] = True
+        self.mean = total / len(examples)
 
     def read(self, source: str) -> Sequence[Example]:
         """Pairs of a file of them."""
@@ -152,19 +158,19 @@ class PairProcessor(Processor):
         return requested_pair(self.asked, self.facts)
 
     def encode(self, example: Example) -> Sequence[Sample]:
-        """`user` and `item`: their numbers, or NONE, and `target`: the rating, float32."""
+        """`user` and `item`: their numbers, or NONE for what training did not have, and `target`: float32."""
         pair = example.input
         if not isinstance(pair, Pair):
             raise DataError(f"{example.id}: its input is a {type(pair).__name__}. A Pair was expected.")
-        numbers = {"user": pair.user, "item": pair.item}
+        numbers = {"user": pair.user, "item": pair.item if pair.item is None or self.rated[pair.item] else None}
         sample = {name: torch.tensor(NONE if n is None else n, dtype=torch.int32) for name, n in numbers.items()}
         if example.target is not None:
             sample["target"] = torch.tensor(float(example.target))
         return [sample]
 
     def state_dict(self) -> Mapping[str, Any]:
-        """The mean of the ratings."""
-        return {"mean": self.mean}
+        """The mean of the ratings, and the items that training has one of."""
+        return {"mean": self.mean, "rated": self.rated}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what `state_dict` gave."""

@@ -13,13 +13,17 @@ from taskkit_recsys.processor import NONE
 
 LOWEST = torch.iinfo(torch.int64).min
 """Below the place of every item that has a score."""
+MISSED = torch.iinfo(torch.int32).max
+"""The place of a target that is not recommended at all."""
+WORK = 16
+"""What ranking holds at once beside the scores, in multiples of their size, rounded up."""
 
 
 class Ranking(NamedTuple):
     """The places of the targets of some users, 1 the best, and what is recommended to them."""
 
     filtered: Tensor
-    """(users, most): among the items that are not in the user's history."""
+    """(users, most): among the items that are not in the user's history; MISSED for one that is in it."""
     unfiltered: Tensor
     """(users, most): among all items."""
     sampled: Tensor | None
@@ -40,22 +44,20 @@ def rank(
     sampled: int | None = None,
     budget: int = 2**26,
 ) -> Ranking:
-    """Rank all items for each user; no more than `budget` scores are held at once.
+    """Rank all items for each user; what is held at once takes about as much as `budget` scores.
 
     `target` (users, most), NONE where there is none; `seen` (users, items / 8), a bit for each item of a history;
-    `example` (users,) numbers the users, which decides the sample. A target counts as new although it is in the
-    history. Equal scores are ranked by item number.
+    `example` (users,) numbers the users, which decides the sample. Equal scores are ranked by item number.
     """
     parts = []
-    for rows, scores in in_parts(answer, budget):
+    for rows, scores in in_parts(answer, budget // WORK):
         places, history = order(scores), unpack(seen[rows], scores.shape[1])
         wanted, there = target[rows].clamp(min=0).long(), target[rows] >= 0
         found = places.gather(1, wanted)
-        # A target is new by definition: a history may hold it, where people take things twice.
         new = places.masked_fill(history, LOWEST)
         parts.append(
             Ranking(
-                _better(new, found) + 1,
+                (_better(new, found) + 1).masked_fill(history.gather(1, wanted), MISSED),
                 _better(places, found) + 1,
                 None if sampled is None else _better(_sample(new, wanted, there, example[rows], sampled), found) + 1,
                 best(new, k),
@@ -131,7 +133,7 @@ def _sample(places: Tensor, wanted: Tensor, there: Tensor, example: Tensor, coun
 
 
 def _hash(numbers: Tensor) -> Tensor:
-    """Scramble int64 numbers, each to another one (the finaliser of SplitMix64, Steele et al., 2014)."""
+    """Scramble int64 numbers, as the finaliser of SplitMix64 does (Steele et al., 2014)."""
     for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
         numbers = (numbers ^ (numbers >> shift)) * factor
     return numbers ^ (numbers >> 31)

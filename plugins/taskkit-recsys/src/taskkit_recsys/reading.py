@@ -22,6 +22,8 @@ LINE = '{"history": ["50", "Star Wars (1977)"], "id": "a name"}'
 """What a line of a file of histories looks like."""
 FILES = (".csv", ".json", ".jsonl", ".parquet", ".tsv", ".txt")
 """How words end that are meant as files."""
+GUESSED = 50_000
+"""Among more names than these, none is suggested: comparing all of them takes long."""
 PAIR = '{"user": "42", "item": "50", "id": "a name"}'
 """What a line of a file of pairs looks like."""
 
@@ -243,7 +245,7 @@ def _words(line: Mapping[str, Any], where: str) -> list[str]:
 
 
 def _near(name: str, names: Sequence[str]) -> str:
-    found = get_close_matches(name, names, n=1)
+    found = get_close_matches(name, names, n=1) if len(names) <= GUESSED else []
     return f" Did you mean {found[0]!r}?" if found else ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 from taskkit import setting
@@ -151,7 +151,7 @@ class Splitting:
     min_rating: float | None = setting(None, "leave out events rated lower; null: each event counts, however rated")
 
     def problems(self) -> Problems:
-        """Dates without a split by time, shares that leave nothing to train on."""
+        """Dates without a split by time or in the wrong order, shares that leave nothing to train on."""
         for name in ("val_from", "test_from"):
             if (date := getattr(self, name)) is None:
                 continue
@@ -161,6 +161,8 @@ class Splitting:
                 datetime.fromisoformat(date)
             except ValueError:
                 yield name, f"{date!r} is no date. One such as 2024-06-30 was expected."
+        if _later(self.val_from, self.test_from):
+            yield "val_from", f"{self.val_from} is not before test_from, {self.test_from}. Set an earlier date."
         if self.val_share + self.test_share >= 1:
             yield "val_share", f"{self.val_share} and test_share {self.test_share} leave nothing to train on."
 
@@ -199,8 +201,15 @@ class Interactions(Splitting):
     )
 
     def problems(self) -> Problems:
-        """A scale that is none, a key without use, ratings that are asked for without their column."""
+        """Two uses of a column, a scale that is none, a key without use, ratings that are asked for without a column."""
         yield from super().problems()
+        taken: dict[str, str] = {}
+        for name in ("user_column", "item_column", "time_column", "rating_column"):
+            column = getattr(self, name)
+            if column in taken:
+                yield name, f"{column!r} is {taken[column]} too. A column of its own was expected. Correct one of them."
+            elif column is not None:
+                taken[column] = name
         if self.rating_scale is not None and (
             len(self.rating_scale) != 2 or not self.rating_scale[0] < self.rating_scale[1]
         ):
@@ -209,6 +218,16 @@ class Interactions(Splitting):
             yield "key", f"{self.key!r} is the key of pseudonyms, but pseudonymise is false. Set it to true."
         if self.min_rating is not None and self.rating_column is None:
             yield "min_rating", f"{self.min_rating:g} needs ratings, but rating_column is null. Name their column."
+
+
+def _later(val: str | None, test: str | None) -> bool:
+    """Whether validation would begin when testing does or after it; what is no date is said elsewhere."""
+    try:
+        begins = [datetime.fromisoformat(date) for date in (val, test) if date]
+    except ValueError:
+        return False
+    moments = [begin if begin.tzinfo else begin.replace(tzinfo=UTC) for begin in begins]
+    return len(moments) == 2 and moments[0] >= moments[1]
 
 
 def _heads(width: int, heads: int) -> Problems:

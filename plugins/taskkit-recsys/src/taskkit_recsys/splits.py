@@ -69,6 +69,8 @@ def part(events: Events, config: sections.Splitting) -> Parted:
             f"data.split: {config.split} leaves no event of {len(events):,} to train on. Change the shares or the "
             "dates, or give more events."
         )
+    if not (parts == TEST).any():
+        log.warning("%s split: no event is in the test split, so nothing will be tested", config.split)
     for said, count in words.items():
         if isinstance(count, int) and count:
             log.info("%s split: %s %s", config.split, f"{count:,}", said)
@@ -83,7 +85,10 @@ def _leave_one_out(events: Events, config: sections.Splitting) -> tuple[NDArray[
     parts[ends[judged] - 1] = TEST
     parts[ends[judged] - 2] = VAL
     few = int((~judged).sum())
-    return parts, {f"users of fewer than {FEWEST} events train only": few}
+    return parts, {
+        "held out": "each user's last event to test, the one before to validate; in a test it is part of the history",
+        f"users of fewer than {FEWEST} events train only": few,
+    }
 
 
 def _by_time(events: Events, config: sections.Splitting) -> tuple[NDArray[np.int8], Mapping[str, Any]]:
@@ -91,7 +96,7 @@ def _by_time(events: Events, config: sections.Splitting) -> tuple[NDArray[np.int
     parts = np.full(len(events), TRAIN, np.int8)
     parts[events.times >= val] = VAL
     parts[events.times >= test] = TEST
-    if not (parts == TEST).any():
+    if config.test_from and not (parts == TEST).any():
         raise DataError(
             f"data.split: time: no event is as late as {iso(test)}, where the test split begins; the last is of "
             f"{iso(events.times.max())}. Set an earlier data.test_from, or leave it out for a share."
@@ -113,7 +118,7 @@ def cuts(times: NDArray[np.float64], config: sections.Splitting) -> tuple[float,
     test = moment(config.test_from, "data.test_from") if config.test_from else _latest(ranked, held)
     earlier = ranked[ranked < test]
     if config.val_from:
-        return min(moment(config.val_from, "data.val_from"), test), test
+        return moment(config.val_from, "data.val_from"), test
     # A share of all events, of those that are left.
     return (_latest(earlier, config.val_share * len(ranked) / len(earlier)) if len(earlier) else test), test
 
