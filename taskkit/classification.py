@@ -53,13 +53,17 @@ class Classification(Task):
             batch, soft = self.soften(batch)
         logits: Tensor = self(batch)
         target = batch["target"]
+        # Weighted, a mean would be divided by the weights of its own batch: in a batch of one they would do nothing.
         loss = F.cross_entropy(
             logits.float(),
             target if soft is None else soft,
             weight=self.class_weights if self.training else None,
             label_smoothing=self.config.label_smoothing if self.training else 0.0,
-        )
-        return Step(loss, size=len(target), outputs=logits, target=target, preds=logits.detach().float())
+            reduction="none",
+        ).mean()
+        # As logarithms: metrics take a batch of numbers that all are between 0 and 1 for probabilities.
+        preds = logits.detach().float().log_softmax(dim=-1)
+        return Step(loss, size=len(target), outputs=logits, target=target, preds=preds)
 
     def metrics(self) -> Mapping[str, Metric]:
         """Accuracy, top-k accuracy where there are more than k classes, macro averages, confusion and calibration."""

@@ -178,15 +178,17 @@ class _Collate:
 
 
 class Placement(pl.Callback):
-    """Places loaders once the Trainer knows its device and the process its rank."""
+    """Places loaders once the Trainer knows its device and the process its rank; tells the task the size of batches."""
 
     def __init__(self, loaders: Iterable[Loader]) -> None:
         self.loaders = list(loaders)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Place every loader."""
+        """Place every loader; training batches are those in random order."""
         for loader in self.loaders:
             loader.place(trainer.strategy.root_device, trainer.global_rank, trainer.world_size)
+            if loader.plan.shuffle:
+                pl_module.samples_per_batch = loader.plan.samples_per_batch  # type: ignore[assignment]
 
 
 def is_uniform(encoded: Encoded, processor: Processor) -> bool:

@@ -53,6 +53,7 @@ class Processor(ABC):
     def read(self, source: str) -> Sequence[Example]:
         """Make examples of what a person hands to `taskkit predict`: of a path or a line of text one, of a table many.
 
+        A `taskkit.Line`, as each line of standard input is, names no file where the model reads text.
         They have no target; the id of each is what a person calls it. Raises DataError when it cannot be read.
         """
 

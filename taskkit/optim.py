@@ -156,7 +156,8 @@ class Freeze(pl.Callback):
                     f"optim.freeze: no parameter of the network matches {pattern!r}. Parameters are named like "
                     f"{near[0]!r}; `*` matches any part of a name."
                 )
-            self.frozen[pattern] = (until, found)
+            # What the model itself keeps fixed, as under adapters, is not ours to free.
+            self.frozen[pattern] = (until, [parameter for parameter in found if parameter.requires_grad])
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Freeze, except what a resumed run has already freed."""

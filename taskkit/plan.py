@@ -41,6 +41,11 @@ class Plan:
     def samples(self) -> int:
         """How many samples there are."""
 
+    @property
+    def samples_per_batch(self) -> float | None:
+        """How many samples a batch of one process has on average; None: all batches have as many."""
+        return self.samples / (self.world * len(self))
+
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; Lightning calls it before each."""
         self.epoch = epoch
@@ -76,6 +81,11 @@ class Fixed(Plan):
     def samples(self) -> int:
         """How many samples there are."""
         return self.count
+
+    @property
+    def samples_per_batch(self) -> None:
+        """All batches have as many, but perhaps the last."""
+        return
 
     def together(self, order: Numbers) -> list[Numbers]:
         """Cut the order at every `batch_size`."""

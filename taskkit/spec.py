@@ -134,6 +134,13 @@ class Example:
     """None when it is not known, as in prediction."""
 
 
+class Line(str):
+    """A line of text as a person wrote or piped it, which `Processor.read` must not take for the name of a file.
+
+    A model that reads nothing but files takes it as one all the same.
+    """
+
+
 @dataclass(frozen=True)
 class DataProblem:
     """Something a person should know about their data before training on them."""

@@ -35,7 +35,8 @@ class Step:
     loss: Tensor
     """A scalar: the mean over `size` elements."""
     size: int
-    """How many elements the loss is the mean of; weighs it among other batches."""
+    """How many elements the loss is the mean of; weighs it among other batches. Where they are the samples of a batch
+    and batches differ in how many they hold, each sample weighs alike in training."""
     outputs: Any
     """What the network answered, as `predict` takes it."""
     target: Any = None
@@ -77,6 +78,8 @@ class Task(pl.LightningModule):
         self.notes: dict[str, Tensor] = {}
         self.results: dict[str, Mapping[str, Tensor]] = {}
         self.optimisers: Callable[[Task], Any] | None = None
+        self.samples_per_batch: float | None = None
+        """Of a training batch on average, where batches hold a budget instead of so many samples; set by the host."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse, when it is defined, a task that overrides what is final."""
@@ -165,7 +168,10 @@ class Task(pl.LightningModule):
         """Take the task's step and note its loss."""
         step = self.step(batch)
         self.note("loss", step.loss)
-        return step.loss
+        if self.samples_per_batch is None or step.size != len(batch["example"]):
+            return step.loss
+        # The mean of few long samples and that of many short ones: unscaled, a long one would weigh more.
+        return step.loss * (step.size / self.samples_per_batch)
 
     @final
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

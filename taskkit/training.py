@@ -118,7 +118,7 @@ class Run:
                     shuffle=True,
                     drop_last=section.drop_last,
                 )
-                if len(order) == 0:
+                if len(order) == 0 and self.recipe.trainer.max_epochs != 0:
                     raise DataError(
                         f"loader.batch_size: the training split has {len(encoded)} samples, fewer than one batch of "
                         f"{section.batch_size}. Lower it, or set loader.drop_last=false."

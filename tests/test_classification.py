@@ -51,6 +51,30 @@ def judged(task: Classification, *batches: dict[str, Tensor]) -> dict[str, Tenso
     return dict(task.results["test"])
 
 
+def test_class_weights_weigh_a_batch_of_one_too() -> None:
+    task = classification(counts=(8, 1, 1, 1, 1, 1, 1), class_weights="balanced").train()
+    plain = classification(counts=(8, 1, 1, 1, 1, 1, 1)).train()
+    rows = [batch([[2]], [0]), batch([[2]], [1])]
+    weights = task.spec.target.balanced()  # type: ignore[attr-defined]
+    for row, weight in zip(rows, weights, strict=False):
+        assert task.step(row).loss.item() == pytest.approx(plain.step(row).loss.item() * weight)
+
+
+def test_calibration_is_of_probabilities_also_where_all_logits_are_between_0_and_1() -> None:
+    even = {"logits": torch.zeros(7, 7), "target": torch.zeros(7).long(), "example": torch.arange(7)}
+    assert judged(classification(), even)["calibration_error"] == pytest.approx(1 - 1 / 7)
+
+
+def test_a_sample_weighs_alike_in_batches_that_hold_different_numbers() -> None:
+    task, logits = classification().train(), torch.randn(9, 7, generator=torch.Generator().manual_seed(0))
+    rows = {"logits": logits, "target": torch.arange(9) % 7, "example": torch.arange(9)}
+    parts = [{name: values[part] for name, values in rows.items()} for part in (slice(0, 2), slice(2, 9))]
+    task.samples_per_batch = 4.5
+    of_parts = torch.stack([task.training_step(part, 0) for part in parts]).mean()
+    task.samples_per_batch = None
+    assert of_parts.item() == pytest.approx(task.training_step(rows, 0).item())
+
+
 def test_metrics_that_agree_on_the_first_batch_are_still_counted_apart() -> None:
     right = batch([[0], [1], [2], [3]], [0, 1, 2, 3])
     second = batch([[4, 5], [5, 4], [6, 4], [0, 4]], [4, 4, 4, 4])

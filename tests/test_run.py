@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import taskkit
 from taskkit.errors import CheckpointError, DataError, RunFailedError, TaskkitError
 from taskkit.hookspecs import hookimpl
+from taskkit.optim import Freeze
 from taskkit.plugins import Plugins, discover
 
 RECIPE = """\
@@ -399,6 +401,11 @@ def test_a_run_of_no_epochs_is_only_judged(recipe: Path, plugins: Plugins, tmp_p
     assert run.evaluate().metrics == pytest.approx(run.metrics)
 
 
+def test_a_run_of_no_epochs_needs_no_batch(recipe: Path, plugins: Plugins, tmp_path: Path) -> None:
+    changes = ["trainer.max_epochs=0", "loader.batch_size=100000"]
+    assert taskkit.run(recipe, changes, out=tmp_path / "run", plugins=plugins).status == "finished"
+
+
 def test_what_is_frozen_stays_until_its_step(recipe: Path, plugins: Plugins, tmp_path: Path) -> None:
     once = ["trainer.max_epochs=null", "trainer.val_check_interval=1.0", "optim.weight_decay=0.1"]
 
@@ -411,6 +418,18 @@ def test_what_is_frozen_stays_until_its_step(recipe: Path, plugins: Plugins, tmp
     freed = hidden("freed", "trainer.max_steps=20", "optim.freeze={hidden.*: 19}")
     assert torch.equal(start, frozen)
     assert not torch.equal(start, freed)
+
+
+def test_what_the_model_itself_keeps_fixed_is_never_freed() -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    network[0].requires_grad_(False)
+    trainer = SimpleNamespace(world_size=1, global_step=0)
+    freeze = Freeze({"*": 1}, network)
+    freeze.on_train_start(trainer, network)  # type: ignore[arg-type]
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    trainer.global_step = 1
+    freeze.on_train_batch_start(trainer, network, None, 0)  # type: ignore[arg-type]
+    assert {name for name, p in network.named_parameters() if p.requires_grad} == {"1.weight", "1.bias"}
 
 
 def test_a_pattern_that_freezes_nothing_is_an_error_that_names_a_parameter(

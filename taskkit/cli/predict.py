@@ -12,6 +12,7 @@ import click
 
 from taskkit.cli import Context
 from taskkit.errors import DataError
+from taskkit.spec import Line
 
 
 @click.command(
@@ -54,7 +55,7 @@ def _stdin() -> Iterator[str]:
         except UnicodeDecodeError as error:
             raise DataError(f"standard input, line {number}: {error}. UTF-8 was expected. Convert it first.") from None
         if text.strip():
-            yield text
+            yield Line(text)
         else:
             blank += 1
     if blank:
