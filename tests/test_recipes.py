@@ -84,6 +84,8 @@ def small(path: Path, task: str, folder: Path) -> list[str]:
             "model.architecture=vit_tiny_patch16_224",
         ],
         "wav2vec2_gpu": [*data["speech"], *narrow],
+        "wav2vec2_librispeech": [*data["speech"], *narrow],
+        "wav2vec2_librispeech_pretrain": [*data["speech"], *narrow],
         "wav2vec2_pretrain": [*data["speech"], *narrow],
         "wav2vec2_base_table": [*data["speech"], f"model.weights={tiny_wav2vec2(folder)}"],
     }

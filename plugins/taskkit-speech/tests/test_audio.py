@@ -129,6 +129,20 @@ def test_a_stream_whose_header_could_not_know_its_length_is_whole(written):
     assert len(read_clip(path, 16000)) == 16000
 
 
+@pytest.mark.parametrize("rate", [1, 400_000])
+def test_a_rate_that_cannot_be_is_refused_before_it_is_resampled(written, rate):
+    with pytest.raises(DataError, match=rf"tone\.wav: its header states {rate:,} Hz. 4,000 to 384,000 Hz"):
+        read_clip(written("tone.wav", tone(0.1, 8000), rate), 16000)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_not_a_number_are_refused(written, value):
+    samples = tone(0.1, 8000)
+    samples[100] = value
+    with pytest.raises(DataError, match=r"tone\.wav: some of its samples are not a number"):
+        read_clip(written("tone.wav", samples, 8000, subtype="FLOAT"), 16000)
+
+
 def test_a_file_without_sound_is_refused(written):
     with pytest.raises(DataError, match="it holds no sound"):
         read_clip(written("nothing.wav", np.zeros(0)), 16000)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchmetrics.functional.text import char_error_rate, word_error_rate
 
-from taskkit import DataSpec, Example
+from taskkit import DataSpec, Example, TaskkitError
 from taskkit_speech import sections
 from taskkit_speech.ctc import Ctc
 from taskkit_speech.errors import Rate, best_constant, rate, tally
@@ -115,6 +115,8 @@ def test_silence_is_remarked_on_once_it_stays(task):
     (remark,) = task.remarks(silence)
     assert "Every transcript is empty" in remark
     assert "optim.lr" in remark
+    (remark,) = task.remarks(silence)
+    assert remark == "Every transcript is still empty."
     assert list(task.remarks(speech)) == []
     assert list(task.remarks(silence)) == []
 
@@ -123,6 +125,58 @@ def test_the_protocol_names_the_normaliser_and_the_decoding(task):
     assert task.protocol()["normaliser"] == "letters-v1 (en)"
     assert task.protocol()["decoding"] == "greedy"
     assert built(beam=20).protocol()["decoding"] == "beam search, 20 hypotheses"
+
+
+def test_the_protocol_differs_whenever_what_is_decoded_may(tmp_path):
+    first, second = tmp_path / "first.txt", tmp_path / "second.txt"
+    first.write_text("a cab")
+    second.write_text("a dab")
+    ways = [
+        {"words": str(first)},
+        {"words": str(second)},
+        {"words": str(first), "word_score": 1.0},
+        {"language_model": str(first)},
+        {"language_model": str(first), "words": str(second)},
+        {"language_model": str(first), "word_score": 1.0},
+        {"language_model": str(first), "lm_weight": 1.0},
+    ]
+    said = [built(beam=20, **way).protocol()["decoding"] for way in ways]
+    assert len(set(said)) == len(ways)
+    assert built(beam=20, word_score=1.0, lm_weight=1.0).protocol() == built(beam=20).protocol()
+    first.write_text("a bad")
+    assert built(beam=20, **ways[0]).protocol()["decoding"] not in said
+
+
+def test_words_and_a_language_model_need_beam_search(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("a cab")
+    for field in ("words", "language_model"):
+        (problem,) = sections.Ctc(**{field: str(path)}).problems()
+        assert problem[0] == "beam"
+        assert "Set it to 50" in problem[1]
+        assert list(sections.Ctc(beam=50, **{field: str(path)}).problems()) == []
+
+
+@pytest.mark.parametrize(
+    ("run", "asked", "message"),
+    [
+        ({}, {"words": "w"}, "--words: .*Add --beam 50"),
+        ({}, {"language_model": "w"}, "--language-model: .*Add --beam 50"),
+        ({"beam": 20}, {"beam": 1, "word_score": 1.0}, "--word-score: .*Add --beam 50"),
+        ({"beam": 20}, {"lm_weight": 1.0}, "--lm-weight: there is no language model"),
+        ({}, {"beam": 20, "word_score": 1.0}, "--word-score: there are no words"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(run, asked, message):
+    task = built(**run)
+    with pytest.raises(TaskkitError, match=message):
+        task.asked = sections.CtcOptions(**asked)
+
+
+def test_a_run_with_a_language_model_can_be_asked_greedily(tmp_path):
+    task = built(beam=20, language_model=str(tmp_path / "gone.arpa"))
+    task.asked = sections.CtcOptions(beam=1)
+    assert task._decode(torch.zeros(1, 3, len(task.alphabet)), torch.tensor([3])) == [""]
 
 
 def test_scores_are_counts_that_rates_are_made_of(task):

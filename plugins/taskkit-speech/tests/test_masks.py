@@ -1,6 +1,6 @@
 import torch
 
-from taskkit_speech.masks import distractors, spans, valid
+from taskkit_speech.masks import distractors, seeded, spans, valid
 
 
 def runs(row):
@@ -37,6 +37,18 @@ def test_spans_are_drawn_from_torchs_own_generator():
     assert not torch.equal(first, draw())
     torch.manual_seed(3)
     assert torch.equal(first, draw())
+
+
+def test_what_a_seed_draws_depends_neither_on_other_seeds_nor_on_the_size():
+    assert torch.equal(seeded([3, 5], 90)[1], seeded([5], 90)[0])
+    assert torch.equal(seeded([5], 20, 4)[0], seeded([5], 90, 4)[0, :20])
+    short = spans(torch.tensor([50]), 60, 0.3, 5, chance=seeded([5], 61))
+    long = spans(torch.tensor([90, 50]), 90, 0.3, 5, chance=seeded([1, 5], 91))
+    assert short.any()
+    assert torch.equal(short[0], long[1, :60])
+    first = distractors(short, 7, seeded([5], 60, 7))[0]
+    second = distractors(long, 7, seeded([1, 5], 90, 7))[1, :60]
+    assert torch.equal(first[short[0]], second[short[0]])
 
 
 def test_distractors_are_other_masked_places_of_the_row_all_alike():

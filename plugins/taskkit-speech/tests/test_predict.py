@@ -71,6 +71,14 @@ def test_the_command_line_prints_transcripts_and_times(whistler, said):
     assert [word["word"] for word in told["prediction"]] == ["tea", "to", "eat"]
 
 
+def test_options_are_looked_at_before_the_recordings(whistler):
+    with pytest.raises(taskkit.TaskkitError, match=r"--words: .*Add --beam 50"):
+        whistler.predict(["none.wav"], words="words.txt")
+    pytest.importorskip("flashlight")
+    with pytest.raises(taskkit.DataError, match=r"words\.txt: it cannot be read: No such file"):
+        whistler.predict(["none.wav"], words="words.txt", beam=50)
+
+
 def test_a_file_that_is_missing_is_named(whistler):
     with pytest.raises(taskkit.DataError, match=r"none\.wav"):
         whistler.predict(["none.wav"])

@@ -8,7 +8,7 @@ from taskkit_speech import sections
 from taskkit_speech.facts import Audio, Masked, Transcript
 from taskkit_speech.heads import Pretext
 from taskkit_speech.masks import distractors
-from taskkit_speech.pretraining import Pretraining, codes_used, same_codes, similarity
+from taskkit_speech.pretraining import FEW, Pretraining, in_use, same_codes, similarity, total
 from taskkit_speech.wav2vec2 import Wav2vec2
 
 TINY = {"conv_widths": [8, 8], "conv_kernels": [20, 4], "conv_strides": [10, 2], "layers": 1, "width": 16, "heads": 2}
@@ -29,7 +29,18 @@ def batch():
     torch.manual_seed(1)
     pitches = torch.tensor([0.2, 0.9, 2.0])[torch.randint(3, (3, 8))].repeat_interleave(250, dim=1)
     audio = (9000 * pitches.cumsum(dim=1).sin()).to(torch.int16)
-    return {"audio": audio, "audio_length": torch.tensor([2000, 1500, 900])}
+    return {"audio": audio, "audio_length": torch.tensor([2000, 1500, 900]), "example": torch.arange(3)}
+
+
+def evaluated(task, *batches):
+    """The results of an evaluation over batches."""
+    metrics = task.eval().metrics()
+    with torch.inference_mode():
+        for batch in batches:
+            step = task.step(batch)
+            for metric in metrics.values():
+                metric.update(step.preds, step.target)
+    return {name: metric.compute().item() for name, metric in metrics.items()}
 
 
 def test_the_loss_is_that_of_transformers_for_the_same_masks_and_distractors(batch):
@@ -46,16 +57,8 @@ def test_the_loss_is_that_of_transformers_for_the_same_masks_and_distractors(bat
     target = torch.where(said.masked, 0, -100).transpose(0, 1).flatten()
     expected = F.cross_entropy(logits.transpose(0, 2).reshape(-1, 21), target)
 
-    torch.manual_seed(0)  # as an evaluation of ours does
-    step = task.step(batch)
-    torch.manual_seed(0)
-    again = task(batch)
-    ours = similarity(again) / 0.1
-    drawn = distractors(again.masked, 20)
-    against = ours.gather(2, drawn).masked_fill(same_codes(again.codes, drawn), -torch.inf)
-    both = torch.cat([ours.diagonal(dim1=1, dim2=2)[..., None], against], dim=2)
-    by_hand = -both.log_softmax(2)[..., 0][again.masked].mean()
-    assert step.preds["contrastive"].item() == pytest.approx(by_hand.item(), rel=1e-5)
+    step = task._step(said, others)
+    assert step.preds["contrastive"].item() == pytest.approx(expected.item(), rel=1e-4)
 
     ours = similarity(said) / 0.1
     against = ours.gather(2, others).masked_fill(same_codes(said.codes, others), -torch.inf)
@@ -95,26 +98,69 @@ def test_a_collapsed_codebook_scores_as_chance_does_and_is_remarked_on(batch):
     with torch.no_grad():
         task.network.quantizer.weight_proj.weight.zero_()
         task.network.quantizer.weight_proj.bias[0], task.network.quantizer.weight_proj.bias[12] = 99, 99
-    found = task.step(batch).preds
-    assert found["accuracy"].item() == pytest.approx(1 / 21)
-    assert found["codes_used"].item() == pytest.approx(1 / 12, rel=1e-3)
-    (remark,) = task.remarks({"codes_used": torch.tensor(0.01)})
+    found = evaluated(task, batch)
+    assert found["accuracy"] == pytest.approx(1 / 21)
+    assert found["codes_used"] == pytest.approx(1 / 12)
+    (remark,) = task.remarks({"codes_used": torch.tensor(FEW - 0.01)})
     assert "collapsed" in remark
-    assert list(task.remarks({"codes_used": found["codes_used"]})) == []
+    assert list(task.remarks({"codes_used": torch.tensor(found["codes_used"])})) == []
 
 
-def test_codes_used_counts_masked_frames_alone():
+def test_a_code_that_always_wins_by_a_hair_is_a_collapse_in_training_too(batch):
+    task = built().eval()
+    with torch.no_grad():
+        task.network.quantizer.weight_proj.weight.zero_()
+        task.network.quantizer.weight_proj.bias.zero_()
+        task.network.quantizer.weight_proj.bias[0], task.network.quantizer.weight_proj.bias[12] = 0.01, 0.01
+    assert evaluated(task, batch)["codes_used"] == pytest.approx(1 / 12)
+    task.train().step(batch)
+    assert task.notes["codes_used"].item() == pytest.approx(1 / 12)
+
+
+def test_codes_in_use_are_those_of_masked_frames_alone():
     shares = torch.zeros(1, 4, 1, 4)
     shares[0, [0, 1, 2, 3], 0, [0, 1, 0, 1]] = 1.0
-    assert codes_used(shares, torch.tensor([[True, True, True, True]])).item() == pytest.approx(0.5)
-    assert codes_used(shares, torch.tensor([[True, False, True, False]])).item() == pytest.approx(0.25)
+    assert in_use(total(shares, torch.tensor([[True, True, True, True]]))).item() == pytest.approx(0.5)
+    assert in_use(total(shares, torch.tensor([[True, False, True, False]]))).item() == pytest.approx(0.25)
+
+
+def test_results_do_not_depend_on_batches_or_their_order(batch):
+    task = built()
+    together = evaluated(task, batch)
+    alone = [{name: column[i : i + 1] for name, column in batch.items()} for i in (2, 0, 1)]
+    alone[0]["audio"] = alone[0]["audio"][:, :900]
+    assert evaluated(task, *alone) == pytest.approx(together, rel=1e-4)
+    assert 0 < together["accuracy"] < 1
+    assert together["codes_used"] > 2 / 12
+
+
+def test_the_penalty_is_on_what_the_convolutions_answer_without_padding(batch):
+    def penalty(task, **changes):
+        losses = []
+        for task.config.penalty in (0.0, 1.0):
+            losses.append(task.step(batch | changes).loss)
+        return (losses[1] - losses[0]).item()
+
+    task = built().eval()
+    before = penalty(task)
+    padded = F.pad(batch["audio"], (0, 4000))
+    assert penalty(task, audio=padded) == pytest.approx(before, rel=1e-3)
+    norm = task.network.encoder.feature_extractor.conv_layers[-1].layer_norm
+    with torch.no_grad():
+        norm.weight.mul_(10)
+    assert penalty(task) > 50 * before
+
+
+def test_the_size_of_a_step_counts_frames(batch):
+    task = built().eval()
+    sizes = [task.step({name: column[:n] for name, column in batch.items()}).size for n in (3, 1)]
+    assert sizes == [3 * task.processor.grid.frames(2000), task.processor.grid.frames(2000)]
 
 
 def test_padding_and_company_do_not_change_what_is_said_of_a_clip(batch):
     task = built(mask_channels=0.0).eval()
-    task.network.encoder.masking = task.network.encoder.masking.__class__(0.0, 4, 0.0, 4)
     together: Pretext = task(batch)
-    alone: Pretext = task({"audio": batch["audio"][2:, :900], "audio_length": batch["audio_length"][2:]})
+    alone: Pretext = task({"audio": batch["audio"][2:, :900]} | {n: batch[n][2:] for n in ("audio_length", "example")})
     frames = alone.predicted.shape[1]
     assert torch.allclose(together.predicted[2, :frames], alone.predicted[0], atol=1e-5)
     assert torch.equal(together.codes[2, :frames], alone.codes[0])
@@ -135,4 +181,5 @@ def test_a_pretraining_begins_a_recogniser(batch):
     processor.fit([Example("a", None, "ab")])
     recogniser = model.network(spec, processor)
     recogniser.encoder.load_state_dict(body.state_dict())
+    batch.pop("example")
     assert recogniser(**batch).logits.shape[2] == 3

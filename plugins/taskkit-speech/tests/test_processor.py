@@ -3,13 +3,13 @@ import pytest
 import soundfile
 import torch
 
-from taskkit import Classes, DataError, DataSpec, Example
+from taskkit import Classes, DataError, DataSpec, Example, TaskkitError
 from taskkit_speech import sections
 from taskkit_speech.audio import Clip
 from taskkit_speech.facts import Audio, Masked, Transcript
 from taskkit_speech.wav2vec2 import Wav2vec2
 
-TINY = {"conv_widths": [4], "conv_kernels": [160], "conv_strides": [80], "layers": 1, "width": 8, "heads": 2}
+TINY = {"conv_widths": [4], "conv_kernels": [160], "layers": 1, "width": 8, "heads": 2}
 
 
 @pytest.fixture
@@ -26,7 +26,8 @@ def clip(tmp_path):
 
 
 def fitted(target, examples, rate=8000, **settings):
-    processor = Wav2vec2(sections.Wav2vec2(**TINY, **settings)).processor(DataSpec(Audio(rate), target, "f"))
+    settings = {**TINY, "conv_strides": [80], **settings}
+    processor = Wav2vec2(sections.Wav2vec2(**settings)).processor(DataSpec(Audio(rate), target, "f"))
     processor.fit(examples)
     return processor
 
@@ -91,9 +92,33 @@ def test_long_recordings_to_learn_from_sound_alone_are_cut_into_even_parts(clip)
     assert max(len(part["audio"]) for part in parts) <= 8000
 
 
+def test_a_clip_shorter_than_a_frame_is_padded_to_one():
+    processor = fitted(Transcript(), [Example("a", None, "ab")], pad_to=0.01)
+    batch = processor.collate([{"audio": torch.ones(3, dtype=torch.int16)}])
+    assert processor.grid.frames(batch["audio"].shape[1]) == 1
+    assert batch["audio_length"].tolist() == [3]
+
+
+def test_frames_longer_than_a_window_are_refused():
+    with pytest.raises(TaskkitError, match=r"model\.conv_strides: with \[8000\] .*every 1 s; model.window is 0\.5"):
+        fitted(Classes(("a", "b")), [], conv_strides=[8000], window=0.5, overlap=0.1)
+    fitted(Classes(("a", "b")), [], conv_strides=[8000])
+
+
+def test_windows_must_share_a_frame(clip):
+    examples, settings = [Example("a", None, "ab")], {"window": 1.0, "overlap": 0.039}
+    with pytest.raises(TaskkitError, match=r"model\.overlap: 0\.039 s is too short.* 0\.04 s or more"):
+        fitted(Transcript(), examples, **settings)
+    fitted(Masked(), [], **settings)
+    processor = fitted(Transcript(), examples, window=1.0, overlap=0.04)
+    for seconds in (1.01, 2.5, 3.333):
+        windows = [window["target_frames"].tolist() for window in processor.encode(Example("a", clip(seconds)))]
+        assert sum(last - first for first, last, _ in windows) == processor.grid.frames(round(seconds * 8000))
+
+
 def test_what_it_learnt_survives_saving(clip):
     first = fitted(Transcript(), [Example("a", None, "ab c")])
-    model = Wav2vec2(sections.Wav2vec2(**TINY))
+    model = Wav2vec2(sections.Wav2vec2(**TINY, conv_strides=[80]))
     second = model.processor(DataSpec(Audio(8000), Transcript(), "f"))
     second.load_state_dict(first.state_dict())
     assert second.state_dict() == first.state_dict()

@@ -11,10 +11,14 @@ def test_an_audio_file_is_one_example_named_as_it_was_given(recordings):
     assert (example.id, example.input, example.target) == (str(path), Clip(path), None)
 
 
-def test_a_folder_is_its_recordings_in_order_and_nothing_else(recordings):
+def test_a_folder_is_its_recordings_in_order_and_what_else_is_there_is_named(recordings, caplog):
     root = recordings("b.wav", "a.flac", "more/c.OGG")
+    read_audio(str(root))
+    assert caplog.text == ""
+    (root / "more" / "d.m4a").write_text("no audio that can be read")
     (root / "notes.txt").write_text("no audio")
     assert [example.id for example in read_audio(str(root))] == ["a.flac", "b.wav", "more/c.OGG"]
+    assert "files of other kinds are left out: more/d.m4a, notes.txt. Recordings end in" in caplog.text
 
 
 def test_a_table_is_one_example_a_row_with_its_span(recordings):

@@ -13,6 +13,7 @@ from taskkit_speech.facts import Audio, Masked, Transcript
 from taskkit_speech.table import Table
 
 SPLITS = ("train", "val", "test")
+HASHED = "by a hash of the speaker, or else the file"
 MANY = [f"{number:02d}.wav" for number in range(40)]
 
 
@@ -58,7 +59,25 @@ def test_listed_splits_are_used_as_they_are(table):
     text = "path,text,split\n0.wav,one two,train\n1.wav,three,Dev\n2.wav,four,test\n"
     module, spec = table(text, "0.wav", "1.wav", "2.wav")
     assert [ids(module, split) for split in SPLITS] == [["0.wav"], ["1.wav"], ["2.wav"]]
-    assert spec.protocol["splits"].startswith("test, train, val as listed")
+    assert spec.protocol["splits"] == "test, train, val as listed"
+
+
+@pytest.mark.parametrize(
+    ("listed", "settings", "words", "train"),
+    [
+        ([], {}, f"{HASHED}: val 0.1, test 0.2", range(20, 40)),
+        ([], {"val_share": 0, "test_share": 0}, f"{HASHED}: all train", [40]),
+        (["train"], {}, f"of those listed as train val 0.1, test 0.2 {HASHED}", range(20, 40)),
+        (["train"], {"val_share": 0, "test_share": 0}, "train as listed", [40]),
+        (["train", "test"], {}, f"test as listed; of those listed as train val 0.1 {HASHED}", range(10, 20)),
+        (["train", "test"], {"val_share": 0}, "test, train as listed", [20]),
+    ],
+)
+def test_the_protocol_says_truly_how_recordings_came_into_their_splits(table, listed, settings, words, train):
+    rows = "".join(f"{name},this is {name[:2]},{cell}\n" for name, cell in zip(MANY, listed * len(MANY), strict=False))
+    module, spec = table(f"path,text,split\n{rows}" if listed else many(), *MANY, **settings)
+    assert spec.protocol["splits"] == words
+    assert len(module.splits["train"]) in train
 
 
 def test_no_speaker_is_in_two_splits(table):
@@ -201,6 +220,26 @@ def test_sound_alone_does_not_mind_bad_transcripts(faulty):
     assert ids(module, "train") == ["0.wav", "1.wav", "2.wav", "short.wav", "blank.wav"]
 
 
+def test_rates_and_samples_that_cannot_be_are_faults_of_their_own(recordings):
+    root = recordings("0.wav")
+    sound, _ = soundfile.read(root / "0.wav")
+    soundfile.write(root / "rate.wav", sound, 1)
+    soundfile.write(root / "nan.wav", np.full(16000, np.nan), 16000, subtype="FLOAT")
+    sound[7] = np.inf
+    soundfile.write(root / "inf.wav", sound, 16000, subtype="FLOAT")
+    (root / "table.csv").write_text("path,text\n0.wav,zero\nrate.wav,one\nnan.wav,two\ninf.wav,three\n")
+    module = Table(sections.Table(str(root / "table.csv"), unusable="skip", val_share=0, test_share=0))
+    for _ in range(2):  # The second time it is remembered.
+        spec = module.prepare(Transcript)
+        assert ids(module, "train") == ["0.wav"]
+        assert spec.protocol["left out"] == {"not a number": 2, "sample rate": 1}
+    found = {problem.kind: problem.examples for problem in module.inspect()}
+    assert found["not a number"] == ("nan.wav", "inf.wav")
+    assert found["sample rate"] == ("rate.wav",)
+    with pytest.raises(DataError, match="2 not a number, 1 sample rate"):
+        Table(sections.Table(str(root / "table.csv"))).prepare(Transcript)
+
+
 def test_leaving_out_everything_is_refused(table, recordings):
     recordings("0.wav", loudness=0)
     with pytest.raises(DataError, match="At least one that can be used was expected"):
@@ -225,7 +264,7 @@ def test_opposite_channels_that_cancel_out_are_silent(table, recordings):
         ("path,text,start\n0.wav,a,soon\n", "row 1: 'soon' is not a time"),
         ("path,text\n0.wav,a\n0.wav,b\n", "row 2: 0.wav is there twice.*row 1 has it"),
         ("path,text,split\n0.wav,a,test\n", "no recording is left to train on"),
-        ("path,text\n0.wav,call 7\n", "data.language=xx: numbers cannot be spelled out"),
+        ("path,text\n0.wav,call 7\n", "row 1: data.language=xx: numbers cannot be spelled out"),
     ],
 )
 def test_a_mistake_in_a_table_is_explained(table, text, message):

@@ -12,7 +12,7 @@ from transformers import (
     WavLMModel,
 )
 
-from taskkit import CheckpointError, Classes, DataSpec, Example, TaskkitError
+from taskkit import CheckpointError, Classes, DataSpec, Example, SourceError, TaskkitError
 from taskkit_speech import sections
 from taskkit_speech.facts import Audio, Masked, Transcript
 from taskkit_speech.heads import Classifier, Pretrainer, Recogniser
@@ -117,6 +117,50 @@ def test_the_configuration_can_be_changed_and_a_wrong_name_is_told(folder):
         made(weights=str(folder[0]), overrides={"hiden_dropout": 0.3})
 
 
+def test_a_network_from_scratch_can_be_changed_and_a_wrong_name_is_told():
+    _, _, network = made(overrides={"hidden_dropout": 0.3, "feat_extract_norm": "group"})
+    assert network.encoder.config.hidden_dropout == 0.3
+    with pytest.raises(TaskkitError, match=r"model\.overrides: the configuration of wav2vec2 has no 'hiden_dropout'"):
+        made(overrides={"hiden_dropout": 0.3})
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"hidden_size": 33},
+        {"hidden_size": "big"},
+        {"conv_dim": [8]},
+        {"hidden_act": "gellu"},
+        {"conv_stride": [5, 0]},
+        {"num_attention_heads": 0},
+        {"model_type": "hubert"},
+    ],
+)
+def test_a_network_that_cannot_be_built_names_its_overrides(folder, overrides):
+    for settings in (
+        {"weights": str(folder[0])},
+        {"conv_widths": [8, 8], "conv_kernels": [9, 4], "conv_strides": [5, 2]},
+    ):
+        with pytest.raises(TaskkitError, match=rf"model\.overrides: .*{next(iter(overrides))}"):
+            made(overrides=overrides, **settings)
+
+
+def test_an_adapter_which_would_not_be_run_is_refused(tmp_path):
+    Wav2Vec2ForCTC(Wav2Vec2Config(**SMALL, add_adapter=True)).save_pretrained(tmp_path / "hf")
+    with pytest.raises(TaskkitError, match=r"model\.weights: .*hf has an adapter.*add_adapter: false"):
+        made(weights=str(tmp_path / "hf"))
+    model, _, network = made(weights=str(tmp_path / "hf"), overrides={"add_adapter": False})
+    model.load_pretrained(network)
+    with pytest.raises(TaskkitError, match=r"model\.overrides: the network has an adapter"):
+        made(overrides={"add_adapter": True})
+
+
+def test_weights_that_the_hub_does_not_give_are_told_with_the_cause(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(SourceError, match=r"model hub, some/where: .*LocalEntryNotFoundError: "):
+        made(weights="some/where")
+
+
 def test_weights_that_lack_a_layer_are_refused(folder):
     path, _ = folder
     model, _, network = made(weights=str(path), overrides={"num_hidden_layers": 3})
@@ -152,6 +196,10 @@ def test_settings_must_agree_with_the_weights(folder):
     made(weights=str(folder[0]), layers=2, sample_rate=4000)
     with pytest.raises(TaskkitError, match=r"has num_hidden_layers 2; .* asks for 7"):
         made(weights=str(folder[0]), layers=7)
+    # The sizes of codebooks and of the perceptron follow from the width, and were not asked for.
+    made(weights=str(folder[0]), width=16, heads=2, position_groups=2)
+    with pytest.raises(TaskkitError, match=r"has intermediate_size 24; .* asks for 48"):
+        made(weights=str(folder[0]), width=16, heads=2, position_groups=2, mlp_ratio=3.0)
     with pytest.raises(TaskkitError, match="has sample_rate 4000"):
         made(weights=str(folder[0]), sample_rate=8000)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,9 @@ SUFFIXES = frozenset({".aif", ".aiff", ".au", ".flac", ".mp3", ".oga", ".ogg", "
 """How the names of audio files end, in lower case."""
 SLACK = 0.05
 """Seconds by which the end of a span may lie behind that of its file: people round."""
+RATES = range(4_000, 384_001)
+"""Samples a second that a recorder of speech may write; a header that states others is damaged, and resampling from
+them takes any amount of memory."""
 STREAMED = 0x7FFF_F000
 """A header that states so many bytes or more was written before the length was known: nothing is missing."""
 
@@ -41,10 +45,13 @@ class Clip:
 def read_clip(clip: Clip | Path, sample_rate: int) -> Tensor:
     """The samples of a clip at this rate: int16 (samples,); channels are mixed down.
 
-    Raises DataError for what is missing, unreadable, cut short or empty, and for a span outside of its file.
+    Raises DataError for what is missing, unreadable, cut short or empty, for a span outside of its file, and for a
+    sample rate or samples that cannot be.
     """
     clip = Clip(clip) if isinstance(clip, Path) else clip
     samples, rate = read_channels(clip)
+    if flaw := impossible_rate(rate) or impossible_peak(float(samples.abs().max())):
+        raise DataError(f"{clip}: {flaw}")
     mono = samples.mean(dim=0)
     if rate != sample_rate:
         mono = _resampler(rate, sample_rate)(mono)
@@ -54,7 +61,7 @@ def read_clip(clip: Clip | Path, sample_rate: int) -> Tensor:
 def read_channels(clip: Clip) -> tuple[Tensor, int]:
     """The samples of a clip as they are in its file, float32 (channels, samples) in -1 to 1, and their rate in Hz.
 
-    Raises DataError as `read_clip` does.
+    Raises DataError as `read_clip` does, but for rates and samples that cannot be.
     """
     if not clip.path.is_file():
         raise DataError(f"{clip.path}: there is no such file. An audio file was expected. Correct the path.")
@@ -73,6 +80,23 @@ def read_channels(clip: Clip) -> tuple[Tensor, int]:
     if len(content) < count:
         raise _cut_short(clip.path, f"{len(content) / rate:.2f} of {count / rate:.2f} seconds can be decoded")
     return torch.from_numpy(content.T), rate
+
+
+def impossible_rate(rate: int) -> str:
+    """What is wrong with a rate of so many samples a second; empty: nothing."""
+    if rate in RATES:
+        return ""
+    return (
+        f"its header states {rate:,} Hz. {RATES[0]:,} to {RATES[-1]:,} Hz were expected. Write the true rate into it, "
+        "or take the file out."
+    )
+
+
+def impossible_peak(peak: float) -> str:
+    """What is wrong with samples of this largest magnitude; empty: nothing."""
+    if math.isfinite(peak):
+        return ""
+    return "some of its samples are not a number. Finite ones were expected. Export the file again, or take it out."
 
 
 def _span(clip: Clip, file: soundfile.SoundFile) -> tuple[int, int]:

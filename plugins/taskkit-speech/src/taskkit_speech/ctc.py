@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,11 +11,11 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from taskkit import Batch, DataSpec, Example, Headline, Prediction, Processor, Step, Task
+from taskkit import Batch, DataSpec, Example, Headline, Prediction, Processor, Step, Task, TaskkitError
 from taskkit_speech import sections
 from taskkit_speech.alignment import align
 from taskkit_speech.alphabet import BLANK
-from taskkit_speech.decoding import Decode, decoder
+from taskkit_speech.decoding import Decode, decoder, sha256
 from taskkit_speech.errors import Rate, best_constant, rate, tally
 from taskkit_speech.processor import SpeechProcessor
 
@@ -27,6 +25,7 @@ COLLAPSED = (
     "(loader.budget), mask and drop less (model.mask_time, model.dropout), begin with pretrained weights, or train on "
     "shorter clips first."
 )
+STILL_COLLAPSED = "Every transcript is still empty."
 
 
 @dataclass
@@ -60,6 +59,20 @@ class Ctc(Task):
         self._silences = 0
         self._decoder: tuple[sections.Ctc, Decode] | None = None
         self.frame_seconds = processor.grid.hop / processor.hearing.sample_rate
+
+    @property
+    def asked(self) -> Any:
+        """The options that were given to `taskkit predict`; raises TaskkitError for those that decoding cannot heed."""
+        return self._asked
+
+    @asked.setter
+    def asked(self, options: sections.CtcOptions) -> None:
+        self._asked = options
+        if given := _given(options):
+            # At once: to read the recordings may take minutes.
+            config = replace(self.config, **given)
+            _check_heeded(config, given)
+            self._decoder = config, decoder(config, self.alphabet)
 
     def forward(self, batch: Batch) -> Emissions:
         """Ask the network."""
@@ -125,31 +138,22 @@ class Ctc(Task):
 
     def protocol(self) -> Mapping[str, Any]:
         """How transcripts are normalised, decoded and compared."""
-        config = self.config
-        decoding = "greedy" if config.beam == 1 else f"beam search, {config.beam} hypotheses"
-        if config.beam > 1 and config.language_model is not None:
-            content = Path(config.language_model).expanduser().read_bytes()
-            decoding += (
-                f", language model sha256 {hashlib.sha256(content).hexdigest()}, weight {config.lm_weight:g}, "
-                f"word score {config.word_score:g}"
-            )
         return {
             "normaliser": self.spec.protocol.get("normaliser", "none: transcripts as the data give them"),
-            "decoding": decoding,
+            "decoding": _decoding(self.config),
             "wer": "errors of all utterances over all words of the references, parted by blanks",
             "cer": "errors of all utterances over all characters of the references, blanks included",
         }
 
     def remarks(self, results: Mapping[str, Tensor]) -> Iterable[str]:
-        """That the network still says nothing at all, and what helps; the first time is no surprise."""
+        """That the network still says nothing at all, and once what helps; the first time is no surprise."""
         self._silences = self._silences + 1 if float(results["silent"]) == 1 else 0
         if self._silences > 1:
-            yield COLLAPSED
+            yield COLLAPSED if self._silences == 2 else STILL_COLLAPSED
 
     def _decode(self, log_probs: Tensor, lengths: Tensor) -> list[str]:
         """Decode as the run says, with what `taskkit predict` was asked for on top."""
-        asked = {name: value for name, value in asdict(self.asked).items() if name != "times" and value is not None}
-        config = replace(self.config, **asked)
+        config = replace(self.config, **_given(self.asked))
         if self._decoder is None or self._decoder[0] != config:
             self._decoder = config, decoder(config, self.alphabet)
         return self._decoder[1](log_probs, lengths)
@@ -166,6 +170,40 @@ class Ctc(Task):
             return {"prediction": text}
         words = align(log_probs, text, self.alphabet, self.frame_seconds)
         return {"prediction": [asdict(word) for word in words], "text": text}
+
+
+def _given(options: sections.CtcOptions) -> dict[str, Any]:
+    """The settings of decoding that were asked for."""
+    return {name: value for name, value in asdict(options).items() if name != "times" and value is not None}
+
+
+def _check_heeded(config: sections.Ctc, given: Mapping[str, Any]) -> None:
+    """Raise TaskkitError for options that would change nothing."""
+    spelt = {name: f"--{name.replace('_', '-')}" for name in given if name != "beam"}
+    if config.beam == 1 and spelt:
+        raise TaskkitError(
+            f"{next(iter(spelt.values()))}: it is for beam search, and the beam is 1, greedy decoding. Add --beam 50."
+        )
+    if "lm_weight" in given and config.language_model is None:
+        raise TaskkitError("--lm-weight: there is no language model to weigh. Name one: --language-model FILE.")
+    if "word_score" in given and config.language_model is None and config.words is None:
+        raise TaskkitError(
+            "--word-score: there are no words to score. Name them: --language-model FILE or --words FILE."
+        )
+
+
+def _decoding(config: sections.Ctc) -> str:
+    """All that decides what is read from the network's answers."""
+    if config.beam == 1:
+        return "greedy"
+    said = [f"beam search, {config.beam} hypotheses"]
+    if config.language_model is not None:
+        said.append(f"language model sha256 {sha256(config.language_model)}, weight {config.lm_weight:g}")
+    if config.words is not None:
+        said.append(f"words sha256 {sha256(config.words)}")
+    if len(said) > 1:
+        said.append(f"word score {config.word_score:g}")
+    return ", ".join(said)
 
 
 def _written(code_points: Sequence[int]) -> str:

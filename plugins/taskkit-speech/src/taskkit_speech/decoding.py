@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+import importlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +27,15 @@ def decoder(config: sections.Ctc, alphabet: Alphabet) -> Decode:
     return Greedy(alphabet) if config.beam == 1 else BeamSearch(config, alphabet)
 
 
+def sha256(path: str) -> str:
+    """The hash of a file that decoding reads; raises DataError when it cannot be read."""
+    try:
+        with Path(path).expanduser().open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, "language model or a file of words", error) from None
+
+
 class Greedy:
     """The most probable character of each frame."""
 
@@ -43,14 +54,14 @@ class BeamSearch:
     def __init__(self, config: sections.Ctc, alphabet: Alphabet) -> None:
         self.alphabet = alphabet
         self.space = alphabet.numbers.get(SPACE)
-        self.words = sorted(_words(config))
+        self.words = sorted(set(_words(config)))
         if self.words and self.space is None:
             raise DataError(
                 "task.language_model: the training transcripts have no blanks between words, so that no word is found "
                 "in them. Set it and task.words to null."
             )
         with TemporaryDirectory() as folder:
-            self.search = _search(config, self._tokens(), self._lexicon(Path(folder)))
+            self.search = _search(config, self._tokens(), self._lexicon(config, Path(folder)))
 
     def __call__(self, log_probs: Tensor, lengths: Tensor) -> list[str]:
         """The texts."""
@@ -71,15 +82,16 @@ class BeamSearch:
         """The name of each class: its number, since some characters mean something to the library."""
         return [str(number) for number in range(len(self.alphabet))]
 
-    def _lexicon(self, folder: Path) -> str | None:
+    def _lexicon(self, config: sections.Ctc, folder: Path) -> str | None:
         """The file that spells each word, as the library reads it."""
         if not self.words:
             return None
         spelt = [word for word in self.words if not self.alphabet.unknown(word)]
         if not spelt:
             raise DataError(
-                f"task.language_model: no word of its {len(self.words):,} can be spelt with the characters of the "
-                "training transcripts. Words normalised as these are were expected: lower case, for instance."
+                f"{config.words or config.language_model}: no word of its {len(self.words):,} can be spelt with the "
+                "characters of the training transcripts. Words normalised as these are were expected: lower case, for "
+                "instance."
             )
         path = folder / "lexicon.txt"
         lines = (" ".join([word, *map(str, self.alphabet.spell(word + SPACE))]) for word in spelt)
@@ -88,9 +100,10 @@ class BeamSearch:
 
 
 def _search(config: sections.Ctc, tokens: list[str], lexicon: str | None) -> Any:
-    try:
-        from torchaudio.models.decoder import ctc_decoder
+    _require(language_model=config.language_model is not None)
+    from torchaudio.models.decoder import ctc_decoder
 
+    try:
         return ctc_decoder(
             lexicon=lexicon,
             tokens=tokens,
@@ -103,10 +116,27 @@ def _search(config: sections.Ctc, tokens: list[str], lexicon: str | None) -> Any
             sil_token=(lexicon and _last(lexicon)) or tokens[BLANK],
         )
     except RuntimeError as error:
+        if config.language_model is None:
+            raise
+        raise _unreadable(config.language_model, "language model, an .arpa file or KenLM's .bin,", error) from None
+
+
+def _require(*, language_model: bool) -> None:
+    """Raise TaskkitError unless the libraries of the extra are there."""
+    library = "flashlight.lib.text.decoder"
+    try:
+        for name in [library, f"{library}.kenlm"] if language_model else [library]:
+            importlib.import_module(name)
+    except ImportError as error:
         raise TaskkitError(
             f"task.beam: beam search needs flashlight-text and, with a language model, kenlm: {error}. Install them: "
             "pip install 'taskkit-speech[decoder]', or set task.beam to 1."
         ) from None
+
+
+def _unreadable(path: str, expected: str, error: Exception) -> DataError:
+    reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[-1]
+    return DataError(f"{path}: it cannot be read: {reason.rstrip('.')}. A {expected} was expected. Correct the path.")
 
 
 def _last(lexicon: str) -> str:
@@ -118,23 +148,39 @@ def _last(lexicon: str) -> str:
 def _words(config: sections.Ctc) -> Iterator[str]:
     """The words that may be said; none: any characters."""
     if config.words is not None:
-        yield from Path(config.words).expanduser().read_text().split()
+        yield from _read(config.words, _listed, "text file of words, one a line,")
     elif config.language_model is not None:
-        path = Path(config.language_model).expanduser()
-        if path.suffix != ".arpa":
+        if Path(config.language_model).expanduser().is_file() and not config.language_model.endswith(".arpa"):
             raise DataError(
-                f"task.words: {path} is not text, so that its words cannot be read. A file of the words, one a line, "
-                "was expected. Name it."
+                f"task.words: {config.language_model} is not text, so that its words cannot be read. A file of the "
+                "words, one a line, was expected. Name it."
             )
-        yield from _unigrams(path)
+        yield from _read(config.language_model, _unigrams, "language model in ARPA's format, which is text,")
 
 
-def _unigrams(path: Path) -> Iterator[str]:
+def _read(path: str, words_of: Callable[[Iterable[str]], Iterator[str]], expected: str) -> list[str]:
+    """The words of a file; raises DataError when there are none, for then any could be said."""
+    try:
+        with Path(path).expanduser().open(encoding="utf-8") as file:
+            words = list(words_of(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, expected, error) from None
+    if not words:
+        raise DataError(f"{path}: it has no words. A {expected} was expected. Correct the path.")
+    return words
+
+
+def _listed(lines: Iterable[str]) -> Iterator[str]:
+    """The words of a list."""
+    for line in lines:
+        yield from line.split()
+
+
+def _unigrams(lines: Iterable[str]) -> Iterator[str]:
     """The words of an ARPA file."""
     inside = False
-    with path.open() as file:
-        for line in file:
-            if line.startswith("\\"):
-                inside = line.strip() == "\\1-grams:"
-            elif inside and len(columns := line.split("\t")) > 1 and not columns[1].startswith("<"):
-                yield columns[1].strip()
+    for line in lines:
+        if line.startswith("\\"):
+            inside = line.strip() == "\\1-grams:"
+        elif inside and len(columns := line.split("\t")) > 1 and not columns[1].startswith("<"):
+            yield columns[1].strip()

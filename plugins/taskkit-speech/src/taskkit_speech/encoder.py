@@ -16,6 +16,9 @@ from taskkit_speech.masks import spans, valid
 
 ATTENTION = "taskkit_speech"
 """What transformers knows our attention by, once it is registered."""
+WIDE = 16
+"""Channels of a group from which on PyTorch 2.11 convolves groups rightly in bfloat16 on a CPU: of 4 to 14 its answers
+are noise."""
 
 
 class Frames(NamedTuple):
@@ -25,8 +28,10 @@ class Frames(NamedTuple):
     """(batch, frames, width)"""
     lengths: Tensor
     """Frames of each clip, without padding, (batch,)."""
-    features: Tensor
-    """What the convolutions heard, before any mask: (batch, frames, channels)."""
+    convolved: Tensor
+    """What the convolutions answer, as it is: (batch, frames, channels)."""
+    heard: Tensor
+    """That as the transformer and the codebooks take it, mostly with a norm, before any mask."""
     masked: Tensor | None
     """Which frames were masked in time: bool, (batch, frames)."""
 
@@ -72,26 +77,28 @@ class SpeechEncoder(nn.Module):
         self.speed = speed
         self.feature_gradient = feature_gradient
 
-    def forward(self, audio: Tensor, audio_length: Tensor, mask: bool | None = None) -> Frames:
+    def forward(self, audio: Tensor, audio_length: Tensor, masked: Tensor | None = None) -> Frames:
         """Samples (batch, samples), int16, and how many of them count (batch,) in.
 
-        `mask`: hide spans of frames and channels from the transformer; None: in training.
+        `masked` (batch, frames) says which frames are hidden from the transformer; None: in training random spans of
+        frames and channels, else none.
         """
         audio = audio.float() / 2**15
         if self.training and self.speed:
             audio, audio_length = played(audio, audio_length, self.speed)
         if self.normalise:
             audio = normalised(audio, audio_length)
-        features = self._features(audio, audio_length)
+        convolved = self._features(audio, audio_length)
         if self.feature_gradient != 1:
-            features = self.feature_gradient * features + (1 - self.feature_gradient) * features.detach()
+            convolved = self.feature_gradient * convolved + (1 - self.feature_gradient) * convolved.detach()
         lengths = frame_count(audio_length, self.config)
-        projected = self.feature_projection(features)
-        hidden, heard = projected if isinstance(projected, tuple) else (projected, features)
-        masked = None
-        if self.training if mask is None else mask:
+        projected = self.feature_projection(convolved)
+        hidden, heard = projected if isinstance(projected, tuple) else (projected, convolved)
+        if masked is not None:
+            hidden = self._hide(hidden, masked)
+        elif self.training:
             hidden, masked = self._mask(hidden, lengths)
-        return Frames(self._context(hidden, lengths), lengths, heard, masked)
+        return Frames(self._context(hidden, lengths), lengths, convolved, heard, masked)
 
     def _features(self, audio: Tensor, lengths: Tensor) -> Tensor:
         """Convolutions over (batch, samples) to (batch, frames, channels)."""
@@ -106,21 +113,25 @@ class SpeechEncoder(nn.Module):
         return hidden.transpose(1, 2)
 
     def _mask(self, hidden: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Put a learnt vector where spans of frames are masked, and zero where spans of channels are."""
+        """Hide spans of frames, and put zero where spans of channels are masked."""
         masking, (batch, frames, width) = self.masking, hidden.shape
         masked = spans(lengths, frames, masking.time, masking.time_span, masking.least)
-        hidden = torch.where(masked[..., None], self.masked_spec_embed.to(hidden.dtype), hidden)
+        hidden = self._hide(hidden, masked)
         if masking.channels:
             full = torch.full((batch,), width, device=hidden.device)
             hidden = hidden.masked_fill(spans(full, width, masking.channels, masking.channel_span)[:, None], 0.0)
         return hidden, masked
+
+    def _hide(self, hidden: Tensor, masked: Tensor) -> Tensor:
+        """Put a learnt vector where frames are masked."""
+        return torch.where(masked[..., None], self.masked_spec_embed.to(hidden.dtype), hidden)
 
     def _context(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         """The transformer over (batch, frames, width)."""
         encoder, stable = self.encoder, self.config.do_stable_layer_norm
         inside = valid(lengths, hidden.shape[1])
         hidden = hidden.masked_fill(~inside[..., None], 0.0)
-        hidden = hidden + encoder.pos_conv_embed(hidden)
+        hidden = hidden + self._positions(hidden)
         if not stable:
             hidden = encoder.layer_norm(hidden)
         hidden = encoder.dropout(hidden)
@@ -136,6 +147,15 @@ class SpeechEncoder(nn.Module):
         if stable:
             hidden = encoder.layer_norm(hidden)
         return hidden
+
+    def _positions(self, hidden: Tensor) -> Tensor:
+        """What tells the transformer where a frame is."""
+        convolve, config = self.encoder.pos_conv_embed, self.config
+        narrow = config.hidden_size // config.num_conv_pos_embedding_groups < WIDE
+        if narrow and hidden.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                return convolve(hidden.float())  # type: ignore[no-any-return]
+        return convolve(hidden)  # type: ignore[no-any-return]
 
     def _dropped(self, before: Tensor, after: Tensor) -> Tensor:
         """Leave the layer out in a share of training steps; decided on the device, where no one must wait for it."""

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from taskkit import DataError
 from taskkit_speech.alphabet import frames_needed
+from taskkit_speech.audio import impossible_peak, impossible_rate
 from taskkit_speech.listen import Heard
 
 log = logging.getLogger("taskkit")
@@ -32,6 +33,10 @@ def fault(heard: Heard, target: str | int | None) -> Fault | None:
     """What keeps an utterance from being used, whatever the network; `target` is its transcript or its class."""
     if heard.error:
         return Fault("unreadable", heard.error)
+    if flaw := impossible_rate(heard.sample_rate):
+        return Fault("sample rate", flaw)
+    if flaw := impossible_peak(heard.peak):
+        return Fault("not a number", flaw)
     if heard.peak < SILENT:
         return Fault("silent", f"nothing is to be heard: no sample exceeds {heard.peak:.4f} of full scale.")
     if not isinstance(target, str):

@@ -66,8 +66,10 @@ class Pretext(NamedTuple):
     """The code of each frame in each codebook: int64, (batch, frames, codebooks)."""
     shares: Tensor
     """How much each frame wants each code: (batch, frames, codebooks, codes)."""
-    features: Tensor
-    """What the convolutions heard: (batch, frames, channels)."""
+    convolved: Tensor
+    """What the convolutions answer: (batch, frames, channels)."""
+    lengths: Tensor
+    """Frames of each clip, (batch,)."""
     masked: Tensor
     """Which frames were hidden from the transformer: bool, (batch, frames)."""
 
@@ -93,13 +95,22 @@ class Pretrainer(nn.Module):
         self.project_q = parts.project_q
         self.register_buffer("batches", torch.zeros(()))
 
-    def forward(self, audio: Tensor, audio_length: Tensor) -> Pretext:
-        """Samples (batch, samples) and their lengths (batch,) in; masks are drawn in evaluation too."""
-        frames = self.encoder(audio, audio_length, mask=True)
+    def forward(self, audio: Tensor, audio_length: Tensor, masked: Tensor | None = None) -> Pretext:
+        """Samples (batch, samples) and their lengths (batch,) in, and which frames are hidden; None: random ones.
+
+        Only in training may these be random.
+        """
+        frames = self.encoder(audio, audio_length, masked)
         assert frames.masked is not None
-        codes, shares, vectors = self._quantise(self.dropout(frames.features))
+        codes, shares, vectors = self._quantise(self.dropout(frames.heard))
         return Pretext(
-            self.project_hid(frames.states), self.project_q(vectors), codes, shares, frames.features, frames.masked
+            self.project_hid(frames.states),
+            self.project_q(vectors),
+            codes,
+            shares,
+            frames.convolved,
+            frames.lengths,
+            frames.masked,
         )
 
     def _quantise(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -74,9 +74,15 @@ def _targets(table: TableFile, config: sections.Table, column: str | None) -> Se
     name, setting = getattr(config, column), f"data.{column}"
     if column == "label_column":
         return table.filled(name, setting)
-    normalise = NORMALISERS[config.normaliser]
-    # An empty transcript is a fault of one recording, which can be skipped, not of the table.
-    return [normalise("" if cell is None else str(cell), config.language) for cell in table.column(name, setting)]
+    return [_normalised(table.where(row), cell, config) for row, cell in enumerate(table.column(name, setting))]
+
+
+def _normalised(where: str, cell: Any, config: sections.Table) -> str:
+    try:
+        # An empty transcript is a fault of one recording, which can be skipped, not of the table.
+        return NORMALISERS[config.normaliser]("" if cell is None else str(cell), config.language)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
 
 
 def _optional(table: TableFile, named: str | None, setting: str) -> Sequence[Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.utils import logging as hub_logs
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig
 from transformers.utils import logging as logs
@@ -38,7 +39,7 @@ def hearing(weights: str, overrides: Mapping[str, Any]) -> Hearing:
     """What a pretrained network is and hears; raises CheckpointError or TaskkitError."""
     if is_run(weights):
         processor = _processor(weights)
-        return processor.hearing._replace(shape=_overridden(processor.hearing.shape, overrides))
+        return processor.hearing._replace(shape=overridden(processor.hearing.shape, overrides))
     folder, _ = find(weights)
     config = _configuration(folder)
     if config.model_type not in FAMILIES:
@@ -47,7 +48,7 @@ def hearing(weights: str, overrides: Mapping[str, Any]) -> Hearing:
         )
     extractor = json.loads((folder / EXTRACTOR).read_text()) if (folder / EXTRACTOR).is_file() else {}
     return Hearing(
-        _overridden(plain(config), overrides),
+        overridden(plain(config), overrides),
         extractor.get("sampling_rate", 16000),
         extractor.get("do_normalize", True),
     )
@@ -108,7 +109,12 @@ def _configuration(folder: Path) -> PretrainedConfig:
     return config
 
 
-def _overridden(shape: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+def overridden(shape: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with changes; raises TaskkitError for a name that it does not have."""
+    if "model_type" in overrides:
+        raise TaskkitError(
+            "model.overrides: model_type is not theirs to change: model.family or model.weights says it. Leave it out."
+        )
     if unknown := sorted(set(overrides) - set(shape)):
         raise TaskkitError(
             f"model.overrides: the configuration of {shape['model_type']} has no {unknown[0]!r}. It has "
@@ -153,8 +159,33 @@ def _download(name: str, folder: Path) -> None:
     """Let transformers fetch a model in its way, and keep it in ours."""
     from transformers import AutoFeatureExtractor
 
-    AutoFeatureExtractor.from_pretrained(name).save_pretrained(folder)
-    AutoModel.from_pretrained(name, dtype=torch.float32).save_pretrained(folder, max_shard_size="1TB")
+    try:
+        with _patient():
+            model = AutoModel.from_pretrained(name, dtype=torch.float32)
+            extractor = AutoFeatureExtractor.from_pretrained(name)
+    except OSError as error:
+        # transformers says what it looked for, and keeps to itself why it was not had.
+        raise OSError(f"{' '.join(str(error).split())} ({_root(error)})") from error
+    model.save_pretrained(folder, max_shard_size="1TB")
+    extractor.save_pretrained(folder)
+
+
+def _root(error: BaseException) -> str:
+    """The first of the errors that led to one."""
+    while (before := error.__cause__) is not None:
+        error = before
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+@contextmanager
+def _patient() -> Iterator[None]:
+    """Keep the client of the hub from telling of each of its tries: the last one becomes our error."""
+    verbosity = hub_logs.get_verbosity()
+    hub_logs.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        hub_logs.set_verbosity(verbosity)
 
 
 @contextmanager

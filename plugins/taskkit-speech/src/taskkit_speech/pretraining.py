@@ -12,13 +12,13 @@ from torchmetrics import MeanMetric, Metric
 
 from taskkit import Batch, Example, Headline, Step, Task
 from taskkit_speech import sections
+from taskkit_speech.encoder import SpeechEncoder, frame_count
 from taskkit_speech.heads import Pretext
-from taskkit_speech.masks import distractors
+from taskkit_speech.masks import distractors, seeded, spans, valid
+from taskkit_speech.windows import Grid
 
 FEW = 0.05
 """Codebooks of which less than this share is in use have collapsed."""
-SEED = 0
-"""Masks and distractors of an evaluation are the same each time."""
 
 
 class Pretraining(Task):
@@ -30,18 +30,23 @@ class Pretraining(Task):
     config: sections.Pretraining
     headline = Headline("accuracy", "max")
 
+    def forward(self, batch: Batch) -> Pretext:
+        """Ask the network; in an evaluation the masks of a clip are the same each time, whatever batch it is in."""
+        hidden = {} if self.training else {"masked": self._masks(batch)}
+        said: Pretext = super().forward({**batch, **hidden})
+        return said
+
     def step(self, batch: Batch) -> Step:
         """The mean over masked frames of the contrastive loss (equation 3), with diversity (equation 4) and penalty."""
-        if self.training:
-            return self._step(self(batch))
-        devices = [batch["audio"].device] if batch["audio"].is_cuda else []
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(SEED)
-            return self._step(self(batch))
+        said: Pretext = self(batch)
+        chance = None if self.training else self._chance(batch, 1, said.masked.shape[1], self.config.distractors)
+        return self._step(said, distractors(said.masked, self.config.distractors, chance))
 
     def metrics(self) -> Mapping[str, Metric]:
         """Accuracy, the contrastive loss alone, and the share of codes in use, in which perplexity counts a code."""
-        return {name: Column(name) for name in ("accuracy", "contrastive", "codes_used")}
+        config = self._encoder.config
+        used = CodesUsed(config.num_codevector_groups, config.num_codevectors_per_group)
+        return {"accuracy": Column("accuracy"), "contrastive": Column("contrastive"), "codes_used": used}
 
     def baseline(self, train: Sequence[Example], test: Sequence[Example]) -> Mapping[str, float]:
         """The accuracy of chance."""
@@ -55,10 +60,27 @@ class Pretraining(Task):
                 "what is learnt is worth little. Raise task.diversity, lower optim.lr, or set task.penalty to 10."
             )
 
-    def _step(self, said: Pretext) -> Step:
+    @property
+    def _encoder(self) -> SpeechEncoder:
+        encoder = self.network.get_submodule("encoder")
+        assert isinstance(encoder, SpeechEncoder)
+        return encoder
+
+    def _masks(self, batch: Batch) -> Tensor:
+        """Which frames of each clip an evaluation hides: bool, (batch, frames)."""
+        config, how = self._encoder.config, self._encoder.masking
+        lengths = frame_count(batch["audio_length"], config)
+        size = Grid.of(config.conv_kernel, config.conv_stride).frames(batch["audio"].shape[1])
+        return spans(lengths, size, how.time, how.time_span, how.least, self._chance(batch, 0, 1 + size))
+
+    def _chance(self, batch: Batch, purpose: int, *shape: int) -> Tensor:
+        """Random numbers for each clip that follow from its number alone, others for each of two purposes."""
+        seeds = (2 * number + purpose for number in batch["example"].tolist())
+        return seeded(seeds, *shape).to(batch["audio"].device)
+
+    def _step(self, said: Pretext, others: Tensor) -> Step:
         config, masked = self.config, said.masked
         count = masked.sum().clamp(min=1)
-        others = distractors(masked, config.distractors)
         similar = similarity(said) / config.temperature
         own = similar.diagonal(dim1=1, dim2=2)[..., None]
         alike = same_codes(said.codes, others)
@@ -66,17 +88,18 @@ class Pretraining(Task):
         logits = torch.cat([own, against.masked_fill(alike, -torch.inf)], dim=2)
         losses = -logits.log_softmax(dim=2)[..., 0]
         contrastive = torch.where(masked, losses, 0.0).sum() / count
-        used = codes_used(said.shares, masked)
-        penalty = said.features.float().square().mean()
-        loss = contrastive + config.diversity * (1 - used) + config.penalty * penalty
+        diversity = 1 - in_use(total(said.shares, masked))
+        loss = contrastive + config.diversity * diversity + config.penalty * energy(said.convolved, said.lengths)
         # Where a distractor has the same codes, the answer is a guess among them.
         right = (own >= logits.amax(dim=2, keepdim=True))[..., 0] / (1 + alike.sum(dim=2))
         accuracy = torch.where(masked, right, 0.0).sum() / count
+        # Of near-flat shares all codes look used, though one may win everywhere; Gumbel's noise would hide that too.
+        codes = total(F.one_hot(said.shares.argmax(dim=-1), said.shares.shape[-1]), masked)
         if self.training:
             self.note("accuracy", accuracy)
-            self.note("codes_used", used)
-        found = {"accuracy": accuracy, "contrastive": contrastive, "codes_used": used, "frames": count}
-        return Step(loss, len(masked), said, preds={name: value.detach() for name, value in found.items()})
+            self.note("codes_used", in_use(codes))
+        found = {"accuracy": accuracy, "contrastive": contrastive, "codes": codes, "frames": count}
+        return Step(loss, masked.numel(), said, preds={name: value.detach() for name, value in found.items()})
 
 
 class Column(Metric):
@@ -99,6 +122,25 @@ class Column(Metric):
         return mean
 
 
+class CodesUsed(Metric):
+    """The share of the codes in use, by the perplexity of how often each is chosen in all batches together."""
+
+    full_state_update = False
+    counts: Tensor
+
+    def __init__(self, codebooks: int, codes: int) -> None:
+        super().__init__()
+        self.add_state("counts", torch.zeros(codebooks, codes, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, preds: Mapping[str, Tensor], target: Any = None) -> None:
+        """Add a batch."""
+        self.counts += preds["codes"]
+
+    def compute(self) -> Tensor:
+        """The share so far."""
+        return in_use(self.counts)
+
+
 def similarity(said: Pretext) -> Tensor:
     """The cosine of every prediction and every quantised frame of its recording: (batch, frames, frames).
 
@@ -117,8 +159,19 @@ def same_codes(codes: Tensor, others: Tensor) -> Tensor:
     return alike
 
 
-def codes_used(shares: Tensor, masked: Tensor) -> Tensor:
-    """The perplexity of the codes, averaged over masked frames, as a share of all codes (equation 4)."""
-    weights = masked[..., None, None] / masked.sum().clamp(min=1)
-    mean = (shares * weights).sum(dim=(0, 1))  # (codebooks, codes)
+def total(shares: Tensor, masked: Tensor) -> Tensor:
+    """How much all masked frames together want each code: (codebooks, codes)."""
+    return (shares * masked[..., None, None]).sum(dim=(0, 1))
+
+
+def in_use(wanted: Tensor) -> Tensor:
+    """The perplexity of codes that are wanted so much, (codebooks, codes), as a share of all codes (equation 4)."""
+    mean = wanted / wanted.sum(dim=1, keepdim=True).clamp(min=1)
     return (-torch.xlogy(mean, mean).sum(dim=1)).exp().mean() / mean.shape[1]
+
+
+def energy(convolved: Tensor, lengths: Tensor) -> Tensor:
+    """The mean square of what the convolutions answer, without padding."""
+    inside = valid(lengths, convolved.shape[1])
+    squares = convolved.float().square().mean(dim=2)
+    return torch.where(inside, squares, 0.0).sum() / inside.sum().clamp(min=1)

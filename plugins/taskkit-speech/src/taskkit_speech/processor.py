@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from taskkit import Batch, Classes, DataSpec, Example, Processor, Sample, SelfSupervised, Unit
+from taskkit import Batch, Classes, DataSpec, Example, Processor, Sample, SelfSupervised, TaskkitError, Unit
 from taskkit_speech import sections
 from taskkit_speech.alphabet import Alphabet, frames_needed
 from taskkit_speech.audio import read_clip
@@ -58,6 +59,9 @@ class SpeechProcessor(Processor):
         if self.transcripts:
             self.alphabet = Alphabet.of(example.target for example in examples)
         self._hear(self.describe())
+        self._check_frames()
+        if self.transcripts:
+            self._check_overlap()
 
     def read(self, source: str) -> Sequence[Example]:
         """The examples of an audio file, of a folder of them, or of a table that lists them."""
@@ -94,9 +98,9 @@ class SpeechProcessor(Processor):
         return len(sample["audio"])
 
     def padded(self, length: int) -> int:
-        """The next multiple of `model.pad_to`."""
+        """The next multiple of `model.pad_to`, and never less than the convolutions need to answer at all."""
         step = self._samples(self.config.pad_to)
-        return -(-length // step) * step
+        return -(-max(length, self.grid.field) // step) * step
 
     def capacity(self, batch: Batch) -> int:
         """The samples of a batch, padding included."""
@@ -118,12 +122,35 @@ class SpeechProcessor(Processor):
         self.hearing, self.grid = hearing, hearing.grid
         self.unit = Unit("audio seconds", hearing.sample_rate)
 
+    def _check_frames(self) -> None:
+        """Raise TaskkitError when no window would have a frame."""
+        rate, window = self.hearing.sample_rate, self._samples(self.config.window)
+        if max(self.grid) > window:
+            hears, comes = self.grid.field / rate, self.grid.hop / rate
+            raise TaskkitError(
+                f"model.conv_strides: with {list(self.hearing.shape['conv_stride'])} a frame hears {hears:,.6g} s and "
+                f"comes every {comes:,.6g} s; model.window is {self.config.window:g} s. Frames of some hundredths of a "
+                "second were expected. Make them smaller."
+            )
+
+    def _check_overlap(self) -> None:
+        """Raise TaskkitError when two windows might not share a frame, so that one between them would be lost."""
+        least, rate = self.grid.field + 2 * self.grid.hop, self.hearing.sample_rate
+        if self._samples(self.config.overlap) < least:
+            seconds = math.ceil(1000 * least / rate) / 1000
+            raise TaskkitError(
+                f"model.overlap: {self.config.overlap:g} s is too short for windows to share a frame. {seconds:g} s or "
+                "more were expected: what a frame of this network hears and two steps from one to the next. Raise it."
+            )
+
     def _samples(self, seconds: float) -> int:
         return max(1, round(seconds * self.hearing.sample_rate))
 
     def _windows(self, audio: Tensor) -> list[Sample]:
         if not self.transcripts:
             return [{"audio": audio}]
+        if len(audio) > self._samples(self.config.window):
+            self._check_overlap()
         windows = cut(len(audio), self._samples(self.config.window), self._samples(self.config.overlap), self.grid)
         return [
             {"audio": audio[start:stop], "target_frames": torch.tensor([first, last, len(windows)])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from taskkit import DataError, Example
@@ -9,6 +10,10 @@ from taskkit_speech import sections
 from taskkit_speech.audio import SUFFIXES, Clip
 from taskkit_speech.listed import read_listed
 
+log = logging.getLogger("taskkit")
+
+NAMED = 10
+"""So many files that are left out are named in one message."""
 TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
@@ -34,10 +39,20 @@ def read_audio(source: str, column: str = "path") -> list[Example]:
 
 
 def _folder(folder: Path) -> list[Example]:
-    files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    there = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = [path for path in there if path.suffix.lower() in SUFFIXES]
     if not files:
         raise DataError(
             f"{folder}: it has no recordings. Files that end in {', '.join(sorted(SUFFIXES))} were expected. Name "
             "another folder, or convert them."
+        )
+    if others := [path.relative_to(folder).as_posix() for path in there if path.suffix.lower() not in SUFFIXES]:
+        more = f" and {len(others) - NAMED:,} more" if len(others) > NAMED else ""
+        log.warning(
+            "%s: files of other kinds are left out: %s%s. Recordings end in %s. Convert those that are recordings.",
+            folder,
+            ", ".join(others[:NAMED]),
+            more,
+            ", ".join(sorted(SUFFIXES)),
         )
     return [Example(path.relative_to(folder).as_posix(), Clip(path)) for path in files]

@@ -33,13 +33,13 @@ class Ctc:
     word_score: float = setting(0.0, "what is added to the score for each word; above 0: more and shorter words")
 
     def problems(self) -> Problems:
-        """Files that do not exist, and a language model that nothing would ask."""
+        """Files that do not exist, and a language model or words that nothing would ask."""
         for field in ("language_model", "words"):
             path = getattr(self, field)
             if path and not Path(path).expanduser().is_file():
                 yield field, f"{path} is not a file. Correct the path."
-        if self.language_model and self.beam == 1:
-            yield "beam", "1 is greedy decoding, which asks no language model. Set it to 50 or more."
+        if (self.language_model or self.words) and self.beam == 1:
+            yield "beam", "1 is greedy decoding, which asks no language model and no list of words. Set it to 50."
 
 
 @dataclass
@@ -131,7 +131,7 @@ class Wav2vec2:
 
 @dataclass
 class Prompts:
-    """The voice prompts of a telephone exchange: 24 to 29 minutes of one speaker, 8 kHz."""
+    """The voice prompts of a telephone exchange: 22 to 29 minutes of one speaker, 8 kHz."""
 
     language: Literal["en", "es", "fr", "it", "ru"] = setting("en", "of the five languages, which one")
     root: str | None = setting(None, "a folder that holds core-sounds-LANGUAGE.txt.gz and the .wav files; null: fetch")

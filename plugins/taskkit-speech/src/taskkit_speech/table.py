@@ -23,7 +23,8 @@ class Table(DataModule):
     """Recordings with what the task asks for: transcripts, classes, or nothing but the sound.
 
     Splits that the table does not name are chosen by a hash of the speaker where it names speakers, else of the file:
-    neither is in two, and none moves when others come or go.
+    neither is in two, and none moves when others come or go. Of a table that lists train alone they are held out of
+    that, for a score needs them.
     """
 
     config: sections.Table
@@ -35,7 +36,8 @@ class Table(DataModule):
         rows = read_listed(self.path, self.config, self._target_column())
         self.heard = listen([row.clip for row in rows], remember=str(self.path))
         left_out = self._find_faults(rows)
-        placed = self._place([row for row in rows if row not in self.faults])
+        usable = [row for row in rows if row not in self.faults]
+        placed = self._place(usable)
         self.classes = (
             Classes.of(str(row.target) for row, split in placed if split == "train")
             if issubclass(target, Classes)
@@ -48,7 +50,7 @@ class Table(DataModule):
             self._fact(),
             fingerprint("speech-table", self.splits, "/".join(self.heard[row.clip].file for row, _ in placed)),
             (Origin("speech.table", str(self.path), hashlib.sha256(self.path.read_bytes()).hexdigest()),),
-            self._protocol(rows, left_out),
+            self._protocol(usable, left_out),
         )
 
     def examples(self, split: Split) -> Sequence[Example]:
@@ -75,13 +77,19 @@ class Table(DataModule):
 
     def _place(self, rows: Sequence[Listed]) -> list[tuple[Listed, Split]]:
         """The rows, each in a split."""
-        present = {row.split for row in rows}
-        val = 0.0 if "val" in present else self.config.val_share
-        test = 0.0 if "test" in present else self.config.test_share
+        shares = self._held_out(rows)
         return [
-            (row, row.split if row.split in ("val", "test") else by_share(row.speaker or row.file, val, test))
+            (row, row.split if row.split in ("val", "test") else by_share(row.speaker or row.file, **shares))
             for row in rows
         ]
+
+    def _held_out(self, rows: Sequence[Listed]) -> Mapping[str, float]:
+        """The shares that are held out of what is not listed as val or test."""
+        present = {row.split for row in rows}
+        return {
+            "val": 0.0 if "val" in present else self.config.val_share,
+            "test": 0.0 if "test" in present else self.config.test_share,
+        }
 
     def _utterance(self, row: Listed, split: Split) -> Utterance:
         target = self.classes.number(str(row.target), row.where) if self.classes else row.target
@@ -114,11 +122,18 @@ class Table(DataModule):
 
     def _protocol(self, rows: Sequence[Listed], left_out: Mapping[str, int]) -> Mapping[str, Any]:
         config = self.config
-        listed = ", ".join(sorted({row.split for row in rows if row.split}))
-        shares = f"by a hash of the speaker, or else the file: val {config.val_share:g}, test {config.test_share:g}"
-        protocol: dict[str, Any] = {"splits": f"{listed} as listed; the others {shares}" if listed else shares}
+        protocol: dict[str, Any] = {"splits": self._splits_in_words(rows)}
         if issubclass(self.target, Transcript):
             protocol["normaliser"] = f"{config.normaliser} ({config.language or 'no language'})"
         if left_out:
             protocol["left out"] = dict(left_out)
         return protocol
+
+    def _splits_in_words(self, rows: Sequence[Listed]) -> str:
+        how, held_out = "by a hash of the speaker, or else the file", self._held_out(rows)
+        shares = ", ".join(f"{split} {share:g}" for split, share in held_out.items() if share)
+        if all(row.split is None for row in rows):
+            return f"{how}: {shares or 'all train'}"
+        kept = sorted({row.split for row in rows if row.split and not (shares and row.split == "train")})
+        said = [f"{', '.join(kept)} as listed"] if kept else []
+        return "; ".join([*said, f"of those listed as train {shares} {how}"] if shares else said)

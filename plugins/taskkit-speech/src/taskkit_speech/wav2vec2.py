@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import AutoConfig
 
@@ -14,8 +18,11 @@ from taskkit_speech.encoder import Masking, SpeechEncoder, build
 from taskkit_speech.facts import Audio, Masked
 from taskkit_speech.heads import Classifier, Pretrainer, Recogniser
 from taskkit_speech.processor import Hearing, SpeechProcessor
+from taskkit_speech.windows import Grid
 
 DEFAULT_RATE = 16000
+DERIVED = {"codevector_dim", "proj_codevector_dim"}
+"""What follows from the width when a network is made from scratch, and was not asked for by a person."""
 LEAST = 2
 """Spans masked at least in each clip of a pretraining, as in transformers: without a mask nothing is learnt."""
 
@@ -35,7 +42,13 @@ class Wav2vec2(Model):
         """The body with a fresh head; nothing pretrained yet."""
         assert isinstance(processor, SpeechProcessor)
         self.alphabet = processor.alphabet
+        with _explained(self.config):
+            return self._network(spec, processor)
+
+    def _network(self, spec: DataSpec, processor: SpeechProcessor) -> nn.Module:
         encoder = self._encoder(processor.hearing, pretraining=isinstance(spec.target, Masked))
+        if self.config.overrides:
+            _try(encoder)
         if isinstance(spec.target, Masked):
             return self._pretrainer(encoder)
         if processor.alphabet is not None:
@@ -56,15 +69,27 @@ class Wav2vec2(Model):
     def _hearing(self) -> Hearing:
         config = self.config
         if config.weights is None:
-            return Hearing(_shape(config), config.sample_rate or self.data_rate or DEFAULT_RATE, normalise=True)
-        found = pretrained.hearing(config.weights, _dropouts(config) | config.overrides)
-        self._compare(found)
+            with _explained(config):
+                shape = _shape(config)
+            found = Hearing(shape, config.sample_rate or self.data_rate or DEFAULT_RATE, normalise=True)
+        else:
+            found = pretrained.hearing(config.weights, _dropouts(config) | config.overrides)
+            self._compare(found)
+        if found.shape.get("add_adapter"):
+            raise TaskkitError(
+                f"{pretrained.KEY if config.weights else 'model.overrides'}: {config.weights or 'the network'} has an "
+                "adapter, layers that shorten time behind the transformer (add_adapter in its configuration). This "
+                "model runs none. Leave it out with model.overrides={add_adapter: false}, or name other weights."
+            )
         return found
 
     def _compare(self, found: Hearing) -> None:
         """Raise TaskkitError when settings ask for another shape or rate than pretrained weights have."""
-        ours, fresh = _shape(self.config), _shape(sections.Wav2vec2(dropout=self.config.dropout))
-        asked = {name: value for name, value in ours.items() if value != fresh.get(name)}
+        usual = sections.Wav2vec2(dropout=self.config.dropout)
+        ours, fresh = _shape(replace(self.config, overrides={})), _shape(usual)
+        asked = {name: value for name, value in ours.items() if value != fresh.get(name) and name not in DERIVED}
+        if self.config.mlp_ratio == usual.mlp_ratio:
+            asked.pop("intermediate_size", None)
         has = {**found.shape, "sample_rate": found.sample_rate}
         if self.config.sample_rate is not None:
             asked["sample_rate"] = self.config.sample_rate
@@ -125,7 +150,36 @@ def _shape(config: sections.Wav2vec2) -> dict[str, Any]:
     }
     if config.family != "wav2vec2":
         shape = {name: value for name, value in shape.items() if "codev" not in name}
+    fresh = pretrained.plain(AutoConfig.for_model(config.family, **shape))
+    if not config.overrides:
+        return fresh
+    pretrained.overridden(fresh, config.overrides)
+    # Once more, since some values of a configuration follow from others.
     return pretrained.plain(AutoConfig.for_model(config.family, **shape | config.overrides))
+
+
+@contextmanager
+def _explained(config: sections.Wav2vec2) -> Iterator[None]:
+    """Raise TaskkitError when no network can be built with what a person wrote for transformers to check."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, RuntimeError, StrictDataclassError, TypeError, ValueError) as error:
+        if not config.overrides:
+            raise
+        reason = f"there is no {error}" if isinstance(error, KeyError) else str(error).strip().splitlines()[-1].strip()
+        raise TaskkitError(
+            f"model.overrides: no network can be built with {config.overrides}: {reason.rstrip('.')}. Names and values "
+            "as in a config.json of transformers, which fit together, were expected. Correct them."
+        ) from None
+
+
+def _try(encoder: SpeechEncoder) -> None:
+    """Let it hear a moment of silence, since transformers checks some values only then."""
+    grid = Grid.of(encoder.config.conv_kernel, encoder.config.conv_stride)
+    samples, training = grid.field + grid.hop, encoder.training
+    with torch.no_grad():
+        encoder.eval()(torch.zeros(1, samples, dtype=torch.int16), torch.tensor([samples]))
+    encoder.train(training)
 
 
 def _dropouts(config: sections.Wav2vec2) -> dict[str, Any]:
