@@ -104,8 +104,8 @@ def _duplicates(prepared: Prepared) -> Iterator[DataProblem]:
             "warning",
             "repeat",
             f"{_share(again)} of the events are of an item that their user had before, and so are {seen:.1%} of "
-            "the test targets. Recommendations leave out what was seen, so these count as missed; the metrics that end in "
-                "_unfiltered find them.",
+            "the test targets. Recommendations leave out what was seen, so these count as missed; metrics "
+            "that end in _unfiltered find them.",
         )
 
 

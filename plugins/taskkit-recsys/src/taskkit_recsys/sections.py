@@ -201,7 +201,7 @@ class Interactions(Splitting):
     )
 
     def problems(self) -> Problems:
-        """Two uses of a column, a scale that is none, a key without use, ratings that are asked for without a column."""
+        """Two uses of a column, a scale that is none, a key without use, ratings that have no column."""
         yield from super().problems()
         taken: dict[str, str] = {}
         for name in ("user_column", "item_column", "time_column", "rating_column"):
