@@ -1,5 +1,8 @@
 import math
+import os
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -38,6 +41,30 @@ def test_rare_and_least_common_ngrams_are_unknown():
     assert set(fitted(min_count=2)[1].ngrams) == {"the", "cat", "sat", "the cat"}
     assert set(fitted(vocabulary=2)[1].ngrams) == {"the", "cat"}
     assert all(" " not in ngram for ngram in fitted(ngrams=1)[1].ngrams)
+
+
+def test_ngrams_have_the_same_numbers_in_every_process():
+    code = (
+        "from taskkit import Classes, DataSpec, Example\n"
+        "from taskkit_text import sections\n"
+        "from taskkit_text.bag import Bag\n"
+        "from taskkit_text.facts import Text\n"
+        "bag = Bag(sections.Bag(min_count=1, vocabulary=9))\n"
+        "processor = bag.processor(DataSpec(Text(), Classes(('x', 'y')), 'f'))\n"
+        f"processor.fit([Example(text, text, 0) for text in {TEXTS}])\n"
+        "print(processor.state_dict())"
+    )
+    states = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert states[0] == states[1] != ""
 
 
 def test_chinese_ngrams_are_of_characters():

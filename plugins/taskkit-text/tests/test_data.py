@@ -59,7 +59,7 @@ def test_a_corpus_keeps_its_test_split_and_validates_on_a_tenth_of_the_rest(corp
     assert min(spec.target.counts) > 0
     train, val = (Counter(example.target for example in module.examples(split)) for split in ("train", "val"))
     assert all(abs(val[number] - 0.1 * (train[number] + val[number])) <= 1 for number in train)
-    assert [example.id for example in module.examples("test")[:2]] == ["test/00000", "test/00001"]
+    assert [example.id for example in module.examples("test")[:2]] == ["00000", "00001"]
     assert all(example.input.strip() for split in SPLITS for example in module.examples(split))
     (origin,) = spec.origins
     assert origin.licence
@@ -70,7 +70,7 @@ def test_a_corpus_keeps_its_test_split_and_validates_on_a_tenth_of_the_rest(corp
 def test_the_validation_split_of_r8_never_moves(corpus):
     module, spec = corpus(R8)
     ids = [example.id for example in module.examples("val")]
-    assert ids[:4] == ["train/00012", "train/00022", "train/00043", "train/00079"]
+    assert ids[:4] == ["00012", "00022", "00043", "00079"]
     assert not {example.id for example in module.examples("train")} & set(ids)
     everything, other = corpus(R8, val_share=0)
     assert sizes(everything) == (5485, 0, 2189)
@@ -80,6 +80,9 @@ def test_the_validation_split_of_r8_never_moves(corpus):
 def test_what_is_wrong_with_r8_is_said(corpus):
     module, _ = corpus(R8)
     kinds = {problem.kind for problem in module.inspect()}
+    named = [name for problem in module.inspect() for name in problem.examples]
+    assert named
+    assert all(name.count("/") == 1 for name in named)
     assert kinds == {"leak", "duplicate", "label", "lengths", "skew"}
 
 
@@ -144,6 +147,17 @@ def test_only_splits_that_are_not_there_are_taken_from_training():
     kept = placed(rows, 0.2, 0.2)
     assert [each.id for each in kept if each.split == "test"] == ["0", "1", "2", "3", "4"]
     assert any(each.split == "val" for each in kept)
+
+
+def test_a_split_that_the_hash_gave_nothing_is_told(caplog):
+    rows = [row(f"text {n}", number=n) for n in range(3)]
+    placed(rows, 0.001, 0)
+    assert "data.val_share: a share of 0.001 was to be held out by a hash, and of 3 rows that took none" in caplog.text
+    assert "data.test_share" not in caplog.text
+    caplog.clear()
+    placed([row(f"text {n}", number=n) for n in range(100)], 0.2, 0.2)
+    placed([*rows, row("x", split="val"), row("y", split="test")], 0.001, 0.001)
+    assert caplog.text == ""
 
 
 def test_a_class_that_the_hash_held_out_as_a_whole_is_an_error():

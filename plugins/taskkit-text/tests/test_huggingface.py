@@ -42,6 +42,45 @@ def test_its_own_splits_and_class_names_are_used(root):
     assert spec.protocol["splits"] == "val as the data say, test as the data say"
 
 
+def shard(root, split, *counts):
+    """Cut the file of a split into shards of so many rows, as the hub names them."""
+    whole = pq.read_table(root / f"{split}.parquet")
+    (root / f"{split}.parquet").unlink()
+    for number, count in enumerate(counts):
+        part = whole.slice(sum(counts[:number]), count)
+        pq.write_table(part, root / f"{split}-{number:05d}-of-{len(counts):05d}.parquet")
+
+
+def test_shards_of_a_split_are_read_together_in_order(root):
+    whole, known = prepared(root)
+    shard(root, "train", 50, 7, 3)
+    shard(root, "test", 10)
+    module, spec = prepared(root)
+    for split in SPLITS:
+        assert module.examples(split) == whole.examples(split)
+    assert spec.fingerprint == known.fingerprint
+    assert spec.target == known.target
+
+
+def test_a_mistake_in_a_shard_is_named_by_its_own_row(root):
+    shard(root, "train", 50, 10)
+    path = root / "train-00001-of-00002.parquet"
+    columns = pq.read_table(path)
+    pq.write_table(columns.set_column(0, "text", pa.array(["x", None, *["y"] * 8])), path)
+    with pytest.raises(DataError, match=r"train-00001-of-00002\.parquet: row 2: column 'text' is empty"):
+        prepared(root)
+    pq.write_table(columns.drop_columns("text"), path)
+    with pytest.raises(DataError, match="cannot be read together with train-00001"):
+        prepared(root)
+
+
+def test_a_shard_that_is_missing_is_told(root):
+    shard(root, "train", 50, 7, 3)
+    (root / "train-00001-of-00003.parquet").unlink()
+    with pytest.raises(DataError, match=r"of the split 'train' there are 2 files, train-00000.* 3 were expected"):
+        prepared(root)
+
+
 def test_a_split_that_it_lacks_is_taken_from_training(root):
     (root / "test.parquet").unlink()
     module, _ = prepared(root, test_share=0.3)

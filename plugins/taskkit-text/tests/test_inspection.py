@@ -42,6 +42,14 @@ def test_texts_that_are_the_same_are_found_and_their_classes_compared():
     assert problem["label"].examples == ("train/x", "train/y")
 
 
+def test_classes_that_differ_in_case_only_are_told():
+    classes = Classes(("Late", "late", "lost"))
+    train = [Example(f"{n}", f"good words number {n}", n % 3) for n in range(60)]
+    (problem,) = [each for each in problems({"train": train, "val": [], "test": []}, classes) if each.kind == "label"]
+    assert problem.severity == "warning"
+    assert problem.message.startswith("The classes 'Late' and 'late' differ in nothing but case")
+
+
 def test_texts_that_leak_are_an_error():
     problem = kinds([], [], [Example("t", "good words number 3", 1), Example("u", "another one", 0)])["leak"]
     assert problem.severity == "error"

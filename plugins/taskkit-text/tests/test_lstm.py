@@ -4,7 +4,7 @@ import torch
 from taskkit import Classes, DataSpec, Example
 from taskkit_text import sections
 from taskkit_text.facts import Text
-from taskkit_text.lstm import BothWays, Lstm
+from taskkit_text.lstm import BothWays, Lstm, NGrams
 
 TEXTS = ["a good film", "good", "a very bad film indeed", "bad"]
 
@@ -35,8 +35,11 @@ def test_both_ways_is_torchs_bidirectional_lstm_of_each_text_alone():
         torch.testing.assert_close(together[row, :length], alone[0])
 
 
-def test_an_answer_does_not_depend_on_the_padding():
-    _, processor, network, examples = built()
+@pytest.mark.parametrize("ngrams", [1, 3])
+def test_an_answer_does_not_depend_on_the_padding(ngrams):
+    _, processor, network, examples = built(ngrams=ngrams, buckets=50)
+    if ngrams > 1:
+        torch.nn.init.normal_(network.ngrams.embed.weight)
     alone = torch.cat([logits(processor, network, [example]) for example in examples])
     torch.testing.assert_close(logits(processor, network, examples), alone)
 
@@ -45,6 +48,26 @@ def test_every_weight_gets_a_gradient():
     _, processor, network, examples = built()
     logits(processor, network, examples).square().sum().backward()
     assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_n_grams_are_those_that_begin_at_a_token_and_end_in_the_text():
+    ngrams = NGrams(longest=3, buckets=1000, width=4)
+    assert not ngrams.embed.weight.any()
+    torch.nn.init.normal_(ngrams.embed.weight)
+    tokens, mask = torch.tensor([[5, 6, 7, 8], [5, 6, 7, 0]]), torch.tensor([[True] * 4, [True, True, True, False]])
+    first, second = ngrams(tokens, mask)
+    assert torch.equal(first[0], second[0])
+    assert not torch.equal(first[1], second[1])  # 6 7 8 and 6 7
+    assert not second[2:].any()
+    assert torch.equal(ngrams(torch.tensor([[6, 7]]), mask[:1, :2])[0, 0], second[1])
+
+
+def test_tokens_are_made_unknown_in_training_alone():
+    _, processor, network, examples = built(token_dropout=0.9)
+    network.train()
+    assert not torch.equal(logits(processor, network, examples), logits(processor, network, examples))
+    network.eval()
+    assert torch.equal(logits(processor, network, examples), logits(processor, network, examples))
 
 
 def test_the_vocabulary_is_that_of_the_training_texts():

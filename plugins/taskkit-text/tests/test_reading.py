@@ -4,7 +4,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from taskkit import DataError
+from taskkit import Classes, DataError, DataSpec, Line
+from taskkit_text import sections
+from taskkit_text.bag import BagProcessor
+from taskkit_text.facts import Text
 from taskkit_text.reading import ReadText, read_texts
 
 
@@ -83,6 +86,7 @@ def test_pairs_are_two_columns_or_have_a_tab_between(write):
     [
         ("a.txt", "\n \n", r"a\.txt: it holds no text"),
         ("a.txt", b"fine\ncaf\xe9\n", r"a\.txt: line 2: byte 4 of it is 0xe9, which is not UTF-8"),
+        ("a.txt", "fine".encode("utf-16"), r"line 1: byte 1 .* not UTF-8.*`iconv -f utf-16 -t utf-8`"),
         ("a.csv", "text\nx\n\n", r"a\.csv: row 2: column 'text' is empty"),
         ("a.csv", "", r"a\.csv: it is empty"),
         ("a.md", "x", r"a\.md: its name does not say what is in it\. A file of one text a line \(\.txt\) or a table"),
@@ -104,6 +108,22 @@ def test_an_empty_text_is_an_error():
         read("  ")
 
 
+@pytest.mark.parametrize("option", ["column", "pair_column"])
+def test_a_column_is_refused_where_there_is_no_table(write, option):
+    key = f"--{option.replace('_', '-')}=x"
+    for source in ("a line of text", write("a.txt", "a line\n")):
+        with pytest.raises(DataError, match=rf"{key}: .*{source}.* has no columns\. A table .* Leave --\S+ out"):
+            read(source, **{option: "x"})
+
+
 def test_a_second_column_is_refused_where_single_texts_are_read(write):
     with pytest.raises(DataError, match="--pair-column=b: this model reads single texts"):
         read(write("a.csv", "text,b\nx,y\n"), pair_column="b")
+
+
+def test_a_line_of_standard_input_is_a_text_also_where_it_looks_like_a_file(write):
+    write("a.txt", "what is in the file")
+    processor = BagProcessor(DataSpec(Text(), Classes(("x", "y")), "none"), sections.Bag())
+    assert [example.input for example in processor.read("a.txt")] == ["what is in the file"]
+    for name in ("a.txt", "none.csv"):
+        assert [example.input for example in processor.read(Line(name))] == [name]

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 import taskkit
 from taskkit.cli import main
 from taskkit.plugins import discover
+from taskkit_text import lora
 from taskkit_text.table import Table
 
 ABOUT = {"pets": ["cat", "dog", "cats", "dogs"], "things": ["mat", "no", "bark", "on"]}
@@ -98,6 +99,13 @@ def test_the_run_directory_alone_predicts_what_the_test_did(finished, tools, tmp
 
 def test_truncated_texts_are_counted_and_told(finished):
     log = (finished.path / "log.txt").read_text()
+    module = Table(finished.built.recipe.data)
+    module.prepare(taskkit.Classes)
+    for split in ("train", "val", "test"):
+        # Of these texts, only those that hold LONG have more words than there is room for.
+        count = sum(len(example.input.split()) >= 12 for example in module.examples(split))
+        if count:
+            assert f"{count} of {len(module.examples(split))} {split} example" in log
     assert "truncated" in log
 
 
@@ -131,6 +139,47 @@ def test_every_way_of_training_an_encoder_goes_from_end_to_end(tools, encoder_fo
     assert run.status == "finished"
     (answer,) = run.predict(["the cat"])
     assert answer["prediction"] in ABOUT
+
+
+def plain(run):
+    """The weights of a run's encoder by the names that they have without adapters."""
+    return lora.merged(run.built.network.encoder)
+
+
+@pytest.mark.parametrize("donor", ["plain", "adapted"])
+@pytest.mark.parametrize("adapters", [None, {"rank": 3}])
+def test_a_run_begins_with_the_encoder_of_another(tools, encoder_folder, donor, adapters):
+    out = tools.folder / f"donor-{donor}"
+    if not out.exists():
+        settings = {"lora": {"rank": 2}} if donor == "adapted" else {}
+        tools.run(tools.recipe(transformer(encoder_folder(), overrides={"num_hidden_layers": 1}, **settings)), out=out)
+    first = taskkit.load_run(out, plugins=tools.plugins)
+    again = tools.run(
+        tools.recipe(transformer(out, lora=adapters)),
+        "optim.lr=1e-12",
+        "trainer.max_epochs=1",
+        out=f"again-{donor}-{bool(adapters)}",
+    )
+    assert again.built.processor.tokenizer.to_str() == first.built.processor.tokenizer.to_str()
+    learnt, begun = plain(first), plain(again)
+    assert begun.keys() == learnt.keys()
+    assert all(torch.allclose(begun[name], value, atol=1e-6) for name, value in learnt.items())
+    assert not torch.equal(again.built.network.head.linear.weight, first.built.network.head.linear.weight)
+    assert str(out) in [origin["source"] for origin in again.manifest["data"]["origins"]]
+    shape = tools.run(
+        tools.recipe(transformer(out, pretrained=False)), "trainer.max_epochs=1", out=f"shape-{donor}-{bool(adapters)}"
+    )
+    assert shape.built.processor.encoder == first.built.processor.encoder
+
+
+def test_a_run_of_another_model_or_shape_is_refused(tools, finished):
+    other = tools.run(tools.recipe({"name": "text.bag", "min_count": 1}), "trainer.max_epochs=1", out="other")
+    with pytest.raises(taskkit.CheckpointError, match=r"model\.weights: \S+ is a run of text\.bag"):
+        tools.run(tools.recipe(transformer(other.path)), out="refused")
+    wrong = {"num_hidden_layers": (3, "lack encoder.layer.2"), "intermediate_size": (12, "do not fit")}
+    for name, (value, message) in wrong.items():
+        with pytest.raises(taskkit.CheckpointError, match=f"its weights {message}.*model.overrides"):
+            tools.run(tools.recipe(transformer(finished.path, overrides={name: value})), out=f"wrong-{name}")
 
 
 @pytest.mark.parametrize("model", ["text.bag", "text.lstm", "text.transformer"])

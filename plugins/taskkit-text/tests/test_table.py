@@ -137,6 +137,18 @@ def test_whole_numbers_are_classes_by_any_type(write, labels):
     assert [example.target for example in module.examples("train")] == [0, 1]
 
 
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+def test_whole_numbers_are_the_same_classes_however_they_are_written(write, suffix):
+    rows = [{"text": f"text {n}", "label": ["1", "1.0", "2", "2.", "1e1"][n % 5]} for n in range(10)]
+    _, spec = prepared(write(f"a.{suffix}", rows), val_share=0, test_share=0)
+    assert spec.target == Classes(("1", "2", "10"), (4, 4, 2))
+
+
+def test_numbers_beside_words_are_classes_as_they_are_written(write):
+    path = write("a.csv", "text,label\nx,1\ny,1.0\nz,none\n")
+    assert set(prepared(path, val_share=0, test_share=0)[1].target.names) == {"1", "1.0", "none"}
+
+
 def test_classes_keep_their_text_and_are_in_the_order_of_numbers_or_letters(write):
     path = write("a.csv", "text,label\nx,007\ny,7\nz,10\n")
     assert prepared(path, val_share=0, test_share=0)[1].target.names == ("007", "7", "10")
@@ -171,6 +183,7 @@ HEADER = "text,label\n"
         (f"{HEADER}x,a\nnan,b\n", "row 2: column 'text' is empty or NaN"),
         (f"{HEADER}x,a\ny,\nz, \n", r"row 2: column 'label' is empty or NaN \(and 1 more\)"),
         (f"{HEADER}x,1.0\ny,0.37\n", r"row 2: column 'label' is 0\.37, a number that is not whole\. Labels must be cl"),
+        (f"{HEADER}x,1.5\ny,0.37\nz,none\n", r"row 1: column 'label' is 1\.5, a number that is not whole"),
         (f"{HEADER}x,a\ny,a\n", "all texts to train on have the class 'a'. Texts of two classes or more"),
         ("text,label,split\nx,a,test\ny,b,test\n", "no text. Texts of two classes or more"),
         (

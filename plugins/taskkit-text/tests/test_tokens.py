@@ -1,7 +1,11 @@
+import json
 import pickle
+import resource
+import time
 
 import pytest
 import torch
+from tokenizers import Tokenizer, processors
 
 from taskkit import Classes, DataSpec, Example
 from taskkit_text import vocabulary
@@ -13,8 +17,8 @@ TOKENIZER = vocabulary.learn("words", [LETTERS], 50)
 
 
 def tokens(parts, max_length, truncate):
-    encoding, truncated = tokenise(TOKENIZER, parts, max_length, truncate)
-    return " ".join(encoding.tokens).replace(vocabulary.END, "|"), truncated
+    ids, _, truncated = tokenise(TOKENIZER, parts, max_length, truncate)
+    return " ".join(map(TOKENIZER.id_to_token, ids)).replace(vocabulary.END, "|"), truncated
 
 
 @pytest.mark.parametrize(
@@ -34,6 +38,48 @@ def tokens(parts, max_length, truncate):
 )
 def test_of_a_long_text_what_was_asked_for_is_kept_and_its_end_is_marked(parts, max_length, truncate, expected):
     assert tokens(parts, max_length, truncate) == expected
+
+
+@pytest.mark.parametrize("truncate", ["head", "head_tail"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_text_of_a_megabyte_is_cut_in_a_moment(truncate, count):
+    parts = [f"a b {'c ' * (500_000 // count)}d e"] * count
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    ids, types, truncated = tokenise(TOKENIZER, parts, 9 * count, truncate)
+    assert time.perf_counter() - began < 60
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # kilobytes
+    middle = "c c c c c c" if truncate == "head" else "c c c c d e"
+    text = f"a b {middle} |"
+    assert " ".join(map(TOKENIZER.id_to_token, ids)).replace(vocabulary.END, "|") == " ".join([text] * count)
+    assert types == [number for number in range(count) for _ in range(9)]
+    assert truncated
+
+
+@pytest.mark.parametrize("truncate", ["head", "head_tail"])
+@pytest.mark.parametrize("marks", ["bert", "roberta", "none"])
+def test_the_marks_of_every_kind_of_tokenizer_stay(truncate, marks):
+    tokenizer = Tokenizer.from_str(TOKENIZER.to_str())
+    begin, end = ("[PAD]", 0), (vocabulary.END, 2)
+    if marks == "none":
+        tokenizer = Tokenizer.from_str(json.dumps({**json.loads(TOKENIZER.to_str()), "post_processor": None}))
+    else:
+        kind = {"bert": processors.BertProcessing, "roberta": processors.RobertaProcessing}[marks]
+        tokenizer.post_processor = kind(end, begin)
+    parts = ["a b c d e f [END] g", "h g f e d c b a"]
+    room = 12 - tokenizer.num_special_tokens_to_add(True)
+    whole = tokenise(tokenizer, parts, 99, truncate).ids
+    cut = tokenise(tokenizer, parts, 12, truncate)
+    assert len(cut.ids) == 12
+    # What a text that is as short gets.
+    kept = [part.split() for part in parts]
+    shares = [room - room // 2, room // 2]
+    tails = [share // 2 if truncate == "head_tail" else 0 for share in shares]
+    short = [
+        " ".join([*words[: share - tail], *words[len(words) - tail :]])
+        for words, share, tail in zip(kept, shares, tails, strict=True)
+    ]
+    assert cut[:2] == tokenise(tokenizer, short, 99, truncate)[:2]
+    assert len(whole) > 12
 
 
 def fitted(pairs=False, **settings):

@@ -117,6 +117,63 @@ def test_an_override_that_the_weights_do_not_fit_is_refused(encoder_folder):
         built(encoder_folder(), overrides={"intermediate_size": 12})
 
 
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"hidden_size": 100}, "there can be no bert encoder .* heads"),
+        ({"hidden_size": 17}, "there can be no bert encoder"),
+        ({"hidden_size": "big"}, "cannot be a bert: .*hidden_size"),
+        ({"hidden_size": -1}, "there can be no bert encoder"),
+        ({"hidden_act": "foo"}, "there can be no bert encoder .*foo"),
+        ({"max_position_embeddings": 2}, "there can be no bert encoder"),
+        ({"vocab_size": 10}, "tokenizer knows 16 tokens, numbered up to 15, .* vocab_size of 10"),
+        ({"vocab_size": 1000}, "tokenizer knows 16 tokens"),
+        ({"model_type": "roberta"}, "would make another kind of encoder of this bert"),
+    ],
+)
+def test_an_override_that_cannot_be_is_refused(encoder_folder, overrides, message):
+    if overrides == {"hidden_size": 100}:
+        overrides = {**overrides, "num_attention_heads": 3}
+    with pytest.raises(TaskkitError, match=rf"(?s)model\.(overrides|weights).*{message}|{message}.*model\.overrides"):
+        built(encoder_folder(), overrides=overrides, pretrained=False)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "error"),
+    [
+        ("config.json", b"{", CheckpointError),
+        ("config.json", b"{}", CheckpointError),
+        ("config.json", b'{"model_type": "nonesuch"}', CheckpointError),
+        ("config.json", None, SourceError),
+        ("tokenizer.json", b"{}", DataError),
+        ("tokenizer.json", b"junk", DataError),
+        ("tokenizer.json", None, DataError),
+        ("model.safetensors", b"\x10\x00\x00\x00\x00\x00\x00\x00{", CheckpointError),
+        ("model.safetensors", b"", CheckpointError),
+        ("pytorch_model.bin", b"junk", CheckpointError),
+    ],
+)
+def test_a_damaged_folder_is_one_error_that_names_the_setting(encoder_folder, tmp_path, file, content, error):
+    folder = shutil.copytree(encoder_folder(), tmp_path / "encoder")
+    if file == "pytorch_model.bin":
+        (folder / "model.safetensors").unlink()
+    if content is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_bytes(content)
+    with pytest.raises(error, match=r"model\.weights") as raised:
+        built(folder)
+    assert str(folder) in str(raised.value)
+    assert "leave it out" not in str(raised.value)
+
+
+def test_an_empty_tokenizer_is_no_tokenizer(encoder_folder, tmp_path):
+    folder = shutil.copytree(encoder_folder(), tmp_path / "encoder")
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(DataError, match=r"holds no vocabulary: neither vocab\.txt nor tokenizer\.json is there"):
+        built(folder)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_dropout_holds_throughout_the_encoder(encoder_folder, kind):
     for share in (0.0, 0.3):

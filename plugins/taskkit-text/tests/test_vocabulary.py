@@ -1,3 +1,5 @@
+import random
+
 import pytest
 
 from taskkit_text import vocabulary
@@ -33,6 +35,22 @@ def test_the_same_texts_give_the_same_vocabulary(kind):
 def test_only_the_commonest_tokens_are_known():
     tokenizer = learnt("words", "often often often seldom", size=len(vocabulary.SPECIAL) + 1)
     assert tokenizer.encode("often seldom", add_special_tokens=False).tokens == ["often", vocabulary.UNKNOWN]
+
+
+@pytest.mark.parametrize("kind", ["characters", "words", "wordpiece"])
+@pytest.mark.parametrize("size", [16, 500])
+def test_there_are_never_more_tokens_than_asked_for(kind, size):
+    chance = random.Random(0)
+    texts = ["".join(chr(0x4E00 + int(chance.expovariate(0.005))) for _ in range(20)) for _ in range(200)]
+    tokenizer = learnt(kind, *texts, size=size)
+    assert len(set("".join(texts))) > 500
+    assert tokenizer.get_vocab_size() <= size
+    assert learnt(kind, *texts, size=size).to_str() == tokenizer.to_str()
+
+
+def test_of_too_many_letters_the_commonest_make_word_pieces():
+    known = learnt("wordpiece", "ab ab ba ba cd", size=len(vocabulary.SPECIAL) + 4).get_vocab()
+    assert set(known) == {*vocabulary.SPECIAL, "a", "b", "##a", "##b"}
 
 
 def test_special_tokens_come_first_and_padding_is_0():

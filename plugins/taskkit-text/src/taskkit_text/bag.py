@@ -51,7 +51,8 @@ class BagProcessor(TextProcessor):
         """Learn which n-grams there are, and in how many texts."""
         texts = (part for example in examples for part in self.parts(example.input))
         self._set(vocabulary.choose(self.config.tokens, texts, usual="words"), [], [])
-        counts = Counter(chain.from_iterable(set(self._ngrams(example)) for example in examples))
+        # Not a set, whose order is that of random hashes: ties are broken by what comes first.
+        counts = Counter(chain.from_iterable(dict.fromkeys(self._ngrams(example)) for example in examples))
         known = [
             (ngram, count)
             for ngram, count in counts.most_common(self.config.vocabulary)

@@ -111,7 +111,7 @@ def read(path: Path, split: Split) -> list[Labelled]:
     lines = path.read_text(encoding="utf-8").split("\n")[HEADER:]
     rows = (line.split("\t") for line in lines if line.strip())
     return [
-        Labelled(f"{split}/{number:05d}", text, label, split, f"{path}: row {number + 1}")
+        Labelled(f"{number:05d}", text, label, split, f"{path}: row {number + 1}")
         for number, (label, text) in enumerate(rows)
     ]
 

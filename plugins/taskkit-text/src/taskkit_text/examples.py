@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from taskkit import DataError, Split, by_share, more
+
+log = logging.getLogger("taskkit")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,14 @@ def placed(rows: Sequence[Labelled], val: float, test: float, *, by_id: bool = F
             f"{lost[0].label!r}{others}. Each class needs texts to train on. Add some, join it with another class, or "
             "say yourself which texts are held out."
         )
+    chances: dict[Split, float] = {"val": shares[0], "test": shares[1]}
+    for split, share in chances.items():
+        if share > 0 and all(row.split != split for row in chosen):
+            log.warning(
+                "data.%s_share: a share of %s was to be held out by a hash, and of %d rows that took none: there is "
+                "no %s split. Raise data.%s_share, add rows, or say yourself which are held out.",
+                *(split, share, len(free), split, split),
+            )
     return [*chosen, *(row for row in rows if row.split in ("val", "test"))]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from taskkit import DataError, DataSpec, Download, Fact, Local, Split, fetch, read_table
-from taskkit_text import sections
+from taskkit import DataError, DataSpec, Download, Fact, Local, Split, fetch
+from taskkit_text import sections, shards
 from taskkit_text.data import TextData
 from taskkit_text.examples import fingerprint, placed
 from taskkit_text.table import Columns, class_names, how_split, read_rows
@@ -31,7 +31,7 @@ class HuggingFace(TextData):
             licence="see its page on the hub",
             citation=f"https://huggingface.co/datasets/{config.dataset}",
         )
-        tables = {split: read_table(path) for split, path in self._files(folder).items()}
+        tables = {split: shards.read(paths) for split, paths in self._files(folder).items()}
         columns = Columns(config.text_column, config.pair_column, config.label_column)
         found = [row for split, table in tables.items() for row in read_rows(table, columns, split)]
         rows = placed(found, config.val_share, config.test_share)
@@ -39,10 +39,10 @@ class HuggingFace(TextData):
         splits = how_split(found, config.val_share, config.test_share, None)
         return DataSpec(text, classes, f"huggingface-{fingerprint(rows)}", (origin,), {"splits": splits})
 
-    def _files(self, folder: Path) -> dict[Split, Path]:
-        """The file of each split that is used; raises DataError when one that is named is not there."""
+    def _files(self, folder: Path) -> dict[Split, list[Path]]:
+        """The files of each split that is used; raises DataError when one that is named is not there."""
         config = self.config
-        there = {path.stem: path for path in sorted(folder.glob("*.parquet"))}
+        there = shards.grouped(folder)
         named: dict[Split, str | None] = {
             "train": config.train_split,
             "val": config.val_split,
@@ -56,7 +56,7 @@ class HuggingFace(TextData):
         for split, wanted in named.items():
             if wanted is not None and wanted not in there:
                 raise DataError(
-                    f"{folder}: {config.dataset} has no split {wanted!r}. It has {', '.join(there)}. Set "
+                    f"{folder}: {config.dataset} has no split {wanted!r}. It has {', '.join(there) or 'none'}. Set "
                     f"data.{split}_split to one of them."
                 )
         return {split: there[name] for split, name in named.items() if name is not None}

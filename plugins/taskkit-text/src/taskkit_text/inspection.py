@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -47,6 +47,7 @@ def problems(splits: Mapping[Split, Sequence[Example]], classes: Classes) -> Ite
     yield from copies(looks, "text")
     yield from _scripts(looks)
     yield from _lengths(looks)
+    yield from _alike(classes)
     yield from skew({s: [example.target for example in examples] for s, examples in splits.items()}, classes, "text")
 
 
@@ -157,6 +158,22 @@ def histogram(lengths: Sequence[int], unit: str) -> str:
         f"{'#' * -(-count * BAR // max(counts.values()))}".rstrip()
         for first, last, count in rows
     )
+
+
+def _alike(classes: Classes) -> Iterator[DataProblem]:
+    """Classes that seem to be one, written in several ways."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in classes.names:
+        groups[same(name)].append(name)
+    for names in groups.values():
+        if len(names) > 1:
+            written = " and ".join(map(repr, names))
+            yield DataProblem(
+                "warning",
+                "label",
+                f"The classes {written} differ in nothing but case, white space or width. If they are one, write them "
+                "alike.",
+            )
 
 
 def _texts(looks: Sequence[Seen]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from taskkit import TaskkitError
+from taskkit import CheckpointError, TaskkitError
 from taskkit_text import sections
 
 
@@ -38,7 +38,33 @@ def own_names(encoder: nn.Module) -> Mapping[str, str]:
     return {name.replace(".base_layer.", "."): name for name in names}
 
 
-def fill(encoder: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Put the weights of an encoder without adapters into one that may have some."""
+def merged(encoder: nn.Module) -> Mapping[str, Tensor]:
+    """The weights of an encoder by the names that they have without adapters, which become part of them."""
+    if any(".lora_" in name for name, _ in encoder.named_parameters()):
+        from peft.tuners.tuners_utils import BaseTunerLayer  # takes seconds to import
+
+        for module in encoder.modules():
+            if isinstance(module, BaseTunerLayer):
+                module.merge()
+    state = encoder.state_dict()
+    return {own: state[name] for own, name in own_names(encoder).items()}
+
+
+def fill(encoder: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
+    """Put the weights of an encoder without adapters into one that may have some.
+
+    Raises CheckpointError when some are missing or of another shape.
+    """
     names = own_names(encoder)
-    encoder.load_state_dict({names[name]: value for name, value in weights.items() if name in names}, strict=False)
+    try:
+        encoder.load_state_dict({name: weights[own] for own, name in names.items()}, strict=False)
+    except KeyError as error:
+        raise CheckpointError(
+            f"{where}: its weights lack {error.args[0]}. All weights of this encoder were expected. Correct "
+            "model.weights or model.overrides."
+        ) from None
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{where}: its weights do not fit ({str(error).splitlines()[1].strip()}). Those of the same shape were "
+            "expected. Correct model.weights or model.overrides."
+        ) from None

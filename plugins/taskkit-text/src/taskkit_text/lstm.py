@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from taskkit import DataSpec, Example, Model, Processor
 from taskkit_text import sections, vocabulary
 from taskkit_text.facts import class_count
 from taskkit_text.tokens import TokenProcessor
+
+FACTOR = 0x9E3779B1
+"""Of a multiplicative hash: a prime near the golden ratio of 2**32 (Knuth, The Art of Computer Programming, 6.4)."""
 
 
 class Lstm(Model):
@@ -48,27 +52,58 @@ class LstmProcessor(TokenProcessor):
 
 
 class BidirectionalLstm(nn.Module):
-    """An embedding, layers that read both ways, the largest of each feature over the text, and a linear head."""
+    """Embeddings, layers that read both ways, the largest and the mean of each feature over the text, a linear head."""
 
     def __init__(self, config: sections.Lstm, vocabulary: int, classes: int) -> None:
         super().__init__()
         self.embed = nn.Embedding(vocabulary, config.embedding, padding_idx=0)
         # At PyTorch's own deviation of 1, what is noise in the embedding of a rare token drowns what is learnt.
         self.embed.weight.data.mul_(0.1)
+        self.ngrams = NGrams(config.ngrams, config.buckets, config.embedding) if config.ngrams > 1 else None
+        self.token_dropout = config.token_dropout
         sizes = [config.embedding, *[2 * config.width] * (config.depth - 1)]
         self.layers = nn.ModuleList(BothWays(size, config.width) for size in sizes)
         self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(2 * config.width, classes)
+        self.head = nn.Linear(4 * config.width, classes)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Token numbers (texts, tokens) in, logits (texts, classes) out; the mask is true for what is no padding."""
         mask = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask
+        if self.training and self.token_dropout:
+            lost = torch.rand(input_ids.shape, device=input_ids.device) < self.token_dropout
+            input_ids = input_ids.masked_fill(lost & mask, vocabulary.SPECIAL.index(vocabulary.UNKNOWN))
         hidden = self.embed(input_ids)
+        if self.ngrams is not None:
+            hidden = hidden + self.ngrams(input_ids, mask)
         for layer in self.layers:
             hidden = layer(self.dropout(hidden), mask.sum(dim=1))
         largest = hidden.masked_fill(~mask[..., None], -torch.inf).amax(dim=1)
-        logits: Tensor = self.head(self.dropout(largest))
+        mean = (hidden * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+        logits: Tensor = self.head(self.dropout(torch.cat([largest, mean.to(largest.dtype)], dim=1)))
         return logits
+
+
+class NGrams(nn.Module):
+    """The sum of the embeddings of the n-grams that begin at each token, of 2 to `longest` tokens.
+
+    Which n-grams share one of the `buckets`, a hash decides (Bojanowski et al., 2017). All begin at nought: an n-gram
+    that training hardly saw says nothing.
+    """
+
+    def __init__(self, longest: int, buckets: int, width: int) -> None:
+        super().__init__()
+        self.longest = longest
+        self.embed = nn.Embedding(buckets, width)
+        nn.init.zeros_(self.embed.weight)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Token numbers and which are no padding, both (texts, tokens), in; (texts, tokens, width) out."""
+        total, number = torch.zeros((), device=tokens.device), tokens.long()
+        for size in range(1, self.longest):
+            number = number * FACTOR + F.pad(tokens.long()[:, size:], (0, size))
+            inside = F.pad(mask[:, size:], (0, size))
+            total = total + self.embed(number.remainder(len(self.embed.weight))) * inside[..., None]
+        return total
 
 
 class BothWays(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,13 +36,31 @@ def read_texts(source: str, options: ReadText, pairs: bool) -> list[Example]:
     path = Path(source)
     suffix = path.suffix.lower()
     known = suffix in (*TABLES, LINES)
+    if _is_file(path) and suffix in TABLES:
+        return _of_table(read_table(path), options, pairs)
     if _is_file(path):
         if not known:
             raise DataError(f"{source}: its name does not say what is in it. {FILES} was expected. Rename it.")
-        return _of_lines(path, pairs) if suffix == LINES else _of_table(read_table(path), options, pairs)
+        _refuse_columns(source, options)
+        return _of_lines(path, pairs)
     if known and len(source.split()) == 1:
         raise DataError(f"{source}: there is no such file. {FILES} was expected. Correct the path.")
-    return [Example(source, _input(source, pairs, where=repr(source[:60])))]
+    _refuse_columns(repr(source[:60]), options)
+    return [of_line(source, pairs)]
+
+
+def of_line(text: str, pairs: bool) -> Example:
+    """The example of a line of text, whatever it looks like; raises DataError when it is empty."""
+    return Example(text, _input(text, pairs, where=repr(text[:60])))
+
+
+def _refuse_columns(where: str, options: ReadText) -> None:
+    """Raise DataError for options that only a table has a use for."""
+    for key, name in (("--column", options.column), ("--pair-column", options.pair_column)):
+        if name is not None:
+            raise DataError(
+                f"{key}={name}: {where} has no columns. A table ({', '.join(TABLES)}) was expected. Leave {key} out."
+            )
 
 
 def _of_table(table: TableFile, options: ReadText, pairs: bool) -> list[Example]:
@@ -77,7 +96,7 @@ def _of_lines(path: Path, pairs: bool) -> list[Example]:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             where = f"{path}: line {number}"
-            text = _decoded(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, where)
+            text = _decoded(line.removeprefix(BOM_UTF8) if number == 1 else line, where)
             if text.strip():
                 examples.append(Example(where, _input(text, pairs, where)))
             else:
@@ -96,9 +115,10 @@ def _decoded(line: bytes, where: str) -> str:
     try:
         return line.decode()
     except UnicodeDecodeError as error:
+        other = "utf-16" if line[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "latin1"
         raise DataError(
             f"{where}: byte {error.start + 1} of it is {line[error.start]:#04x}, which is not UTF-8. The whole file "
-            "was expected in UTF-8. Convert it, for instance with `iconv -f latin1 -t utf-8`."
+            f"was expected in UTF-8. Convert it, for instance with `iconv -f {other} -t utf-8`."
         ) from None
 
 

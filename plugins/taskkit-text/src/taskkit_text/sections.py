@@ -33,7 +33,9 @@ class Lora:
 class Transformer:
     """Any encoder of Hugging Face transformers, with a head for these classes."""
 
-    weights: str = setting(doc="`minilm`, a folder, or a name on the model hub such as answerdotai/ModernBERT-base")
+    weights: str = setting(
+        doc="`minilm`, a folder, a run directory, or a name on the model hub as answerdotai/ModernBERT-base"
+    )
     pretrained: bool = setting(True, "begin with its weights; false: only with its shape and its tokenizer")
     overrides: dict[str, Any] = setting({}, "changes of its shape, by the names in its config.json")
     max_length: int = setting(256, "tokens of a text at most, those that mark its ends included", ge=8)
@@ -60,7 +62,7 @@ class Transformer:
             yield (
                 "weights",
                 f"{self.weights} is not a folder. One with a config.json, a tokenizer.json and a model.safetensors was "
-                "expected. Correct the path, or give a name on the model hub.",
+                "expected, or that of a run. Correct the path, or give a name on the model hub.",
             )
 
 
@@ -76,10 +78,13 @@ class Lstm:
     truncate: Literal["head", "head_tail"] = setting(
         "head", "what is kept of a longer text: its beginning, or its beginning and its end"
     )
+    ngrams: int = setting(1, "tokens of the longest n-gram that has an embedding too; 1: none", ge=1, le=5)
+    buckets: int = setting(50_000, "embeddings that n-grams share, by a hash of their tokens", ge=1)
     embedding: int = setting(128, "size of the embedding of a token", ge=1)
     width: int = setting(128, "size of the state in each direction", ge=1)
     depth: int = setting(1, "layers", ge=1)
     dropout: float = setting(0.2, "share of activations dropped before each layer and the head in training", ge=0, lt=1)
+    token_dropout: float = setting(0.0, "share of tokens that are made unknown in training", ge=0, lt=1)
     round_to: int = setting(32, "lengths are padded to multiples of it, so that shapes are few", ge=1)
 
 
@@ -145,8 +150,10 @@ class HuggingFace:
 
     dataset: str = setting(doc="its name on the hub, such as stanfordnlp/sst2")
     subset: str | None = setting(None, "its configuration, where it has several")
-    revision: str | None = setting(None, "a branch, tag or commit of it; null: the newest")
-    root: str | None = setting(None, "a folder of SPLIT.parquet files to read instead; null: ask the hub")
+    revision: str | None = setting(None, "a branch, tag or commit of it; null: the newest when it is first fetched")
+    root: str | None = setting(
+        None, "a folder of SPLIT.parquet files or their shards to read instead; null: ask the hub"
+    )
     text_column: str = setting("text", "the column of texts")
     pair_column: str | None = setting(None, "for pairs of texts, the column of the second ones")
     label_column: str = setting("label", "the column of classes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from taskkit_text.examples import Labelled, fingerprint, placed
 
 FEW = 20
 """Fewer rows than these say nothing about whether a column holds classes."""
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf", re.ASCII | re.IGNORECASE)
+"""How floats are written; Python reads `1_0` and `infinity` as such too."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,8 @@ def labels_of(table: TableFile, name: str) -> list[str]:
     setting = "data.label_column"
     kind = _kind(table, name, setting)
     labels = table.filled(name, setting)
-    if kind in ("float", "double", "halffloat"):
-        _check_whole(table, name, labels)
-        labels = [str(int(float(label))) for label in labels]
-    elif kind.endswith("string"):
-        _check_whole(table, name, labels)
+    if kind in ("float", "double", "halffloat") or kind.endswith("string"):
+        labels = _whole(table, name, labels)
     elif not kind.startswith(("int", "uint", "bool")):
         raise DataError(
             f"{table.path}: column {name!r} holds {kind}. One class a row was expected: a name or a whole number. Set "
@@ -146,17 +146,20 @@ def _kind(table: TableFile, name: str, setting: str) -> str:
     return str(getattr(kind, "value_type", kind) if str(kind).startswith("dictionary") else kind)
 
 
-def _check_whole(table: TableFile, name: str, labels: Sequence[str]) -> None:
-    """Refuse a column of numbers of which some are not whole."""
-    try:
-        broken = [row for row, label in enumerate(labels) if not float(label).is_integer()]
-    except ValueError:
-        return
-    if broken:
+def _whole(table: TableFile, name: str, labels: list[str]) -> list[str]:
+    """Whole numbers, where all labels are, without a point, so that `1.0` and `1` are one class; else as they are.
+
+    Refuses a column of numbers of which some are not whole, or one that holds little else.
+    """
+    numbers = {label: float(label) for label in set(labels) if NUMBER.fullmatch(label)}
+    broken = [row for row, label in enumerate(labels) if not numbers.get(label, 0.0).is_integer()]
+    are_numbers = all(label in numbers for label in labels)
+    if broken and (are_numbers or len(broken) > len(labels) / 2):
         raise DataError(
             f"{table.where(broken[0])}: column {name!r} is {labels[broken[0]]}, a number that is not whole. Labels "
             "must be classes. Set data.label_column to a column of classes, or make classes of the numbers: low, high."
         )
+    return [label if label.isdigit() else str(int(numbers[label])) for label in labels] if are_numbers else labels
 
 
 def _named(table: TableFile, row: int, name: str, number: int, names: Sequence[str]) -> str:

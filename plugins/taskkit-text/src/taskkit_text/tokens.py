@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from taskkit import Batch, DataSpec, Example, Sample
 from taskkit_text.processor import TextProcessor, target
 
 Truncate = Literal["head", "head_tail"]
+
+
+class Tokenised(NamedTuple):
+    """Token numbers, which text of a pair each is of, and whether the text was longer."""
+
+    ids: list[int]
+    type_ids: list[int]
+    truncated: bool
 
 
 class TokenProcessor(TextProcessor):
@@ -38,14 +46,14 @@ class TokenProcessor(TextProcessor):
 
     def encode(self, example: Example) -> Sequence[Sample]:
         """`input_ids`: int32 (tokens,), `note_truncated`, `target`, and for some pairs `token_type_ids`."""
-        encoding, truncated = tokenise(self.tokenizer, self.parts(example.input), self.max_length, self.truncate)
+        tokens = tokenise(self.tokenizer, self.parts(example.input), self.max_length, self.truncate)
         sample = {
-            "input_ids": torch.tensor(encoding.ids, dtype=torch.int32),
-            "note_truncated": torch.tensor(int(truncated)),
+            "input_ids": torch.tensor(tokens.ids, dtype=torch.int32),
+            "note_truncated": torch.tensor(int(tokens.truncated)),
             **target(example),
         }
         if self.segments:
-            sample["token_type_ids"] = torch.tensor(encoding.type_ids, dtype=torch.int32)
+            sample["token_type_ids"] = torch.tensor(tokens.type_ids, dtype=torch.int32)
         return [sample]
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
@@ -86,7 +94,7 @@ class TokenProcessor(TextProcessor):
         self.segments = state["segments"]
 
 
-def tokenise(tokenizer: Tokenizer, parts: Sequence[str], max_length: int, truncate: Truncate) -> tuple[Encoding, bool]:
+def tokenise(tokenizer: Tokenizer, parts: Sequence[str], max_length: int, truncate: Truncate) -> Tokenised:
     """The tokens of a text or of a pair, with those that mark their ends, and whether some had to go.
 
     Of a pair, the longer text gives way first.
@@ -95,11 +103,13 @@ def tokenise(tokenizer: Tokenizer, parts: Sequence[str], max_length: int, trunca
     lengths = [len(encoding) for encoding in encodings]
     room = max_length - tokenizer.num_special_tokens_to_add(len(parts) == 2)
     kept = _shares(lengths, room)
-    for number, (part, length, share) in enumerate(zip(parts, lengths, kept, strict=True)):
-        if share < length:
-            encodings[number] = _shortened(tokenizer, part, encodings[number], share, truncate)
-    pair = encodings[1] if len(encodings) == 2 else None
-    return tokenizer.post_process(encodings[0], pair), kept != lengths
+    whole = tokenizer.post_process(encodings[0], encodings[1] if len(encodings) == 2 else None)
+    if kept == lengths:
+        return Tokenised(whole.ids, whole.type_ids, truncated=False)
+    # The library's own way of cutting keeps all that it cuts off, for a pair in all combinations.
+    left = _left(whole.special_tokens_mask, lengths, kept, truncate)
+    ids, types = ([column[place] for place in left] for column in (whole.ids, whole.type_ids))
+    return Tokenised(ids, types, truncated=True)
 
 
 def pad(samples: Sequence[Sample], length: int, padding: int) -> dict[str, Tensor]:
@@ -139,12 +149,15 @@ def _shares(lengths: Sequence[int], room: int) -> list[int]:
     return [shorter, room - shorter] if lengths[0] < lengths[1] else [room - shorter, shorter]
 
 
-def _shortened(tokenizer: Tokenizer, text: str, head: Encoding, share: int, truncate: Truncate) -> Encoding:
-    """The first `share` tokens, or half of them and as many of the last ones; `head` is all of the text."""
-    if truncate == "head":
-        head.truncate(share)
-        return head
-    tail = tokenizer.encode(text, add_special_tokens=False)
-    head.truncate(share - share // 2)
-    tail.truncate(share // 2, direction="left")
-    return Encoding.merge([head, tail], growing_offsets=False)
+def _left(ends: Sequence[int], lengths: Sequence[int], kept: Sequence[int], truncate: Truncate) -> list[int]:
+    """The places of the tokens that are left: all that mark `ends`, and of each text the `kept` first ones.
+
+    Or, of each text, half as many of the first ones and of the last ones.
+    """
+    tails = [share // 2 if truncate == "head_tail" else 0 for share in kept]
+    stays = (
+        place < share - tail or place >= length - tail
+        for length, share, tail in zip(lengths, kept, tails, strict=True)
+        for place in range(length)
+    )
+    return [place for place, end in enumerate(ends) if end or next(stays)]

@@ -47,8 +47,8 @@ class Transformer(Model):
         assert isinstance(network, TextTransformer)
         if not self.config.pretrained:
             return []
-        folder, origin = weights.find(self.config.weights, pretrained=True)
-        lora.fill(network.encoder, weights.pretrained(folder, network.encoder.config))
+        state, origin = weights.state(self.config.weights, network.encoder.config)
+        lora.fill(network.encoder, state, self.config.weights)
         return [origin]
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
@@ -81,10 +81,10 @@ class TransformerProcessor(TokenProcessor):
 
     def fit(self, examples: Sequence[Example]) -> None:
         """Find the encoder's tokenizer and configuration; the examples teach nothing."""
-        folder, _ = weights.find(self.config.weights, self.config.pretrained)
-        found = weights.configuration(folder, self.config.overrides)
+        settings, self.tokenizer = weights.shape(self.config.weights, self.config.pretrained)
+        found = encoders.overridden(settings, self.config.overrides)
+        weights.check_vocabulary(self.tokenizer, found)
         self.encoder = found if self.config.dropout is None else encoders.with_dropout(found, self.config.dropout)
-        self.tokenizer = weights.tokenizer(folder)
         self.padding = found.get("pad_token_id") or 0
         self.segments = self.pairs and found.get("type_vocab_size", 0) > 1
 

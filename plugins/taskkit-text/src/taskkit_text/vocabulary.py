@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Literal
@@ -57,11 +58,20 @@ def _whole(tokens: Tokens, texts: Sequence[str], size: int) -> Tokenizer:
 
 def _pieces(texts: Sequence[str], size: int) -> Tokenizer:
     """Word pieces (Schuster and Nakajima, 2012), joined by how often they meet."""
-    letters = sorted(set("".join(map(NORMALISE.normalize_str, texts))))
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(NORMALISE.normalize_str(text))
+    common = sorted((letter for letter in counts if not letter.isspace()), key=lambda each: (-counts[each], each))
+    # Each is known twice, as it begins a word and as it stands inside one.
+    letters = sorted(common[: (size - len(SPECIAL)) // 2])
     # What stands inside words is numbered in random order, by which ties are broken, unless it is known beforehand.
-    inside = [f"##{letter}" for letter in letters if not letter.isspace()]
+    inside = [f"##{letter}" for letter in letters]
     trainer = trainers.WordPieceTrainer(
-        vocab_size=size, special_tokens=[*SPECIAL, *inside], limit_alphabet=len(letters), show_progress=False
+        vocab_size=size,
+        special_tokens=[*SPECIAL, *inside],
+        initial_alphabet=letters,
+        limit_alphabet=len(letters),
+        show_progress=False,
     )
     trained = _tokenizer(models.WordPiece(unk_token=UNKNOWN), "wordpiece")
     trained.train_from_iterator(texts, trainer)

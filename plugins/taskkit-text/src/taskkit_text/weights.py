@@ -1,4 +1,4 @@
-"""Where an encoder comes from, MiniLM by its name, a folder or the model hub, and what is read from there."""
+"""Where an encoder comes from, MiniLM by its name, a run, a folder or the model hub, and what is read from there."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig
 from transformers.utils import cached_file
 from transformers.utils import logging as logs
 
-from taskkit import CheckpointError, DataError, Download, Installed, Local, Origin, PyPI, TaskkitError, fetch
+from taskkit import CheckpointError, DataError, Download, Installed, Local, Origin, PyPI, SourceError, fetch
+from taskkit_text import runs
+from taskkit_text.encoder import plain, reason
 
 log = logging.getLogger("taskkit")
 
 KEY = "model.weights"
+FEW = 0.05
+"""Of the tokens of its encoder, a tokenizer has at least this share; one that was made of nothing has five."""
 CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"
 MINILM = {
     CONFIG: "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
@@ -51,36 +55,77 @@ def find(name: str, pretrained: bool) -> tuple[Path, Origin]:
     if folder.is_dir():
         kind = "*.safetensors" if any(folder.glob("*.safetensors")) or not any(folder.glob("*.bin")) else "*.bin"
         files = {CONFIG: None, kind: None} if pretrained else {CONFIG: None}
+        if lacking := [file for file in files if not any(folder.glob(file))]:
+            raise SourceError(
+                f"{KEY}={name}: this folder has no {' and no '.join(lacking)}. A {CONFIG}, a {TOKENIZER} and a "
+                f"{WEIGHTS} were expected, or the directory of a run of text.transformer. Correct {KEY}."
+            )
         return fetch(folder.name, files, [Local(folder)], key=KEY)
     hub = Download(f"{name} on the model hub", partial(_download, name, pretrained))
     return fetch(name, dict.fromkeys(wanted), [hub], key=KEY)
 
 
-def configuration(folder: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration of an encoder as plain data; raises TaskkitError for an override that it does not have."""
-    config, unknown = AutoConfig.from_pretrained(folder, local_files_only=True, return_unused_kwargs=True, **overrides)
-    if unknown:
-        raise TaskkitError(
-            f"model.overrides: the configuration of {config.model_type} has no {', '.join(map(repr, unknown))}. It has "
-            f"{', '.join(config.to_diff_dict())} and others. Correct the name."
-        )
-    # Where it was read from, by whom it was written, and what it calls some classes, is nothing that its shape needs.
-    told = {"_name_or_path", "architectures", "dtype", "id2label", "label2id", "transformers_version"}
-    return {name: value for name, value in config.to_dict().items() if name not in told}
+def shape(name: str, pretrained: bool) -> tuple[dict[str, Any], Tokenizer]:
+    """The configuration of an encoder, as plain data, and its tokenizer; raises what `find` and reading them do."""
+    if runs.is_run(name):
+        settings, known = runs.shape(name)
+        return dict(settings), known
+    folder, _ = find(name, pretrained)
+    return configuration(folder), tokenizer(folder)
+
+
+def state(name: str, config: PretrainedConfig) -> tuple[Mapping[str, torch.Tensor], Origin]:
+    """The weights of an encoder by name, and where they came from."""
+    if runs.is_run(name):
+        return runs.state(name)
+    folder, origin = find(name, pretrained=True)
+    return pretrained(folder, config), origin
+
+
+def configuration(folder: Path) -> dict[str, Any]:
+    """The configuration of an encoder as plain data; raises CheckpointError for a file that holds none."""
+    try:
+        return plain(AutoConfig.from_pretrained(folder, local_files_only=True))
+    except Exception as error:  # A damaged file can raise anything.
+        raise CheckpointError(
+            f"{KEY}: {folder / CONFIG} cannot be read: {reason(error)}. The configuration of an encoder that "
+            f"transformers knows, with its model_type, was expected. Correct {KEY}."
+        ) from error
 
 
 def tokenizer(source: str | Path) -> Tokenizer:
     """The tokenizer of an encoder in a folder or on the model hub, neither cutting nor padding.
 
-    It is that of tokenizer.json, or what transformers makes of older files. Raises DataError for another kind of it.
+    It is that of tokenizer.json, or what transformers makes of older files. Raises DataError when there is none, or
+    another kind of it.
     """
     try:
-        found = Tokenizer.from_file(cached_file(source, TOKENIZER))
+        path = cached_file(source, TOKENIZER)
     except OSError:
-        found = _converted(source)
+        path = None
+    try:
+        found = _converted(source) if path is None else Tokenizer.from_file(path)
+    except DataError:
+        raise
+    except Exception as error:  # A damaged file can raise anything.
+        raise DataError(
+            f"{KEY}: the tokenizer of {source} cannot be read: {reason(error)}. A {TOKENIZER} was expected. Correct "
+            f"{KEY}."
+        ) from error
     found.no_truncation()
     found.no_padding()
     return found
+
+
+def check_vocabulary(known: Tokenizer, settings: Mapping[str, Any]) -> None:
+    """Raise DataError when a tokenizer cannot be that of an encoder with this configuration."""
+    tokens, rows = known.get_vocab().values(), settings.get("vocab_size")
+    if rows is not None and not (max(tokens, default=-1) < rows and len(tokens) >= FEW * rows):
+        raise DataError(
+            f"{KEY}: its tokenizer knows {len(tokens)} tokens, numbered up to {max(tokens, default=0)}, and the "
+            f"encoder has a vocab_size of {rows}. As many or a few less were expected. Correct {KEY}, or leave "
+            "vocab_size out of model.overrides."
+        )
 
 
 def pretrained(folder: Path, config: PretrainedConfig) -> Mapping[str, torch.Tensor]:
@@ -90,11 +135,11 @@ def pretrained(folder: Path, config: PretrainedConfig) -> Mapping[str, torch.Ten
             model, report = AutoModel.from_pretrained(
                 folder, config=config, dtype=torch.float32, local_files_only=True, output_loading_info=True
             )
-    except (RuntimeError, OSError, ValueError) as error:
+    except Exception as error:  # A damaged file can raise anything.
         raise CheckpointError(
-            f"{folder}: its weights cannot be read as {config.model_type}: {' '.join(str(error).split())[:300]}. "
-            "A model.safetensors of that kind was expected. Correct model.weights or model.overrides."
-        ) from None
+            f"{folder}: its weights cannot be read as {config.model_type}: {reason(error)}. A model.safetensors of "
+            "that kind was expected. Correct model.weights or model.overrides."
+        ) from error
     missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
     if missing:
         raise CheckpointError(
@@ -135,7 +180,14 @@ def _converted(source: str | Path) -> Tokenizer:
     backend = getattr(loaded, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):
         raise DataError(
-            f"{source}: its tokenizer, {type(loaded).__name__}, is not one of the `tokenizers` library. A {TOKENIZER} "
-            "was expected. Convert it, or choose another encoder."
+            f"{KEY}: the tokenizer of {source}, {type(loaded).__name__}, is not one of the `tokenizers` library. A "
+            f"{TOKENIZER} was expected. Convert it, or choose another encoder."
+        )
+    # Without a file, transformers makes an empty one and says nothing.
+    files = loaded.vocab_files_names.values()
+    if Path(source).is_dir() and not any(Path(source, file).is_file() for file in files):
+        raise DataError(
+            f"{KEY}: {source} holds no vocabulary: neither {' nor '.join(files)} is there. A {TOKENIZER} was expected. "
+            "Save the tokenizer there too, or choose another encoder."
         )
     return Tokenizer.from_str(backend.to_str())
