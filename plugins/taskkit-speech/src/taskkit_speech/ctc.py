@@ -80,26 +80,30 @@ class Ctc(Task):
         return Emissions(logits.float().log_softmax(dim=-1), lengths)
 
     def step(self, batch: Batch) -> Step:
-        """CTC's loss for each character, the mean over utterances; in evaluation, what was heard is compared too.
+        """CTC's loss, the mean over all characters; in evaluation, what was heard is compared too.
 
-        An utterance that has more characters than frames has no path; its loss counts as 0, and the processor notes it.
+        An utterance that has more characters than frames has no path; it counts for nothing, and the processor notes it.
         """
         said: Emissions = self(batch)
         target = batch["target"]
+        lengths = (target != BLANK).sum(dim=1)
         losses = F.ctc_loss(
             said.log_probs.transpose(0, 1),
             target,
             said.lengths,
-            (target != BLANK).sum(dim=1),
+            lengths,
             blank=BLANK,
             reduction="none",
             zero_infinity=True,
         )
-        loss = (losses / (target != BLANK).sum(dim=1).clamp(min=1)).mean()
+        characters = (lengths.clamp(min=1) * (losses > 0)).sum()  # saying nothing counts as one
+        loss = losses.sum() / characters.clamp(min=1)
         if self.training:
-            return Step(loss, len(target), said)
+            # With padding: how many there are, the host would have to wait for.
+            return Step(loss, target.numel(), said)
         found = tally(self._texts(said), [_written(row) for row in batch["target_text"].tolist()])
-        return Step(loss, len(target), said, preds={name: counts.to(loss.device) for name, counts in found.items()})
+        preds = {name: counts.to(loss.device) for name, counts in found.items()}
+        return Step(loss, int(characters), said, preds=preds)
 
     def metrics(self) -> Mapping[str, Metric]:
         """Word and character error rate over all utterances, and the share of utterances without an answer."""
