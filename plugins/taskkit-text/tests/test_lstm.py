@@ -62,14 +62,6 @@ def test_n_grams_are_those_that_begin_at_a_token_and_end_in_the_text():
     assert torch.equal(ngrams(torch.tensor([[6, 7]]), mask[:1, :2])[0, 0], second[1])
 
 
-def test_tokens_are_made_unknown_in_training_alone():
-    _, processor, network, examples = built(token_dropout=0.9)
-    network.train()
-    assert not torch.equal(logits(processor, network, examples), logits(processor, network, examples))
-    network.eval()
-    assert torch.equal(logits(processor, network, examples), logits(processor, network, examples))
-
-
 def test_the_vocabulary_is_that_of_the_training_texts():
     _, processor, network, _ = built(tokens="words")
     assert processor.tokenizer.encode("very good book").tokens[:3] == ["very", "good", "[UNK]"]

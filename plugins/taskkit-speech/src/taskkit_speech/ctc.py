@@ -82,7 +82,7 @@ class Ctc(Task):
     def step(self, batch: Batch) -> Step:
         """CTC's loss, the mean over all characters; in evaluation, what was heard is compared too.
 
-        An utterance that has more characters than frames has no path; it counts for nothing, and the processor notes it.
+        An utterance that has more characters than frames has no path: it counts for nothing; the processor notes it.
         """
         said: Emissions = self(batch)
         target = batch["target"]

@@ -60,7 +60,6 @@ class BidirectionalLstm(nn.Module):
         # At PyTorch's own deviation of 1, what is noise in the embedding of a rare token drowns what is learnt.
         self.embed.weight.data.mul_(0.1)
         self.ngrams = NGrams(config.ngrams, config.buckets, config.embedding) if config.ngrams > 1 else None
-        self.token_dropout = config.token_dropout
         sizes = [config.embedding, *[2 * config.width] * (config.depth - 1)]
         self.layers = nn.ModuleList(BothWays(size, config.width) for size in sizes)
         self.dropout = nn.Dropout(config.dropout)
@@ -69,9 +68,6 @@ class BidirectionalLstm(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Token numbers (texts, tokens) in, logits (texts, classes) out; the mask is true for what is no padding."""
         mask = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask
-        if self.training and self.token_dropout:
-            lost = torch.rand(input_ids.shape, device=input_ids.device) < self.token_dropout
-            input_ids = input_ids.masked_fill(lost & mask, vocabulary.SPECIAL.index(vocabulary.UNKNOWN))
         hidden = self.embed(input_ids)
         if self.ngrams is not None:
             hidden = hidden + self.ngrams(input_ids, mask)

@@ -84,7 +84,6 @@ class Lstm:
     width: int = setting(128, "size of the state in each direction", ge=1)
     depth: int = setting(1, "layers", ge=1)
     dropout: float = setting(0.2, "share of activations dropped before each layer and the head in training", ge=0, lt=1)
-    token_dropout: float = setting(0.0, "share of tokens that are made unknown in training", ge=0, lt=1)
     round_to: int = setting(32, "lengths are padded to multiples of it, so that shapes are few", ge=1)
 
 
