@@ -50,7 +50,8 @@ def test_words_have_times(whistler, said):
     assert [word["word"] for word in words] == ["tea", "to", "eat"]
     # A letter or a blank takes 0.13 s, the quiet at both ends of a sentence 0.1 s, and the pause 0.6 s.
     assert [word["start"] for word in words] == pytest.approx([0.1, 0.62, 1.81], abs=0.08)
-    assert [word["end"] for word in words] == pytest.approx([0.49, 0.88, 2.2], abs=0.08)
+    # The network says a letter while it lasts, perhaps at its beginning alone.
+    assert [word["end"] for word in words] == pytest.approx([0.49, 0.88, 2.2], abs=0.13)
 
 
 def test_times_of_a_long_file_go_on_through_its_windows(whistler, said):
