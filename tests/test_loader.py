@@ -1,15 +1,17 @@
 """The order of samples, and loaders that hand them over."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from taskkit import DataError, Example, Processor
 from taskkit.cache import encode
-from taskkit.loader import Loader
-from taskkit.plan import Fixed
+from taskkit.loader import Loader, Placement
+from taskkit.plan import Bucketed, Fixed
 
 CPU = torch.device("cpu")
 
@@ -103,6 +105,19 @@ def test_a_remark_about_a_sample_is_for_a_person_and_in_no_batch(resident: str) 
     made = loader(resident=resident)
     assert all(set(batch) == {"number", "example"} for batch in made)
     assert made.encoded.notes() == {"even": [str(number) for number in range(0, 23, 2)]}
+
+
+def test_a_task_is_told_how_many_samples_a_training_batch_of_a_budget_has() -> None:
+    trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=CPU), global_rank=0, world_size=1)
+
+    def told(shuffle: bool) -> float | None:
+        task, made = SimpleNamespace(samples_per_batch=None), loader()
+        made.plan = Bucketed(np.full(23, 2), 14.0, shuffle=shuffle)
+        Placement([made]).setup(trainer, task, "fit")  # type: ignore[arg-type]
+        return task.samples_per_batch
+
+    assert told(shuffle=True) == 23 / 4
+    assert told(shuffle=False) is None
 
 
 def test_residence_that_cannot_be_is_refused_with_a_reason() -> None:

@@ -93,6 +93,15 @@ def test_processes_have_as_many_batches_each_and_share_every_sample(kind: str, s
     assert sorted(chain(*(numbers.tolist() for share in shares for numbers in share.batches()))) == list(range(500))
 
 
+@pytest.mark.parametrize("world", [1, 2])
+@pytest.mark.parametrize("kind", ["bucketed", "packed"])
+def test_the_mean_size_of_a_batch_is_that_of_one_process(kind: str, world: int) -> None:
+    sizes = [len(b) for rank in range(world) for b in made(kind, shuffle=True, rank=rank, world=world).batches()]
+    assert min(sizes) < max(sizes)
+    assert made(kind, shuffle=True, world=world).samples_per_batch == pytest.approx(np.mean(sizes))
+    assert made("fixed", shuffle=True).samples_per_batch is None
+
+
 def test_a_padded_batch_holds_samples_of_one_padded_length_within_the_budget() -> None:
     batches = list(made("bucketed", shuffle=True).batches())
     mixed = [numbers for numbers in batches if len(set(PADDED[numbers])) > 1]

@@ -4,10 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from taskkit import Classes, DataError, DataSpec, Line
-from taskkit_text import sections
-from taskkit_text.bag import BagProcessor
-from taskkit_text.facts import Text
+from taskkit import DataError, Line
 from taskkit_text.reading import ReadText, read_texts
 
 
@@ -123,7 +120,10 @@ def test_a_second_column_is_refused_where_single_texts_are_read(write):
 
 def test_a_line_of_standard_input_is_a_text_also_where_it_looks_like_a_file(write):
     write("a.txt", "what is in the file")
-    processor = BagProcessor(DataSpec(Text(), Classes(("x", "y")), "none"), sections.Bag())
-    assert [example.input for example in processor.read("a.txt")] == ["what is in the file"]
+    assert read("a.txt") == [("a.txt: line 1", "what is in the file")]
     for name in ("a.txt", "none.csv"):
-        assert [example.input for example in processor.read(Line(name))] == [name]
+        assert read(Line(name)) == [(name, name)]
+    with pytest.raises(DataError, match="--column=body: 'a text' has no columns"):
+        read(Line("a text"), column="body")
+    with pytest.raises(DataError, match=r"none\.csv: there is no such file"):
+        read("none.csv", column="body")

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from taskkit import DataSpec, Example, Line, Processor, Unit
+from taskkit import DataSpec, Example, Processor, Unit
 from taskkit_text.facts import Text
-from taskkit_text.reading import ReadText, of_line, read_texts
+from taskkit_text.reading import ReadText, read_texts
 
 
 class TextProcessor(Processor):
@@ -26,7 +26,7 @@ class TextProcessor(Processor):
 
     def read(self, source: str) -> Sequence[Example]:
         """The examples of a line of text, a file of lines or a table."""
-        return [of_line(source, self.pairs)] if isinstance(source, Line) else read_texts(source, self.asked, self.pairs)
+        return read_texts(source, self.asked, self.pairs)
 
     def parts(self, text: Any) -> tuple[str, ...]:
         """The one text of an input, or the two of a pair."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from taskkit import DataError, Example, TableFile, read_table, setting
+from taskkit import DataError, Example, Line, TableFile, read_table, setting
 from taskkit_text.sections import TABLES
 
 log = logging.getLogger("taskkit")
@@ -36,22 +36,18 @@ def read_texts(source: str, options: ReadText, pairs: bool) -> list[Example]:
     path = Path(source)
     suffix = path.suffix.lower()
     known = suffix in (*TABLES, LINES)
-    if _is_file(path) and suffix in TABLES:
+    is_line = isinstance(source, Line)
+    is_file = not is_line and _is_file(path)
+    if is_file and suffix in TABLES:
         return _of_table(read_table(path), options, pairs)
-    if _is_file(path):
-        if not known:
-            raise DataError(f"{source}: its name does not say what is in it. {FILES} was expected. Rename it.")
-        _refuse_columns(source, options)
-        return _of_lines(path, pairs)
-    if known and len(source.split()) == 1:
+    if is_file and not known:
+        raise DataError(f"{source}: its name does not say what is in it. {FILES} was expected. Rename it.")
+    if known and not is_file and not is_line and len(source.split()) == 1:
         raise DataError(f"{source}: there is no such file. {FILES} was expected. Correct the path.")
-    _refuse_columns(repr(source[:60]), options)
-    return [of_line(source, pairs)]
-
-
-def of_line(text: str, pairs: bool) -> Example:
-    """The example of a line of text, whatever it looks like; raises DataError when it is empty."""
-    return Example(text, _input(text, pairs, where=repr(text[:60])))
+    _refuse_columns(source if is_file else repr(source[:60]), options)
+    if is_file:
+        return _of_lines(path, pairs)
+    return [Example(source, _input(source, pairs, where=repr(source[:60])))]
 
 
 def _refuse_columns(where: str, options: ReadText) -> None:
