@@ -13,30 +13,32 @@ from mkdocs.structure.files import File, Files
 
 import taskkit
 from taskkit.cli import VERBS, main
-from taskkit.component import KINDS, Component, load
-from taskkit.convert import expected, to_plain
-from taskkit.declared import section_of
-from taskkit.plugins import Plugins, discover
-from taskkit.recipe import SECTIONS, SWITCHED_OFF, root_settings
-from taskkit.section import Setting, settings
-from taskkit.yaml_text import inline
+from taskkit.contracts.component import KINDS, Component, load
+from taskkit.contracts.recipe import SECTIONS, SWITCHED_OFF, root_settings
+from taskkit.contracts.settings import Setting, settings, to_plain
+from taskkit.plugins.compatibility import section_of
+from taskkit.plugins.discovery import Plugins, discover
+from taskkit.recipe.coerce import expected
+from taskkit.recipe.dump import inline
 
 PLUGINS = {"image", "recsys", "speech", "text"}
 HEADINGS = {"task": "Tasks", "model": "Models", "data": "Data"}
 ROOMS = {
     "api": "Runs",
-    "component": "Declaring",
-    "hookspecs": "Declaring",
-    "section": "Declaring",
-    "spec": "Facts and examples",
-    "data": "Data",
-    "model": "Models",
-    "task": "Tasks",
-    "classification": "Tasks",
-    "sources": "Sources",
-    "splits": "Helpers for data",
-    "tables": "Helpers for data",
-    "quality": "Helpers for data",
+    "loaded_run": "Runs",
+    "contracts.component": "Declaring",
+    "contracts.hookspecs": "Declaring",
+    "contracts.settings": "Declaring",
+    "contracts.facts": "Facts and examples",
+    "contracts.data": "Data",
+    "contracts.model": "Models",
+    "contracts.task": "Tasks",
+    "contracts.classification": "Tasks",
+    "data.sources": "Sources",
+    "data.splits": "Helpers for data",
+    "data.tables": "Helpers for data",
+    "data.quality": "Helpers for data",
+    "cachedir": "Sources",
     "errors": "Errors",
 }
 """Under which heading of the Python page the public names of a module stand, in this order."""

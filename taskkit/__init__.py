@@ -9,25 +9,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from taskkit.api import LoadedRun, load_run, resume, run
-    from taskkit.classification import Classification
-    from taskkit.component import Component, RecipeFile
-    from taskkit.data import Batch, DataModule
-    from taskkit.errors import (
-        CheckpointError,
-        DataError,
-        PluginError,
-        RecipeError,
-        RunFailedError,
-        SourceError,
-        TaskkitError,
-    )
-    from taskkit.hookspecs import hookimpl
-    from taskkit.model import Model, Processor, Sample, Unit
-    from taskkit.quality import Look, copies, named, skew
-    from taskkit.section import ClassificationSection, NoOptions, setting
-    from taskkit.sources import Debian, Download, Installed, Local, PyPI, cache_directory, fetch
-    from taskkit.spec import (
+    from taskkit.api import resume, run
+    from taskkit.cachedir import cache_directory
+    from taskkit.contracts.classification import Classification
+    from taskkit.contracts.component import Component, RecipeFile
+    from taskkit.contracts.data import Batch, DataModule
+    from taskkit.contracts.facts import (
         Classes,
         DataProblem,
         DataSpec,
@@ -39,15 +26,32 @@ if TYPE_CHECKING:
         SelfSupervised,
         Split,
     )
-    from taskkit.splits import by_share, position, stratified
-    from taskkit.tables import SPLIT_NAMES, TableFile, more, read_table
-    from taskkit.task import Headline, Step, Table, Task
+    from taskkit.contracts.hookspecs import hookimpl
+    from taskkit.contracts.model import Model, Processor, Sample, Unit
+    from taskkit.contracts.settings import ClassificationSection, NoOptions, setting
+    from taskkit.contracts.task import Headline, Step, Table, Task
+    from taskkit.data.quality import Look, copies, named, skew
+    from taskkit.data.sources import Debian, Download, Installed, Local, PyPI, fetch
+    from taskkit.data.splits import by_share, position, stratified
+    from taskkit.data.tables import SPLIT_NAMES, TableFile, more, read_table
+    from taskkit.errors import (
+        CheckpointError,
+        DataError,
+        PluginError,
+        RecipeError,
+        RunFailedError,
+        SourceError,
+        TaskkitError,
+    )
+    from taskkit.loaded_run import LoadedRun, load_run
 
 _HOMES = {
-    "api": ("LoadedRun", "load_run", "resume", "run"),
-    "classification": ("Classification",),
-    "component": ("Component", "RecipeFile"),
-    "data": ("Batch", "DataModule"),
+    "api": ("resume", "run"),
+    "loaded_run": ("LoadedRun", "load_run"),
+    "cachedir": ("cache_directory",),
+    "contracts.classification": ("Classification",),
+    "contracts.component": ("Component", "RecipeFile"),
+    "contracts.data": ("Batch", "DataModule"),
     "errors": (
         "CheckpointError",
         "DataError",
@@ -57,12 +61,12 @@ _HOMES = {
         "SourceError",
         "TaskkitError",
     ),
-    "hookspecs": ("hookimpl",),
-    "model": ("Model", "Processor", "Sample", "Unit"),
-    "quality": ("Look", "copies", "named", "skew"),
-    "section": ("ClassificationSection", "NoOptions", "setting"),
-    "sources": ("Debian", "Download", "Installed", "Local", "PyPI", "cache_directory", "fetch"),
-    "spec": (
+    "contracts.hookspecs": ("hookimpl",),
+    "contracts.model": ("Model", "Processor", "Sample", "Unit"),
+    "data.quality": ("Look", "copies", "named", "skew"),
+    "contracts.settings": ("ClassificationSection", "NoOptions", "setting"),
+    "data.sources": ("Debian", "Download", "Installed", "Local", "PyPI", "fetch"),
+    "contracts.facts": (
         "Classes",
         "DataProblem",
         "DataSpec",
@@ -74,9 +78,9 @@ _HOMES = {
         "SelfSupervised",
         "Split",
     ),
-    "splits": ("by_share", "position", "stratified"),
-    "tables": ("SPLIT_NAMES", "TableFile", "more", "read_table"),
-    "task": ("Headline", "Step", "Table", "Task"),
+    "data.splits": ("by_share", "position", "stratified"),
+    "data.tables": ("SPLIT_NAMES", "TableFile", "more", "read_table"),
+    "contracts.task": ("Headline", "Step", "Table", "Task"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from taskkit.cache import Encoded, encode, key
+from taskkit.batches.store import Encoded, encode, key
+from taskkit.contracts.facts import Example
+from taskkit.contracts.model import Processor, Sample
 from taskkit.errors import DataError, RunFailedError
-from taskkit.model import Processor, Sample
-from taskkit.spec import Example
 
 
 @pytest.fixture(autouse=True)
@@ -326,9 +326,9 @@ def test_a_damaged_entry_is_encoded_again(damage: Callable[[Path], None], cache)
 FILLER = """
 import logging, resource, sys
 import torch
-from taskkit.cache import encode
+from taskkit.batches.store import encode
 from taskkit.errors import TaskkitError
-from taskkit.spec import Example
+from taskkit.contracts.facts import Example
 
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
 notes, waits, room = sys.argv[1], sys.argv[2] == "waits", int(sys.argv[3])
@@ -458,7 +458,7 @@ def test_a_state_that_is_not_plain_data_is_refused():
 
 
 PROCESSOR = """
-from taskkit.model import Processor
+from taskkit.contracts.model import Processor
 class Mine(Processor):
     def read(self, source): ...
     def encode(self, example): return [{}]

@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from taskkit.cli import Context
 from taskkit.cli.check import command
-from taskkit.component import KINDS
-from taskkit.plugins import discover
-from taskkit.recipe import SECTIONS
+from taskkit.contracts.component import KINDS
+from taskkit.contracts.recipe import SECTIONS
+from taskkit.plugins.discovery import discover
 
 SOURCES = Path(__file__).parent / "packages" / "taskkit-points" / "src" / "taskkit_points"
 MOONS = (SOURCES / "moons.yaml").read_text()

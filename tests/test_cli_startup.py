@@ -13,7 +13,7 @@ COMMANDS = """
 import signal
 import click
 from taskkit.errors import RunFailedError, TaskkitError
-from taskkit.hookspecs import hookimpl
+from taskkit.contracts.hookspecs import hookimpl
 
 print("the plugin is imported")
 

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 import taskkit
 from taskkit.cli import VERBS, Context, main
-from taskkit.plugins import discover
+from taskkit.plugins.discovery import discover
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from taskkit import DataError, Example, Processor
-from taskkit.cache import encode
-from taskkit.loader import Loader, Placement
-from taskkit.plan import Bucketed, Fixed
+from taskkit.batches.loader import Loader, Placement
+from taskkit.batches.plan import Bucketed, Fixed
+from taskkit.batches.store import encode
 
 CPU = torch.device("cpu")
 

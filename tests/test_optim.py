@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from taskkit.contracts.recipe import Optim
+from taskkit.engine.optim import factor, make_optimiser, parameter_groups
 from taskkit.errors import TaskkitError
-from taskkit.optim import factor, make_optimiser, parameter_groups
-from taskkit.recipe import Optim
 
 
 def network() -> nn.Sequential:

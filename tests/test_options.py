@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from taskkit import NoOptions, TaskkitError, setting
-from taskkit.options import fill, parse
+from taskkit.recipe.options import fill, parse
 
 
 @dataclass

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from taskkit import DataError, Example, Processor, Unit
-from taskkit.cache import Encoded, encode
-from taskkit.plan import Bucketed, Fixed, Packed, Plan, plan
+from taskkit.batches.plan import Bucketed, Fixed, Packed, Plan, plan
+from taskkit.batches.store import Encoded, encode
 
 LENGTHS = np.random.default_rng(0).integers(1, 100, 500)
 PADDED = -(-LENGTHS // 16) * 16

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from taskkit.component import Component
+from taskkit.contracts.component import Component
+from taskkit.contracts.hookspecs import hookimpl
 from taskkit.errors import PluginError
-from taskkit.hookspecs import hookimpl
-from taskkit.plugins import Plugins, discover, from_environment
+from taskkit.plugins.discovery import Plugins, discover, from_environment
 
-IMPORTS = "from taskkit.component import Component, RecipeFile\nfrom taskkit.hookspecs import hookimpl\n"
+IMPORTS = "from taskkit import Component, RecipeFile, hookimpl\n"
 
 
 def declaring(*names: str, **fields: str) -> str:
@@ -20,8 +20,8 @@ def declaring(*names: str, **fields: str) -> str:
         "kind": "'model'",
         "summary": "'A model.'",
         "implementation": "'torch.nn:Identity'",
-        "section": "'taskkit.section:ClassificationSection'",
-        "input": "'taskkit.spec:Classes'",
+        "section": "'taskkit.contracts.settings:ClassificationSection'",
+        "input": "'taskkit.contracts.facts:Classes'",
         **fields,
     }
     arguments = ", ".join(f"{key}={value}" for key, value in values.items())
@@ -108,7 +108,7 @@ BAD = {
         declaring("bad.m", section="int"), "call", "section <class 'int'>, expected"
     ),
     "gives one target for a tuple": Bad(
-        declaring("bad.m", targets="'taskkit.spec:Classes'"),
+        declaring("bad.m", targets="'taskkit.contracts.facts:Classes'"),
         "call",
         "expected a tuple of `package.module:Name`",
     ),
@@ -219,9 +219,9 @@ def component(kind: str, name: str) -> Component:
         name=name,
         summary="For the tests.",
         implementation="torch.nn:Identity",
-        section="taskkit.section:ClassificationSection",
-        input="taskkit.spec:Classes",
-        targets=("taskkit.spec:Classes",),
+        section="taskkit.contracts.settings:ClassificationSection",
+        input="taskkit.contracts.facts:Classes",
+        targets=("taskkit.contracts.facts:Classes",),
     )
 
 

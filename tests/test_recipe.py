@@ -10,12 +10,12 @@ import jsonschema
 import pytest
 import yaml
 
-from taskkit.component import KINDS
-from taskkit.convert import to_plain
+from taskkit.contracts.component import KINDS
+from taskkit.contracts.recipe import SECTIONS
+from taskkit.contracts.settings import settings, to_plain
 from taskkit.errors import RecipeError
-from taskkit.plugins import discover
-from taskkit.recipe import SECTIONS, from_plain, load, split
-from taskkit.section import settings
+from taskkit.plugins.discovery import discover
+from taskkit.recipe.load import from_plain, load, split
 
 SOURCES = Path(__file__).parent / "packages" / "taskkit-points" / "src" / "taskkit_points"
 MOONS = (SOURCES / "moons.yaml").read_text()

@@ -15,8 +15,8 @@ from PIL import Image
 
 import taskkit
 from taskkit.cli.run import smoke_changes
-from taskkit.plugins import Plugins, discover
-from taskkit.recipe import load
+from taskkit.plugins.discovery import Plugins, discover
+from taskkit.recipe.load import load
 
 RECIPES = sorted(Path(__file__).parents[1].joinpath("recipes").glob("*.yaml"))
 MEASURED = re.compile(r"#   result:  test/(\S+) (\d\.\d{4}) in (\d+) s \(\d{4}-\d\d-\d\d, commit \w{7}, .+\)")

@@ -18,10 +18,10 @@ from click.testing import CliRunner
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import taskkit
+from taskkit.contracts.hookspecs import hookimpl
+from taskkit.engine.optim import Freeze
 from taskkit.errors import CheckpointError, DataError, RunFailedError, TaskkitError
-from taskkit.hookspecs import hookimpl
-from taskkit.optim import Freeze
-from taskkit.plugins import Plugins, discover
+from taskkit.plugins.discovery import Plugins, discover
 
 RECIPE = """\
 title: Waves

@@ -3,7 +3,7 @@ from itertools import chain
 
 import pytest
 
-from taskkit.splits import by_share, position, stratified
+from taskkit.data.splits import by_share, position, stratified
 
 IDS = [f"{number:04d}" for number in range(1000)]
 TARGETS = [number % 10 for number in range(1000)]

@@ -17,7 +17,7 @@ import click
 from taskkit.errors import TaskkitError
 
 if TYPE_CHECKING:
-    from taskkit.plugins import Plugins
+    from taskkit.plugins.discovery import Plugins
 
 # Each verb is a submodule, imported when it is called; then `list` and `eval` name modules in this file.
 VERBS = {
@@ -44,7 +44,7 @@ class Context:
     @cached_property
     def plugins(self) -> Plugins:
         """The installed plugins, discovered when a verb first asks."""
-        from taskkit.plugins import from_environment
+        from taskkit.plugins.discovery import from_environment
 
         return from_environment(self.no_plugins)
 

@@ -13,8 +13,8 @@ from taskkit.cli.run import smoke_changes
 if TYPE_CHECKING:
     from taskkit.cli import Context
     from taskkit.errors import Problem
-    from taskkit.plugins import Plugins
-    from taskkit.recipe import Resolved
+    from taskkit.plugins.discovery import Plugins
+    from taskkit.recipe.load import Resolved
 
 
 @click.command(name="check")
@@ -29,7 +29,7 @@ def command(context: Context, words: Sequence[str], as_json: bool, data: bool, s
     Recipe files and overlays are merged from left to right, then the changes. Exit code 2: it has problems.
     """
     from taskkit.errors import RecipeError
-    from taskkit.recipe import load, split
+    from taskkit.recipe.load import load, split
 
     files, overrides = split(words)
     try:

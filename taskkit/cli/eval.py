@@ -9,7 +9,7 @@ from typing import Literal, cast
 import click
 
 from taskkit.cli import Context
-from taskkit.spec import SPLITS
+from taskkit.contracts.facts import SPLITS
 
 
 @click.command(name="eval", short_help="Score a run's best checkpoint again.")
@@ -23,7 +23,7 @@ def command(ours: Context, run: Path, overrides: tuple[str, ...], split: str, as
 
     `taskkit eval RUN --split val`, `taskkit eval RUN data.root=other/images`.
     """
-    from taskkit.api import load_run
+    from taskkit.loaded_run import load_run
 
     loaded = load_run(run, plugins=ours.plugins)
     evaluation = loaded.evaluate(cast(Literal["train", "val", "test"], split), overrides)

@@ -14,8 +14,8 @@ import click
 from taskkit.cli import Context
 
 if TYPE_CHECKING:
-    from taskkit.component import Kind
-    from taskkit.plugins import PluginInfo, PluginProblem, Plugins
+    from taskkit.contracts.component import Kind
+    from taskkit.plugins.discovery import PluginInfo, PluginProblem, Plugins
 
 Row = Mapping[str, str]
 KIND_OF: dict[str, Kind] = {"tasks": "task", "models": "model", "data": "data"}

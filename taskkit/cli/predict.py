@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from taskkit.cli import Context
+from taskkit.contracts.facts import Line
 from taskkit.errors import DataError
-from taskkit.spec import Line
 
 
 @click.command(
@@ -27,8 +27,8 @@ def command(ours: Context, run: Path, words: tuple[str, ...], as_json: bool) -> 
 
     A run's model and task may take options of their own, as `--column text` or `--top 3`; an unknown one lists them.
     """
-    from taskkit.api import load_run
-    from taskkit.options import parse
+    from taskkit.loaded_run import load_run
+    from taskkit.recipe.options import parse
 
     loaded = load_run(run, plugins=ours.plugins)
     inputs, asked = parse(words, loaded.predict_options)

@@ -12,7 +12,7 @@ import click
 from taskkit.cli import Context
 
 if TYPE_CHECKING:
-    from taskkit.recipe import Recipe
+    from taskkit.contracts.recipe import Recipe
 
 
 def smoke_changes(recipe: Recipe) -> list[str]:
@@ -74,7 +74,7 @@ def _begin(
     out: Path | None,
     auto: bool,
 ) -> None:
-    from taskkit.recipe import load, split
+    from taskkit.recipe.load import load, split
 
     files, overrides = split(words)
     resolved = load(files, [*overrides, *changes], ours.plugins)
@@ -84,7 +84,7 @@ def _begin(
     from rich.console import Console
 
     from taskkit import api
-    from taskkit.keeper import Preempted
+    from taskkit.engine.checkpointing import Preempted
 
     try:
         if auto and (found := api.unfinished(resolved)) is not None:
@@ -97,7 +97,7 @@ def _begin(
 
 def _go_on(context: click.Context, ours: Context, run: Path) -> None:
     from taskkit import api
-    from taskkit.keeper import Preempted
+    from taskkit.engine.checkpointing import Preempted
 
     try:
         api.resume(run, plugins=ours.plugins)

@@ -11,11 +11,11 @@ import click
 
 if TYPE_CHECKING:
     from taskkit.cli import Context
-    from taskkit.component import Component
-    from taskkit.layers import Origin
-    from taskkit.plugins import Plugins
-    from taskkit.recipe import Resolved
-    from taskkit.section import Setting
+    from taskkit.contracts.component import Component
+    from taskkit.contracts.settings import Setting
+    from taskkit.plugins.discovery import Plugins
+    from taskkit.recipe.load import Resolved
+    from taskkit.recipe.merge import Origin
 
 
 @click.command(name="show")
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(context: Context, words: Sequence[str], why: str | None, schema: bool, as_json: bool) -> None:
     """Show a component's or a section's fields, or a recipe as it is after all files and changes."""
-    from taskkit.recipe import SECTIONS
+    from taskkit.contracts.recipe import SECTIONS
 
     plugins, name = context.plugins, words[0]
     components = [component for component in plugins.components if component.name == name]
@@ -43,8 +43,8 @@ def command(context: Context, words: Sequence[str], why: str | None, schema: boo
 
 
 def _component(component: Component, plugins: Plugins, as_json: bool) -> str:
-    from taskkit.declared import section_of
-    from taskkit.section import settings
+    from taskkit.contracts.settings import settings
+    from taskkit.plugins.compatibility import section_of
 
     fields = settings(section_of(component, plugins))
     facts = [reference.rpartition(":")[2] for reference in (component.input, *component.targets) if reference]
@@ -63,10 +63,10 @@ def _component(component: Component, plugins: Plugins, as_json: bool) -> str:
 
 
 def _section(name: str, section: type, schema: bool, as_json: bool) -> str:
-    from taskkit.section import settings
+    from taskkit.contracts.settings import settings
 
     if schema:
-        from taskkit.schema import DIALECT, section_schema
+        from taskkit.recipe.schema import DIALECT, section_schema
 
         return _dump({"$schema": DIALECT, **section_schema(section)})
     fields = settings(section)
@@ -76,14 +76,14 @@ def _section(name: str, section: type, schema: bool, as_json: bool) -> str:
 
 
 def _schema_of_component(component: Component, plugins: Plugins, as_json: bool) -> str:
-    from taskkit.declared import section_of
-    from taskkit.schema import DIALECT, section_schema
+    from taskkit.plugins.compatibility import section_of
+    from taskkit.recipe.schema import DIALECT, section_schema
 
     return _dump({"$schema": DIALECT, **section_schema(section_of(component, plugins))})
 
 
 def _recipe(words: Sequence[str], plugins: Plugins, why: str | None, schema: bool, as_json: bool) -> str:
-    from taskkit.recipe import load, split
+    from taskkit.recipe.load import load, split
 
     files, overrides = split(words)
     if len(files) == 1:
@@ -100,8 +100,9 @@ def _recipe(words: Sequence[str], plugins: Plugins, why: str | None, schema: boo
 
 def _refuse_unknown(name: str, plugins: Plugins) -> None:
     """Suggest components too for a name that is no recipe's."""
+    from taskkit.contracts.recipe import SECTIONS
     from taskkit.errors import PluginError, RecipeError
-    from taskkit.recipe import SECTIONS, find
+    from taskkit.recipe.load import find
     from taskkit.wording import did_you_mean
 
     try:
@@ -116,8 +117,8 @@ def _refuse_unknown(name: str, plugins: Plugins) -> None:
 
 
 def _recipe_schema(resolved: Resolved) -> dict[str, Any]:
-    from taskkit.component import KINDS
-    from taskkit.schema import recipe_schema
+    from taskkit.contracts.component import KINDS
+    from taskkit.recipe.schema import recipe_schema
 
     recipe = resolved.recipe
     names = {kind: getattr(recipe, f"{kind}_name") for kind in KINDS}
@@ -138,7 +139,8 @@ def _why(origins: Mapping[str, Sequence[Origin]], as_json: bool) -> str:
 
 
 def _described(field: Setting) -> dict[str, Any]:
-    from taskkit.convert import describe, to_plain
+    from taskkit.contracts.settings import to_plain
+    from taskkit.recipe.coerce import describe
 
     default = {} if field.required else {"default": to_plain(field.default)}
     type_ = {"name": field.name, "type": describe(field.type), "required": field.required}
@@ -146,8 +148,9 @@ def _described(field: Setting) -> dict[str, Any]:
 
 
 def _line(field: Setting) -> str:
-    from taskkit.convert import expected, to_plain
-    from taskkit.yaml_text import inline
+    from taskkit.contracts.settings import to_plain
+    from taskkit.recipe.coerce import expected
+    from taskkit.recipe.dump import inline
 
     default = "…" if field.required else inline(to_plain(field.default))
     required = "required; " if field.required else ""

@@ -21,7 +21,7 @@ import torch
 from step_cost import page, protocol
 from step_cost.drivers import Work
 
-from taskkit.record import git_state, now
+from taskkit.runs.record import git_state, now
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parents[1] / "docs" / "results"

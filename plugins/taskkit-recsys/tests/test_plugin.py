@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from taskkit import DataModule, Model, Task
-from taskkit.component import load
+from taskkit.contracts.component import load
 from taskkit_recsys import plugin
 
 COMPONENTS = list(plugin.taskkit_components())
@@ -14,7 +14,7 @@ COMPONENTS = list(plugin.taskkit_components())
 def test_declaring_and_checking_load_no_torch():
     code = (
         "import sys\n"
-        "from taskkit.component import load\n"
+        "from taskkit.contracts.component import load\n"
         "from taskkit_recsys import plugin\n"
         "for component in plugin.taskkit_components():\n"
         "    for reference in (component.section, component.input, *component.targets):\n"

@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 import taskkit
 from taskkit import DataError
-from taskkit.plugins import discover
+from taskkit.plugins.discovery import discover
 from taskkit_recsys import sections
 from taskkit_recsys.facts import NextItem
 from taskkit_recsys.interactions import Interactions

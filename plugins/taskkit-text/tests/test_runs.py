@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 import taskkit
 from taskkit.cli import main
-from taskkit.plugins import discover
+from taskkit.plugins.discovery import discover
 from taskkit_text import lora
 from taskkit_text.table import Table
 

@@ -24,14 +24,16 @@ from torch.optim.lr_scheduler import LambdaLR
 from step_cost import plugin
 from step_cost.stopwatch import Stopwatch
 from step_cost.work import objective
-from taskkit import api, build, meter, optim, training
-from taskkit import recipe as recipes
-from taskkit.data import Batch
-from taskkit.loader import Loader
-from taskkit.plan import Fixed
-from taskkit.plugins import Plugins, discover
-from taskkit.recipe import Resolved
-from taskkit.task import Task
+from taskkit import api
+from taskkit.batches.loader import Loader
+from taskkit.batches.plan import Fixed
+from taskkit.contracts.data import Batch
+from taskkit.contracts.task import Task
+from taskkit.engine import build, meter, optim
+from taskkit.engine import run as training
+from taskkit.plugins.discovery import Plugins, discover
+from taskkit.recipe import load as recipes
+from taskkit.recipe.load import Resolved
 
 Report = Mapping[str, Any]
 """What the stopwatch wrote."""

@@ -48,5 +48,5 @@ def _component(
         implementation=f"taskkit_image.{implementation}",
         section=f"taskkit_image.sections:{section or implementation.partition(':')[2]}",
         input="taskkit_image.facts:Images",
-        targets=("taskkit.spec:Classes",),
+        targets=("taskkit.contracts.facts:Classes",),
     )

@@ -65,7 +65,7 @@ def _component(
     section: str = "",
 ) -> Component:
     """A component of this package; `targets` are the facts by their names."""
-    homes = {"Classes": "taskkit.spec"}
+    homes = {"Classes": "taskkit.contracts.facts"}
     return Component(
         kind,
         f"speech.{name}",

@@ -45,5 +45,5 @@ def _component(
         implementation=f"taskkit_text.{implementation}",
         section=f"taskkit_text.sections:{section or implementation.partition(':')[2]}",
         input="taskkit_text.facts:Text",
-        targets=("taskkit.spec:Classes",),
+        targets=("taskkit.contracts.facts:Classes",),
     )

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
-from taskkit.component import Component, Kind, RecipeFile
-from taskkit.hookspecs import hookimpl
+from taskkit import Component, RecipeFile, hookimpl
 
 HERE = "taskkit_points.sections:"
-CLASSES = "taskkit.spec:Classes"
+CLASSES = "taskkit.contracts.facts:Classes"
+CLASSIFICATION = "taskkit.contracts.settings:ClassificationSection"
 POINTS, PLANAR, SOUNDS = f"{HERE}Points", f"{HERE}Planar", f"{HERE}Sounds"
 WORDS, HIDDEN = f"{HERE}Words", f"{HERE}Hidden"
 
@@ -15,7 +16,7 @@ WORDS, HIDDEN = f"{HERE}Words", f"{HERE}Hidden"
 @hookimpl
 def taskkit_components() -> Iterable[Component]:
     """Declare tasks, models and data."""
-    yield _component("task", "points.classification", "taskkit.section:ClassificationSection", targets=(CLASSES,))
+    yield _component("task", "points.classification", CLASSIFICATION, targets=(CLASSES,))
     yield _component("task", "points.spelling", targets=(WORDS,))
     yield _component("task", "points.hidden", needs=POINTS, targets=(HIDDEN,))
     yield _component("model", "points.net", f"{HERE}Net", POINTS, (CLASSES, HIDDEN))
@@ -37,7 +38,7 @@ def taskkit_recipes() -> Iterable[RecipeFile]:
 
 
 def _component(
-    kind: Kind,
+    kind: Literal["task", "model", "data"],
     name: str,
     section: str = f"{HERE}Nothing",
     needs: str = "",

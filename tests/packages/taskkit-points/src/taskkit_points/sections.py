@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from taskkit.section import setting
-from taskkit.spec import Fact, SelfSupervised
+from taskkit import Fact, SelfSupervised, setting
 
 
 @dataclass(frozen=True)

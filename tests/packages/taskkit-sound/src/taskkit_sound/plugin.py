@@ -5,8 +5,7 @@ from pathlib import Path
 
 import click
 
-from taskkit.component import Component, RecipeFile
-from taskkit.hookspecs import hookimpl
+from taskkit import Component, RecipeFile, hookimpl
 
 taskkit_api = ">=0.1,<0.2"
 
@@ -20,7 +19,7 @@ def taskkit_components() -> Iterable[Component]:
         implementation="taskkit_sound.tone:Tone",
         section="taskkit_sound.sections:Tone",
         input="taskkit_sound.sections:Sound",
-        targets=("taskkit.spec:Classes",),
+        targets=("taskkit.contracts.facts:Classes",),
     )
 
 

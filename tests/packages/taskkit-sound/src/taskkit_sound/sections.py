@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from taskkit.section import setting
-from taskkit.spec import Fact
+from taskkit import Fact, setting
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""From examples to batches: encoding, the store of samples, plans, loaders."""

@@ -1,0 +1,1 @@
+"""What a plugin author implements, and the values that pass between these: facts, settings, data, models, tasks."""

@@ -1,0 +1,122 @@
+"""The one task that several modalities share: choose one class of a fixed set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - the field's own name
+from torchmetrics import Metric
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassCalibrationError,
+    MulticlassConfusionMatrix,
+    MulticlassF1Score,
+    MulticlassPrecision,
+    MulticlassRecall,
+)
+
+from taskkit.contracts.data import Batch
+from taskkit.contracts.facts import Classes, DataSpec, Example, Prediction
+from taskkit.contracts.model import Processor
+from taskkit.contracts.task import Headline, Step, Table, Task
+
+
+class Classification(Task):
+    """Cross-entropy over classes, for a network that answers logits of shape (batch, classes).
+
+    The batch holds `target`, the class numbers, of shape (batch,). `config` is a `taskkit.ClassificationSection` or a
+    subclass of it.
+    """
+
+    headline = Headline("accuracy", "max")
+
+    def __init__(self, config: Any, network: nn.Module, processor: Processor, spec: DataSpec) -> None:
+        super().__init__(config, network, processor, spec)
+        assert isinstance(spec.target, Classes)
+        self.classes = spec.target.names
+        weights = torch.tensor(spec.target.balanced()) if config.class_weights == "balanced" else None
+        self.class_weights: Tensor | None
+        self.register_buffer("class_weights", weights, persistent=False)
+
+    def soften(self, batch: Batch) -> tuple[Batch, Tensor | None]:
+        """Mix a training batch and return its target probabilities (batch, classes); by default it stays as it is."""
+        return batch, None
+
+    def step(self, batch: Batch) -> Step:
+        """Cross-entropy of the logits, with label smoothing and class weights in training only."""
+        soft = None
+        if self.training:
+            batch, soft = self.soften(batch)
+        logits: Tensor = self(batch)
+        target = batch["target"]
+        # Weighted, a mean would be divided by the weights of its own batch: in a batch of one they would do nothing.
+        loss = F.cross_entropy(
+            logits.float(),
+            target if soft is None else soft,
+            weight=self.class_weights if self.training else None,
+            label_smoothing=self.config.label_smoothing if self.training else 0.0,
+            reduction="none",
+        ).mean()
+        # As logarithms: metrics take a batch of numbers that all are between 0 and 1 for probabilities.
+        preds = logits.detach().float().log_softmax(dim=-1)
+        return Step(loss, size=len(target), outputs=logits, target=target, preds=preds)
+
+    def metrics(self) -> Mapping[str, Metric]:
+        """Accuracy, top-k accuracy where there are more than k classes, macro averages, confusion and calibration."""
+        n, k = len(self.classes), self.config.top_k
+        metrics: dict[str, Metric] = {
+            "accuracy": MulticlassAccuracy(n, average="micro"),
+            "precision": MulticlassPrecision(n, average="macro"),
+            "recall": MulticlassRecall(n, average="macro"),
+            "f1": MulticlassF1Score(n, average="macro"),
+            "calibration_error": MulticlassCalibrationError(n, n_bins=15),
+            "confusion": MulticlassConfusionMatrix(n),
+        }
+        if n > k:
+            metrics[f"top{k}_accuracy"] = MulticlassAccuracy(n, top_k=k, average="micro")
+        return metrics
+
+    def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
+        """Whether each answer is right, and its cross-entropy."""
+        logits = step.outputs.float()
+        return {
+            "correct": (logits.argmax(-1) == step.target).float(),
+            "cross_entropy": F.cross_entropy(logits, step.target, reduction="none"),
+        }
+
+    def predict(self, batch: Batch, outputs: Tensor) -> Sequence[Prediction]:
+        """The most probable class, its probability, and the runners-up."""
+        k = min(self.config.top_k, len(self.classes))
+        top = outputs.float().softmax(-1).topk(k)
+        return [
+            {
+                "prediction": self.classes[where[0]],
+                "probability": values[0],
+                "top": {self.classes[i]: p for i, p in zip(where, values, strict=True)},
+            }
+            for where, values in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+        ]
+
+    def baseline(self, train: Sequence[Example], test: Sequence[Example]) -> Mapping[str, float]:
+        """Accuracy of always answering the commonest class of the training split."""
+        commonest = Counter(example.target for example in train).most_common(1)[0][0]
+        return {"accuracy": sum(example.target == commonest for example in test) / len(test)}
+
+    def remarks(self, results: Mapping[str, Tensor]) -> Iterable[str]:
+        """Say so when every answer is one class though the targets are not."""
+        answered, targets = (results["confusion"].sum(dim).nonzero().flatten().tolist() for dim in (0, 1))
+        if len(answered) == 1 and len(targets) > 1:
+            yield (
+                f"Every answer is {self.classes[answered[0]]!r}. If it stays so, train longer, lower optim.lr or add "
+                "optim.warmup; where one class is most of the data, set task.class_weights=balanced."
+            )
+
+    def tables(self, results: Mapping[str, Tensor]) -> Mapping[str, Table]:
+        """The confusion matrix: a row for each true class, a column for each predicted one."""
+        rows = results["confusion"].tolist()
+        columns = {name: [row[i] for row in rows] for i, name in enumerate(self.classes)}
+        return {"confusion": {"true \\ predicted": list(self.classes), **columns}}

@@ -1,0 +1,53 @@
+"""The hooks that a plugin may implement: few, declarative and cheap; none may import torch.
+
+An implementation returns data and changes nothing. Hooks are only ever extended: an argument is added, never removed.
+Lifecycle events are Lightning callbacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from taskkit.contracts.component import Component, RecipeFile
+
+if TYPE_CHECKING:
+    import click
+    from pytorch_lightning import Callback
+
+    from taskkit.contracts.recipe import Recipe
+
+GROUP = "taskkit"
+"""The entry-point group, and the name of the pluggy project."""
+
+API_VERSION = "0.1"
+"""The version of these hooks and of the contracts; a plugin module may state `taskkit_api = ">=0.1,<0.2"`."""
+
+hookspec = pluggy.HookspecMarker(GROUP)
+hookimpl = pluggy.HookimplMarker(GROUP)
+
+
+@hookspec
+def taskkit_components() -> Iterable[Component]:
+    """Declare tasks, models and data modules."""
+    return ()
+
+
+@hookspec
+def taskkit_recipes() -> Iterable[RecipeFile]:
+    """Name the recipes shipped inside the package."""
+    return ()
+
+
+@hookspec
+def taskkit_commands() -> Iterable[click.Command]:
+    """Add verbs to the command line; a host's verb of the same name wins."""
+    return ()
+
+
+@hookspec
+def taskkit_callbacks(recipe: Recipe) -> Iterable[Callback]:
+    """Add Lightning callbacks to the run of a recipe; called just before training, torch may be imported here."""
+    return ()

@@ -1,0 +1,126 @@
+"""The Model and Processor contracts: a network, and its way in."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from taskkit.contracts.facts import DataSpec, Example, Origin
+from taskkit.contracts.settings import NoOptions
+
+if TYPE_CHECKING:
+    # Lightning takes seconds to import, and every process that encodes samples imports this module.
+    from taskkit.contracts.data import Batch
+
+Sample = Mapping[str, Tensor]
+"""What a Processor makes of an example: tensors by name, on the CPU, without a batch dimension.
+
+A scalar whose name begins with `note_` is a remark about the sample, 1 or 0, as `note_truncated`: the host counts it
+and tells a person; no batch holds it.
+"""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What the work of a network is counted in: `Unit("audio seconds", 16000)` counts 16 000 of a length as one."""
+
+    name: str
+    scale: float = 1.0
+
+
+class Processor(ABC):
+    """A network's way in, saved with the run: training, prediction and serving all use the same one."""
+
+    unit: Unit = Unit("examples")
+    layout: Literal["stacked", "padded", "packed"] = "stacked"
+    """How `collate` puts samples of different lengths together. A padded batch holds samples of like length, a packed
+    one any; both hold as many units as `loader.budget` says."""
+    predict_options: ClassVar[type] = NoOptions
+    """A dataclass of `taskkit.setting`s, each with a default: what `taskkit predict` takes to read, as `--column`."""
+    asked: Any = NoOptions()
+    """The options that were given, before anything is read."""
+
+    def fit(self, examples: Sequence[Example]) -> None:
+        """Learn what must be learnt from the training split: a vocabulary, an alphabet, a graph; by default nothing."""
+        return
+
+    @abstractmethod
+    def read(self, source: str) -> Sequence[Example]:
+        """Make examples of what a person hands to `taskkit predict`: of a path or a line of text one, of a table many.
+
+        A `taskkit.Line`, as each line of standard input is, names no file where the model reads text.
+        They have no target; the id of each is what a person calls it. Raises DataError when it cannot be read.
+        """
+
+    def requested(self) -> Sequence[Example]:
+        """Make examples of the options alone, when no source is given, as of `--user 42`; by default none."""
+        return ()
+
+    @abstractmethod
+    def encode(self, example: Example) -> Sequence[Sample]:
+        """Turn an example into one sample, or several windows of something long.
+
+        It must be deterministic, since samples are cached, and leave out `target` when the example has none. Raises
+        DataError, naming the example, when that cannot be done.
+        """
+
+    def collate(self, samples: Sequence[Sample]) -> Batch:
+        """Put samples together into a batch, by default by stacking each tensor along a new first dimension."""
+        return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+
+    def length(self, sample: Sample) -> int:
+        """The useful size of a sample in units: tokens, audio samples, items; by default 1."""
+        return 1
+
+    def padded(self, length: int) -> int:
+        """The length that `collate` pads a sample of this length to, so that shapes are few; by default its own."""
+        return length
+
+    def capacity(self, batch: Batch) -> int:
+        """What a batch holds in the same units, padding included, from its shapes alone; by default its examples."""
+        return next(iter(batch.values())).shape[0]
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Plain data that, with the section and the spec, rebuild the processor and the shape of its network."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        return
+
+
+class Model(ABC):
+    """A network and its way in, which belong together as they do in timm and transformers.
+
+    `config` is the section that the component declares.
+    """
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @abstractmethod
+    def processor(self, spec: DataSpec) -> Processor:
+        """The way in for data of these facts, before it is fitted."""
+
+    @abstractmethod
+    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
+        """Build the network, freshly initialised, for data of these facts and a fitted processor.
+
+        Its `forward` takes the batch's tensors by name. Nothing is fetched here: a finished run is rebuilt with it.
+        """
+
+    def load_pretrained(self, network: nn.Module) -> Iterable[Origin]:
+        """Put pretrained weights into a new network, once, before a run's first step; by default none.
+
+        Raises SourceError when they cannot be had and CheckpointError when they do not fit.
+        """
+        return ()
+
+    def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
+        """The network's blocks from input to output, for layer-wise learning-rate decay; by default unknown."""
+        return ()

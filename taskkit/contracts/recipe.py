@@ -1,0 +1,179 @@
+"""The recipe as a value: the host's own sections, and what a run consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from taskkit.contracts.component import KINDS
+from taskkit.contracts.settings import Setting, setting, settings, to_plain
+
+Key = tuple[str, ...]
+"""The way to a value: `("optim", "lr")`, and the position in a list as text."""
+
+Precision = Literal[
+    "auto",
+    "32-true",
+    "16-mixed",
+    "bf16-mixed",
+    "16-true",
+    "bf16-true",
+    "64-true",
+    "transformer-engine",
+    "transformer-engine-float16",
+]
+Strategy = Literal[
+    "auto",
+    "ddp",
+    "ddp_find_unused_parameters_true",
+    "ddp_spawn",
+    "fsdp",
+    "fsdp_cpu_offload",
+    "deepspeed",
+    "deepspeed_stage_1",
+    "deepspeed_stage_2",
+    "deepspeed_stage_3",
+]
+
+
+@dataclass
+class Loader:
+    """How samples become batches."""
+
+    batch_size: int = setting(32, "samples in a batch, on each device", ge=1)
+    budget: float | None = setting(
+        None,
+        "where lengths differ: tokens or audio seconds in a batch, padding included; null: batch_size mean samples",
+        gt=0,
+    )
+    eval_batch_size: int | None = setting(None, "samples in a validation or test batch; null: batch_size", ge=1)
+    workers: int | None = setting(None, "processes that read samples; null: as the machine and the data want", ge=0)
+    resident: Literal["auto", "yes", "no"] = setting("auto", "keep the encoded training data on the device")
+    drop_last: bool = setting(True, "leave out an epoch's last batch when it is smaller")
+    cache: bool = setting(True, "keep encoded samples on disk between runs")
+
+
+@dataclass
+class Optim:
+    """How the weights are changed."""
+
+    name: str = setting("adamw", "adamw, sgd, or the name of any optimiser in torch.optim")
+    lr: float = setting(1e-3, "peak learning rate", gt=0)
+    weight_decay: float = setting(0.0, "decay of matrices and kernels; biases and norms have none", ge=0)
+    momentum: float = setting(0.9, "momentum of sgd", ge=0, lt=1)
+    betas: list[float] = setting([0.9, 0.999], "decay rates of AdamW's moments")
+    options: dict[str, Any] = setting({}, "further arguments of the optimiser, by torch's own names")
+    schedule: Literal["cosine", "linear", "exponential", "constant"] = setting(
+        "cosine", "how the rate falls after warm-up and hold"
+    )
+    warmup: float = setting(0.0, "steps of linear warm-up; below 1: a share of all steps", ge=0)
+    hold: float = setting(0.0, "steps at the peak before the rate falls; below 1: a share of all steps", ge=0)
+    min_lr: float = setting(0.0, "where the schedule ends, as a share of lr", ge=0, le=1)
+    layer_decay: float = setting(1.0, "factor on the rate for each block away from the output", gt=0, le=1)
+    freeze: dict[str, int | None] = setting(
+        {}, "parameter name patterns kept fixed, each until a step; null: for the whole run"
+    )
+    ema: float | None = setting(None, "decay of an average of the weights, which is what is evaluated", gt=0, lt=1)
+
+
+@dataclass
+class Trainer:
+    """Lightning's own settings, by its own names."""
+
+    max_epochs: int | None = setting(None, "epochs to train; give this or max_steps", ge=0)
+    max_steps: int | None = setting(None, "optimiser steps to train; give this or max_epochs", ge=1)
+    precision: Precision = setting("auto", "auto: bf16-mixed where the device computes it natively, else 32-true")
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = setting(
+        "auto", "the kind of device; auto: the best there is"
+    )
+    devices: int | Literal["auto"] = setting(1, "how many devices; auto: all there are", ge=1)
+    strategy: Strategy = setting("auto", "how several devices work together")
+    num_nodes: int = setting(1, "machines that take part", ge=1)
+    accumulate_grad_batches: int = setting(1, "batches whose gradients make one optimiser step", ge=1)
+    gradient_clip_val: float | None = setting(None, "largest norm (or value) of the gradients", gt=0)
+    gradient_clip_algorithm: Literal["norm", "value"] = setting("norm", "what gradient_clip_val bounds")
+    val_check_interval: float = setting(1.0, "validate after this share of an epoch; above 1: this many batches", gt=0)
+    check_val_every_n_epoch: int = setting(1, "validate after every so many epochs", ge=1)
+    limit_train_batches: float = setting(1.0, "use this share of the batches; above 1: this many", gt=0)
+    limit_val_batches: float = setting(1.0, "use this share of the batches; above 1: this many; 0: none", ge=0)
+    limit_test_batches: float = setting(1.0, "use this share of the batches; above 1: this many; 0: none", ge=0)
+    deterministic: bool = setting(False, "only algorithms that give the same result every time")
+    benchmark: bool = setting(False, "let cuDNN look for its fastest algorithms")
+    detect_anomaly: bool = setting(False, "find the operation that made a NaN; slow")
+    sync_batchnorm: bool = setting(False, "batch statistics over all devices")
+    profiler: Literal["simple", "advanced", "pytorch"] | None = setting(None, "Lightning's profiler to attach")
+
+
+@dataclass
+class EarlyStopping:
+    """Stop when validation no longer gets better."""
+
+    patience: int = setting(3, "validations without improvement before the run stops", ge=1)
+    min_delta: float = setting(0.0, "the smallest change that counts as improvement", ge=0)
+    monitor: str | None = setting(None, "a validation metric; null: the task's headline")
+    mode: Literal["max", "min"] | None = setting(None, "direction of the metric; null: as the task says")
+
+
+@dataclass
+class Checkpoint:
+    """When the run is saved, besides its end and each validation."""
+
+    every_n_steps: int | None = setting(None, "save every so many optimiser steps", ge=1)
+    every_minutes: float | None = setting(10.0, "save every so many minutes; null: never by time", gt=0)
+
+
+@dataclass
+class Meter:
+    """What is measured while training."""
+
+    every_n_steps: int = setting(50, "steps between two drains of the scalars, and two lines in a log", ge=1)
+    flops: bool = setting(True, "count the operations of one training step, for MFU")
+
+
+@dataclass(kw_only=True)
+class Recipe:
+    """One run, resolved: every value set and typed; `task`, `model`, `data` are the components' sections."""
+
+    title: str = setting(doc="what the run is called; left out: the name of the recipe file")
+    seed: int = setting(0, "decides every random choice of the run", ge=0, lt=2**32)
+    compile: bool = setting(False, "compile the network with torch.compile")
+    task_name: str
+    model_name: str
+    data_name: str
+    task: Any
+    model: Any
+    data: Any
+    loader: Loader = field(default_factory=Loader)
+    optim: Optim = field(default_factory=Optim)
+    trainer: Trainer = field(default_factory=Trainer)
+    early_stopping: EarlyStopping | None = None
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    meter: Meter = field(default_factory=Meter)
+
+    def plain(self) -> dict[str, Any]:
+        """The recipe as plain data, of the form of a recipe file; `from_plain` is the inverse."""
+        components: dict[str, Any] = {
+            kind: {"name": getattr(self, f"{kind}_name"), **to_plain(getattr(self, kind))} for kind in KINDS
+        }
+        sections = {name: to_plain(getattr(self, name)) for name in SECTIONS}
+        return {"title": self.title, "seed": self.seed, "compile": self.compile, **components, **sections}
+
+
+SECTIONS: Mapping[str, type] = {
+    "loader": Loader,
+    "optim": Optim,
+    "trainer": Trainer,
+    "early_stopping": EarlyStopping,
+    "checkpoint": Checkpoint,
+    "meter": Meter,
+}
+"""The host's own sections."""
+
+SWITCHED_OFF = frozenset({"early_stopping"})
+"""Sections that are null unless a recipe gives them."""
+
+
+def root_settings() -> tuple[Setting, ...]:
+    """Describe the values that stand outside of any section."""
+    return tuple(setting for setting in settings(Recipe) if setting.name in ("title", "seed", "compile"))

@@ -1,0 +1,93 @@
+"""Sections: the typed settings of a recipe, as dataclasses whose fields carry their own documentation."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+BOUNDS = ("gt", "ge", "lt", "le")
+
+
+def setting(
+    default: Any = MISSING,
+    doc: str = "",
+    *,
+    gt: float | None = None,
+    ge: float | None = None,
+    lt: float | None = None,
+    le: float | None = None,
+) -> Any:
+    """Declare one field of a section: its default (none: required), its line of documentation and its bounds.
+
+    A list or dictionary given as the default is copied for each section. `gt`, `ge`, `lt` and `le` bound a
+    number, or each number of a list; None is always within bounds.
+    """
+    bounds = {k: v for k, v in zip(BOUNDS, (gt, ge, lt, le), strict=True) if v is not None}
+    metadata = {"doc": doc, **bounds}
+    if isinstance(default, list | dict):
+        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of a section, as messages, `show`, schemas and the reference need it."""
+
+    name: str
+    type: Any
+    default: Any
+    """A fresh copy; MISSING: required."""
+    doc: str
+    bounds: Mapping[str, float]
+
+    @property
+    def required(self) -> bool:
+        """Whether a recipe must give it."""
+        return self.default is MISSING
+
+
+def settings(section: type) -> tuple[Setting, ...]:
+    """Describe the fields of a section, in their order; raises TypeError for what is not a dataclass."""
+    types = typing.get_type_hints(section)
+    return tuple(
+        Setting(
+            name=field.name,
+            type=types[field.name],
+            default=field.default_factory() if field.default_factory is not MISSING else field.default,
+            doc=field.metadata.get("doc", ""),
+            bounds={name: field.metadata[name] for name in BOUNDS if name in field.metadata},
+        )
+        for field in dataclasses.fields(section)
+        if field.init
+    )
+
+
+def to_plain(value: Any) -> Any:
+    """Turn a section, or a value of one, back into plain data: mappings, lists, text, numbers, true, null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+    if isinstance(value, Mapping):
+        return {str(name): to_plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+@dataclass
+class NoOptions:
+    """No options."""
+
+
+@dataclass
+class ClassificationSection:
+    """Settings of every task that chooses one class of a fixed set."""
+
+    label_smoothing: float = setting(0.0, "share of each target spread over all classes", ge=0, lt=1)
+    class_weights: Literal["balanced"] | None = setting(
+        None, "`balanced` weighs each class by the inverse of its frequency"
+    )
+    top_k: int = setting(5, "also report top-k accuracy when there are more classes than this", ge=2)

@@ -1,0 +1,1 @@
+"""What data modules share: sources, tables, splits, quality; without torch."""

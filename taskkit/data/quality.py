@@ -1,0 +1,84 @@
+"""What is wrong with examples of any modality: the same one twice, in two splits, under two targets; rare classes."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from taskkit.contracts.facts import Classes, DataProblem, Severity, Split
+
+SKEW = 10
+"""The commonest class may have this many times the examples of the rarest before it is worth a warning."""
+NAMED = 10
+"""So many examples are named in one problem."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at an example found."""
+
+    split: Split
+    id: str
+    digest: Hashable
+    """Equal for inputs that are the same; None: not to be compared."""
+    target: Hashable = None
+
+    def __str__(self) -> str:
+        return f"{self.split}/{self.id}"
+
+
+def copies(looks: Iterable[Look], thing: str) -> Iterator[DataProblem]:
+    """Say which examples are the same: in one split, in several (an error), with different targets (an error).
+
+    `thing` is what the modality calls an example: `image`, `text`, `recording`.
+    """
+    groups = defaultdict(list)
+    for look in looks:
+        if look.digest is not None:
+            groups[look.digest].append(look)
+    kinds: dict[str, list[list[Look]]] = {"leak": [], "duplicate": [], "label": []}
+    for group in groups.values():
+        if len(group) > 1:
+            kinds["leak" if len({look.split for look in group}) > 1 else "duplicate"].append(group)
+            if len({look.target for look in group}) > 1:
+                kinds["label"].append(group)
+    said = {
+        "leak": f"in more than one split: the score counts what was learnt by heart. Keep each {thing} in one of them.",
+        "duplicate": "more than once in one split.",
+        "label": "there with different targets. Correct their labels.",
+    }
+    for kind, found in kinds.items():
+        if found:
+            which = f"The same {thing} is" if len(found) == 1 else f"{len(found)} times the same {thing} is"
+            severity: Severity = "warning" if kind == "duplicate" else "error"
+            yield DataProblem(severity, kind, f"{which} {said[kind]}", named([x for group in found for x in group]))
+
+
+def skew(targets: Mapping[Split, Sequence[int]], classes: Classes, thing: str) -> Iterator[DataProblem]:
+    """Say which classes a split lacks, and when training examples of one are rare beside another's."""
+    for split, numbers in targets.items():
+        present = set(numbers)
+        empty = [name for number, name in enumerate(classes.names) if number not in present]
+        if len(numbers) and empty:
+            yield DataProblem(
+                "error" if split == "train" else "warning",
+                "empty",
+                f"{len(empty)} of {len(classes.names)} classes have no {thing} in the {split} split: "
+                f"{', '.join(empty[:NAMED])}.",
+            )
+    counts = Counter(targets["train"])
+    most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+    if counts[most] > SKEW * counts[least]:
+        yield DataProblem(
+            "warning",
+            "skew",
+            f"Class {classes.names[most]!r} has {counts[most]} training {thing}s, {classes.names[least]!r} has "
+            f"{counts[least]}. Accuracy hides what happens to the rare ones: set task.class_weights=balanced, and read "
+            "the macro F1.",
+        )
+
+
+def named(looks: Sequence[object]) -> tuple[str, ...]:
+    """The first few of what is concerned, as text."""
+    return tuple(str(look) for look in looks[:NAMED])

@@ -1,0 +1,34 @@
+"""Splits that never move: where an example belongs is decided by a hash of its id, not by chance or order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+
+from taskkit.contracts.facts import Split
+
+
+def position(example: str) -> float:
+    """A number from 0 to 1 that depends on the id alone and is evenly spread over ids."""
+    return int.from_bytes(hashlib.blake2b(example.encode(), digest_size=7).digest()) / 256**7
+
+
+def by_share(example: str, val: float, test: float) -> Split:
+    """The split of one example when `val` and `test` are shares of all; other examples do not matter."""
+    place = position(example)
+    return "test" if place < test else "val" if place < test + val else "train"
+
+
+def stratified(examples: Sequence[str], targets: Sequence[Hashable], val: int, test: int = 0) -> dict[Split, list[int]]:
+    """The numbers of the examples of each split: in each class `test` and `val` of them are held out."""
+    classes = defaultdict(list)
+    for number, target in enumerate(targets):
+        classes[target].append(number)
+    splits: dict[Split, list[int]] = {"train": [], "val": [], "test": []}
+    for numbers in classes.values():
+        ranked = sorted(numbers, key=lambda number: position(examples[number]))
+        splits["test"] += ranked[:test]
+        splits["val"] += ranked[test : test + val]
+        splits["train"] += ranked[test + val :]
+    return {split: sorted(numbers) for split, numbers in splits.items()}

@@ -1,0 +1,1 @@
+"""Training and judging: the only rooms that know Lightning."""

@@ -1,0 +1,256 @@
+"""Measuring a training run without slowing it: scalars stay on the device and are read once every N steps."""
+
+from __future__ import annotations
+
+import math
+import resource
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.throughput import get_available_flops
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from taskkit.batches.loader import Loader
+from taskkit.contracts.data import Batch
+from taskkit.contracts.task import Task
+from taskkit.engine.optim import total_steps
+from taskkit.engine.progress import Progress
+from taskkit.errors import RunFailedError
+from taskkit.runs.record import Record
+
+
+class Meter(pl.Callback):
+    """Keep what each training step noted, drain it every N optimiser steps, and measure throughput between drains.
+
+    A drain is one transfer from the device. It writes one line of metrics, moves the progress display, and stops the
+    run when a loss is not a number. What was noted since the last drain is saved in checkpoints, so that a resumed run
+    logs the same losses.
+    """
+
+    def __init__(
+        self, every_n_steps: int, loader: Loader, record: Record | None, progress: Progress, *, flops: bool
+    ) -> None:
+        self.every_n_steps = every_n_steps
+        self.loader = loader
+        self.record = record
+        self.progress = progress
+        self.count_flops = flops
+        self.pending: list[dict[str, torch.Tensor]] = []
+        self.clock = Clock()
+        self.examples = self.useful = self.capacity = self.drained = 0
+        self.flops_per_example: float | None = None
+        self._window = (0.0, 0, 0)
+        self._epoch = 0
+
+    # Lightning's hooks.
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock and the display."""
+        self.drained = trainer.global_step - trainer.global_step % self.every_n_steps
+        self._window = (self.clock.seconds, self.examples, self.useful)
+        self.clock.start()
+        self.progress.begin(trainer.global_step, total_steps(trainer, len(self.loader)))
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, i: int) -> None:
+        """Count the operations of the network, on the first batch."""
+        if self.count_flops and self.flops_per_example is None:
+            assert isinstance(pl_module, Task)
+            with trainer.precision_plugin.forward_context():
+                self.flops_per_example = flops_per_example(pl_module, batch)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, i: int
+    ) -> None:
+        """Keep the step's scalars; drain when it is time."""
+        assert isinstance(pl_module, Task)
+        # Lightning counts an epoch as over before training ends, so the number is kept from here.
+        self._epoch = trainer.current_epoch
+        self.pending.append(pl_module.notes)
+        pl_module.notes = {}
+        world = trainer.world_size
+        self.examples += world * len(self.loader.current)
+        self.useful += world * self.loader.useful()
+        self.capacity += world * self.loader.processor.capacity(batch)
+        if trainer.global_step - self.drained >= self.every_n_steps:
+            self.drain(trainer)
+        self.progress.advance(trainer.global_step, trainer.current_epoch)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop the clock: validation is not training."""
+        self.clock.stop()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write down and show what validation found."""
+        values = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
+        if self.record is not None:
+            self.record.metrics({"step": trainer.global_step, "epoch": trainer.current_epoch, **values})
+        self.progress.evaluated(trainer.global_step, trainer.current_epoch, values)
+        assert isinstance(pl_module, Task)
+        for remark in pl_module.remarks(pl_module.results["val"]):
+            self.progress.say(remark)
+        self.clock.start()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Drain what is left."""
+        self.drain(trainer)
+        self.clock.stop()
+        self.progress.end()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Take the display down, so that the error can be read."""
+        self.progress.end()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The counters, and what was noted since the last drain as plain numbers."""
+        return {
+            "pending": [{k: float(v) for k, v in notes.items()} for notes in self.pending],
+            "counters": [self.examples, self.useful, self.capacity],
+            "seconds": self.clock.seconds,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting where the saved run was."""
+        self.pending = [{k: torch.tensor(v) for k, v in notes.items()} for notes in state_dict["pending"]]
+        self.examples, self.useful, self.capacity = state_dict["counters"]
+        self.clock.seconds = state_dict["seconds"]
+
+    def drain(self, trainer: pl.Trainer) -> None:
+        """Read the scalars of the steps since the last drain; raises RunFailedError when a loss is not finite."""
+        if not self.pending:
+            return
+        values = read(self.pending, trainer)
+        self._stop_on_nan(values["loss"], trainer.global_step)
+        self.pending = []
+        self.drained = trainer.global_step
+        line = {
+            "step": trainer.global_step,
+            "epoch": self._epoch,
+            **{f"train/{name}": sum(column) / len(column) for name, column in values.items()},
+            "lr": max(group["lr"] for group in trainer.optimizers[0].param_groups),
+            **self._rates(),
+        }
+        if self.record is not None:
+            self.record.metrics(line)
+        self.progress.drained(line)
+
+    def cost(self, device: torch.device, precision: str) -> dict[str, Any]:
+        """What the training cost: time, throughput, memory, operations and, on a known device, MFU."""
+        seconds = self.clock.seconds
+        unit = self.loader.processor.unit
+        per_second = self.examples / seconds if seconds else None
+        return {
+            "train_seconds": round(seconds, 3),
+            "examples_per_second": per_second,
+            "units": unit.name,
+            "units_per_second": self.useful / unit.scale / seconds if seconds else None,
+            "padding": 1 - self.useful / self.capacity if self.capacity else None,
+            "peak_memory_bytes": peak_memory(device),
+            "flops_per_example": self.flops_per_example,
+            "mfu": mfu(device, precision, self.flops_per_example, per_second),
+        }
+
+    def _rates(self) -> dict[str, float]:
+        seconds, examples, useful = self.clock.seconds, self.examples, self.useful
+        past = self._window
+        self._window = (seconds, examples, useful)
+        elapsed = max(seconds - past[0], 1e-9)
+        scale = self.loader.processor.unit.scale
+        return {
+            "seconds": round(seconds, 3),
+            "examples_per_second": (examples - past[1]) / elapsed,
+            "units_per_second": (useful - past[2]) / scale / elapsed,
+        }
+
+    def _stop_on_nan(self, losses: list[float], step: int) -> None:
+        bad = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), None)
+        if bad is not None:
+            raise RunFailedError(
+                f"The training loss was {losses[bad]} within the {len(losses) - bad} batches up to step {step}. "
+                "A finite number was expected. Lower optim.lr, set trainer.gradient_clip_val=1, or find the operation "
+                "with trainer.detect_anomaly=true."
+            )
+
+
+class Clock:
+    """Seconds of training, without what happened while it was stopped."""
+
+    def __init__(self) -> None:
+        self._past = 0.0
+        self._since: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it has run."""
+        return self._past + (time.perf_counter() - self._since if self._since is not None else 0.0)
+
+    @seconds.setter
+    def seconds(self, value: float) -> None:
+        self._past = value
+        self._since = None if self._since is None else time.perf_counter()
+
+    def start(self) -> None:
+        """Let it run."""
+        if self._since is None:
+            self._since = time.perf_counter()
+
+    def stop(self) -> None:
+        """Hold it."""
+        self._past, self._since = self.seconds, None
+
+
+def read(pending: list[dict[str, torch.Tensor]], trainer: pl.Trainer) -> dict[str, list[float]]:
+    """The scalars of several steps by name, averaged over the processes, in one transfer from the device."""
+    names = sorted({name for notes in pending for name in notes})
+    columns = {name: [notes[name] for notes in pending if name in notes] for name in names}
+    device = columns["loss"][-1].device
+    together = torch.stack([v.to(device, torch.float32) for column in columns.values() for v in column])
+    flat = trainer.strategy.reduce(together, reduce_op="mean").tolist()
+    out, at = {}, 0
+    for name, column in columns.items():
+        out[name] = flat[at : at + len(column)]
+        at += len(column)
+    return out
+
+
+def flops_per_example(task: Task, batch: Batch) -> float:
+    """Floating-point operations of one training step for one example: three times those of the forward pass.
+
+    The backward pass costs about twice the forward pass (Kaplan et al. 2020, section 2.1). The forward pass is counted
+    in evaluation mode, so that neither random numbers nor batch statistics change.
+    """
+    training = task.training
+    task.eval()
+    counter = FlopCounterMode(display=False)
+    eager: AbstractContextManager[Any] = (
+        torch.compiler.set_stance("force_eager") if hasattr(torch.compiler, "set_stance") else nullcontext()
+    )
+    with torch.no_grad(), eager, sdpa_kernel(SDPBackend.MATH), counter:
+        task(batch)
+    task.train(training)
+    return 3.0 * counter.get_total_flops() / len(batch["example"])
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: the most that torch held on a CUDA device, or the most that this process held."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def mfu(device: torch.device, precision: str, flops: float | None, per_second: float | None) -> float | None:
+    """Model FLOPs utilisation: the share of a CUDA device's peak that the operations used, where the peak is known."""
+    if device.type != "cuda" or not flops or not per_second:
+        return None
+    dtype = {"bf16": torch.bfloat16, "16": torch.float16}.get(precision.split("-")[0], torch.float32)
+    peak = get_available_flops(device, dtype)
+    return flops * per_second / peak if peak else None
+
+
+def scalars(values: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    """The metrics that are one number."""
+    return {name: float(value) for name, value in values.items() if value.numel() == 1}

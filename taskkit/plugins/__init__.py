@@ -1,0 +1,1 @@
+"""Which plugins there are: guarded discovery, and whether what they declare fits together."""

@@ -1,0 +1,281 @@
+"""Recipe files and overrides as layers of plain values, merged left to right; each value keeps its origin."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from taskkit.contracts.recipe import Key
+from taskkit.errors import Problem, RecipeError
+from taskkit.wording import shown
+
+DEFAULT = "default"
+
+_NULL = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+# Without the times, octals and `yes` that YAML 1.1 turns into numbers and booleans behind a writer's back.
+_WHOLE = re.compile(r"[-+]?(0|[1-9][0-9_]{0,30})")
+_NUMBER = re.compile(r"[-+]?((0|[1-9][0-9_]*)(\.[0-9_]*)?|\.[0-9][0-9_]*)([eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF|nan|NaN|NAN)")
+_OVERRIDE = re.compile(r"(?P<key>[^.=\s]+(\.[^.=\s]+)*)=(?P<value>.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A value as it was written, and where: `file:line:column`, `override 'key=value'` or `default`."""
+
+    where: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The values of one file or override, and the place of each."""
+
+    values: dict[str, Any]
+    places: Mapping[Key, str]
+
+
+@dataclass
+class Tree:
+    """Layers merged: mappings by key, anything else replaced by the later layer."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[Key, tuple[Origin, ...]] = field(default_factory=dict)
+    """For each key every value that it was given, the one in force last."""
+    notes: list[str] = field(default_factory=list)
+    """What a person should know about the merge."""
+
+    def merge(self, layer: Layer, named: Iterable[str] = ()) -> None:
+        """Lay a layer on top; a section of `named` starts afresh where the layer gives it another name."""
+        for section in named:
+            self._rename(section, layer)
+        if () in layer.places:
+            self._remember((), layer.values, layer.places)
+        self._lay(layer.values, self.values, (), layer.places)
+
+    def under(self, defaults: Mapping[str, Any]) -> None:
+        """Put default values beneath those that are given."""
+        self._fill(defaults, self.values, ())
+
+    def where(self, key: Key) -> str:
+        """The place of a value, or of the section around it: where that was named, else where it begins."""
+        own = self._written(key)
+        if own and not isinstance(own[-1].value, dict):
+            return own[-1].where
+        for end in range(len(key), -1, -1):
+            if end and (named := self._written((*key[:end], "name"))):
+                return named[-1].where
+            if section := self._written(key[:end]):
+                return section[0].where
+        return ""
+
+    def _written(self, key: Key) -> list[Origin]:
+        return [origin for origin in self.origins.get(key, ()) if origin.where != DEFAULT]
+
+    def _rename(self, section: str, layer: Layer) -> None:
+        before, after = self.values.get(section), layer.values.get(section)
+        if not isinstance(before, dict) or not isinstance(after, dict):
+            return
+        old, new = before.get("name"), after.get("name", before.get("name"))
+        if old is None or old == new:
+            return
+        dropped = [key for key in before if key != "name"]
+        self.values[section] = {"name": old}
+        self.origins = {
+            key: o for key, o in self.origins.items() if key[:1] != (section,) or key[1:] in ((), ("name",))
+        }
+        if dropped:
+            place = layer.places.get((section, "name"), "")
+            kept = ", ".join(dropped)
+            self.notes.append(f"{place}: {section}.name is now {new}, so these settings of {old} are dropped: {kept}.")
+
+    def _lay(self, values: Mapping[str, Any], into: dict[str, Any], at: Key, places: Mapping[Key, str]) -> None:
+        for name, value in values.items():
+            key = (*at, name)
+            self._remember(key, value, places)
+            if isinstance(value, dict) and isinstance(into.get(name), dict):
+                self._lay(value, into[name], key, places)
+            else:
+                into[name] = copy.deepcopy(value)
+                for below, item in items(value, key):
+                    self._remember(below, item, places)
+
+    def _remember(self, key: Key, value: Any, places: Mapping[Key, str]) -> None:
+        self.origins[key] = (*self.origins.get(key, ()), Origin(places.get(key, ""), value))
+
+    def _fill(self, defaults: Mapping[str, Any], into: dict[str, Any], at: Key) -> None:
+        for name, default in defaults.items():
+            key = (*at, name)
+            self.origins[key] = (Origin(DEFAULT, default), *self.origins.get(key, ()))
+            if name not in into:
+                into[name] = copy.deepcopy(default)
+            if isinstance(default, dict) and isinstance(into[name], dict):
+                self._fill(default, into[name], key)
+
+
+def items(value: Any, at: Key = ()) -> Iterator[tuple[Key, Any]]:
+    """Everything inside mappings and lists, each with the way to it."""
+    if isinstance(value, dict):
+        inside = list(value.items())
+    elif isinstance(value, list):
+        inside = [(str(i), item) for i, item in enumerate(value)]
+    else:
+        return
+    for name, item in inside:
+        yield (*at, name), item
+        yield from items(item, (*at, name))
+
+
+def dotted(key: Key) -> str:
+    """A key as a person writes it: `optim.lr`."""
+    return ".".join(key)
+
+
+def file_layer(name: str, content: bytes) -> Layer:
+    """Read a recipe file; raises RecipeError with the line and column of all that is wrong with its form."""
+    text = _text(name, content)
+    reader = _Reader(name)
+    node = reader.parse(text)
+    if node is None:
+        raise _error(f"{name}:1:1", "the file is empty. A recipe holds sections such as `model: {name: image.vit}`.")
+    values = reader.value(node, ())
+    if not isinstance(values, dict):
+        reader.report(
+            node, (), f"a recipe is a mapping of sections, this is {shown(values)}. Write `key: value` lines."
+        )
+    if reader.problems:
+        raise RecipeError(reader.problems)
+    return Layer(values, {(): f"{name}:1:1", **reader.places})
+
+
+def override_layer(override: str) -> Layer:
+    """Read `key=value`, whose value is YAML; raises RecipeError when it is not of that form."""
+    where = f"override {override!r}"
+    match = _OVERRIDE.fullmatch(override)
+    if not match:
+        raise _error(where, "this is not a change. Expected KEY=VALUE with a dotted key, such as optim.lr=1e-3.")
+    key = tuple(match["key"].split("."))
+    reader = _Reader(where, positions=False)
+    node = reader.parse(match["value"])
+    value = None if node is None else reader.value(node, key)
+    if reader.problems:
+        raise RecipeError(reader.problems)
+    places = {key[:end]: where for end in range(1, len(key) + 1)}
+    for name in reversed(key):
+        value = {name: value}
+    assert isinstance(value, dict)
+    return Layer(value, {**places, **reader.places})
+
+
+def _text(name: str, content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line, column = before.count(b"\n") + 1, len(before) - (before.rfind(b"\n") + 1) + 1
+        message = f"byte {content[error.start]:#04x} is not UTF-8. A recipe is text. Save the file as UTF-8."
+        raise _error(f"{name}:{line}:{column}", message) from None
+
+
+def _error(where: str, message: str) -> RecipeError:
+    return RecipeError([Problem(where, "", message)])
+
+
+class _Reader:
+    """Turns YAML into plain values and notes places and problems; no tags, no aliases, no key twice."""
+
+    def __init__(self, name: str, positions: bool = True) -> None:
+        self.name = name
+        self.positions = positions
+        self.places: dict[Key, str] = {}
+        self.problems: list[Problem] = []
+        self.seen: set[int] = set()
+
+    def parse(self, text: str) -> yaml.Node | None:
+        """The YAML node tree, in which every scalar is still text; None: nothing there."""
+        try:
+            node: yaml.Node | None = yaml.compose(text, Loader=yaml.BaseLoader)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            raise _error(self._at(mark), _bad_yaml(error, text)) from None
+        except yaml.reader.ReaderError as error:
+            mark = yaml.Mark("", 0, text.count("\n", 0, error.position), _column(text, error.position), None, 0)
+            message = f"the control character {error.character:#04x} is not allowed in YAML. Remove it."
+            raise _error(self._at(mark), message) from None
+        except RecursionError:
+            raise _error(self.name, "brackets are nested too deep to be a recipe. Use a few levels at most.") from None
+        return node
+
+    def value(self, node: yaml.Node, key: Key) -> Any:
+        """The plain value of a node."""
+        self.places.setdefault(key, self._at(node.start_mark))
+        if id(node) in self.seen:
+            self.report(node, key, "aliases (`*name`) are not read in recipes. Use ${key} to repeat a value.")
+            return None
+        self.seen.add(id(node))
+        kinds = {yaml.MappingNode: "map", yaml.SequenceNode: "seq", yaml.ScalarNode: "str"}
+        if node.tag != f"tag:yaml.org,2002:{kinds[type(node)]}":
+            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+            self.report(node, key, f"the tag {tag} is refused: a recipe is plain data. Remove the tag.")
+            return None
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, key)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*key, str(i))) for i, item in enumerate(node.value)]
+        return scalar(node.value) if isinstance(node, yaml.ScalarNode) and node.style is None else node.value
+
+    def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name, inside in node.value:
+            if not isinstance(name, yaml.ScalarNode) or (name.style is None and name.value in _NULL):
+                self.report(name, key, "a key must be a single word. Write `key: value`.")
+                continue
+            below = (*key, name.value)
+            if name.value in values:
+                message = f"{dotted(below)} is given twice, first at {self.places[below]}. Keep one of them."
+                self.report(name, below, message)
+                continue
+            self.places[below] = self._at(name.start_mark)
+            values[name.value] = self.value(inside, below)
+        return values
+
+    def report(self, node: yaml.Node, key: Key, message: str) -> None:
+        """Note a problem at a node."""
+        self.problems.append(Problem(self._at(node.start_mark), dotted(key), message))
+
+    def _at(self, mark: yaml.Mark | None) -> str:
+        return f"{self.name}:{mark.line + 1}:{mark.column + 1}" if self.positions and mark else self.name
+
+
+def scalar(text: str) -> Any:
+    """The value of an unquoted YAML word: null, true, false, a number, or else the text itself."""
+    if text in _NULL:
+        return None
+    if text in _BOOLEANS:
+        return _BOOLEANS[text]
+    if _WHOLE.fullmatch(text):
+        return int(text.replace("_", ""))
+    if _NUMBER.fullmatch(text):
+        return float(text.replace("_", ""))
+    if _NOT_FINITE.fullmatch(text):
+        return float(text.replace(".", ""))
+    return text
+
+
+def _column(text: str, position: int) -> int:
+    return position - (text.rfind("\n", 0, position) + 1)
+
+
+def _bad_yaml(error: yaml.MarkedYAMLError, text: str) -> str:
+    mark = error.problem_mark
+    lines = text.splitlines()
+    if mark and mark.line < len(lines) and lines[mark.line][mark.column : mark.column + 1] == "\t":
+        return "a tab stands where YAML wants spaces. Indent with spaces."
+    said = " ".join(str(error.problem or error.context).split())
+    return f"this is not YAML: {said}. Check indentation, brackets, quotes and colons here."

@@ -1,0 +1,76 @@
+"""Options that a processor or a task declares, filled from words of the command line or from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from taskkit.contracts.settings import Setting, settings
+from taskkit.errors import TaskkitError
+from taskkit.recipe.coerce import Misfit, expected, to_section
+from taskkit.recipe.merge import scalar
+from taskkit.wording import did_you_mean
+
+
+def parse(words: Sequence[str], takers: Sequence[type]) -> tuple[list[str], dict[str, Any]]:
+    """Divide words into inputs and options: `--name value`, `--name=value`, and `--name` alone for what is on or off.
+
+    `takers` are the dataclasses that the options belong to. Raises TaskkitError for an option that none of them has, or
+    that lacks its value.
+    """
+    known = _known(takers)
+    inputs: list[str] = []
+    values: dict[str, Any] = {}
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("--") or word == "--":
+            inputs.append(word)
+            continue
+        flag, given, value = word[2:].partition("=")
+        name = flag.replace("-", "_")
+        if name not in known:
+            raise _unknown(flag, known)
+        if given:
+            values[name] = scalar(value)
+        elif known[name].type is bool:
+            values[name] = True
+        elif (following := next(rest, None)) is None:
+            raise TaskkitError(f"--{flag} needs a value: {known[name].doc}.")
+        else:
+            values[name] = scalar(following)
+    return inputs, values
+
+
+def fill(values: Mapping[str, Any], takers: Sequence[type]) -> list[Any]:
+    """The dataclasses, each with those of the values that are its own; raises TaskkitError with all that is wrong."""
+    known = _known(takers)
+    unknown = next((name for name in values if name not in known), None)
+    if unknown is not None:
+        raise _unknown(unknown, known)
+    filled, problems = [], []
+    for taker in takers:
+        own = {setting.name for setting in settings(taker)}
+        given = {name: _as_text(value, known[name]) for name, value in values.items() if name in own}
+        try:
+            filled.append(to_section(taker, given, (), "predict"))
+        except Misfit as misfit:
+            problems += [f"--{message}" for _, message in misfit.problems]
+    if problems:
+        raise TaskkitError("\n".join(problems))
+    return filled
+
+
+def _known(takers: Sequence[type]) -> dict[str, Setting]:
+    return {setting.name: setting for taker in takers for setting in settings(taker)}
+
+
+def _as_text(value: Any, setting: Setting) -> Any:
+    """A user whose name is 42 is not a number."""
+    wants_text = setting.type is str or setting.type == str | None
+    return str(value) if wants_text and isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _unknown(flag: str, known: Mapping[str, Setting]) -> TaskkitError:
+    what = "; ".join(f"--{name} ({expected(setting)}): {setting.doc}" for name, setting in known.items())
+    offered = f"It takes {what}." if known else "It takes no options of its own."
+    return TaskkitError(f"--{flag} is no option of this run's model or task.{did_you_mean(flag, known)} {offered}")

@@ -1,0 +1,220 @@
+"""What is wrong with the meaning of a recipe whose values all have the right type."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from taskkit.contracts.component import KINDS, Component, Kind
+from taskkit.plugins.compatibility import Found, fits
+from taskkit.wording import did_you_mean
+
+if TYPE_CHECKING:
+    from taskkit.contracts.recipe import EarlyStopping, Key, Loader, Optim, Trainer
+    from taskkit.plugins.discovery import Plugins
+
+OPTIMISERS = (
+    "adadelta",
+    "adafactor",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamw",
+    "asgd",
+    "lbfgs",
+    "muon",
+    "nadam",
+    "radam",
+    "rmsprop",
+    "rprop",
+    "sgd",
+    "sparseadam",
+)
+"""What torch.optim is known to have; other names are looked up when the optimiser is made."""
+
+FALLING = frozenset({"loss", "error", "perplexity", "wer", "cer", "ece", "mse", "mae", "rmse"})
+RISING = frozenset({"accuracy", "f1", "precision", "recall", "auroc", "ndcg", "map", "mrr", "bleu"})
+
+
+def problems(parts: Mapping[str, Any], components: Mapping[Kind, Component], plugins: Plugins) -> list[tuple[Key, str]]:
+    """Everything that contradicts something else.
+
+    `parts` are the sections by name, without those that could not be typed; `components`, those found.
+    """
+    return [*_sections(parts), *_components(parts, components), *fits(components, plugins)]
+
+
+def _sections(parts: Mapping[str, Any]) -> Found:
+    trainer, optim, loader = parts.get("trainer"), parts.get("optim"), parts.get("loader")
+    stopping = parts.get("early_stopping")
+    if trainer:
+        yield from trainer_problems(trainer)
+    if trainer and loader:
+        yield from loader_problems(loader, trainer)
+    if optim:
+        yield from optim_problems(optim, trainer.max_steps if trainer else None)
+    if stopping:
+        yield from stopping_problems(stopping, trainer)
+
+
+def trainer_problems(trainer: Trainer) -> Found:
+    """How long to train, and shares that are counts."""
+    if trainer.max_epochs is None and trainer.max_steps is None:
+        yield (
+            ("trainer",),
+            "neither trainer.max_epochs nor trainer.max_steps is given. Expected one. Add max_epochs.",
+        )
+    if trainer.max_epochs is not None and trainer.max_steps is not None:
+        yield (
+            ("trainer", "max_steps"),
+            f"trainer.max_steps is {trainer.max_steps} and trainer.max_epochs is {trainer.max_epochs}. "
+            "Expected one of them. Remove the other, or set it to null.",
+        )
+    for name in ("val_check_interval", "limit_train_batches", "limit_val_batches", "limit_test_batches"):
+        share = getattr(trainer, name)
+        if share > 1 and not share.is_integer():
+            yield (
+                ("trainer", name),
+                f"trainer.{name} is {share:g}. Expected a share up to 1, or a whole number of batches. "
+                f"Write {math.floor(share)} or {math.ceil(share)}.",
+            )
+    if trainer.gradient_clip_algorithm == "value" and trainer.gradient_clip_val is None:
+        yield (
+            ("trainer", "gradient_clip_algorithm"),
+            "trainer.gradient_clip_algorithm is value, but gradient_clip_val is null, so nothing is clipped. "
+            "Give trainer.gradient_clip_val.",
+        )
+
+
+def loader_problems(loader: Loader, trainer: Trainer) -> Found:
+    """Batches that processes cannot share out evenly."""
+    several = trainer.num_nodes > 1 or (trainer.devices != "auto" and trainer.devices > 1)
+    if several and not loader.drop_last:
+        yield (
+            ("loader", "drop_last"),
+            "loader.drop_last is false, but processes that train together need as many batches each. "
+            "Set it to true, or train on one device.",
+        )
+
+
+def optim_problems(optim: Optim, max_steps: int | None) -> Found:
+    """The optimiser's name and moments, the rate and freezing."""
+    if optim.name.lower() not in OPTIMISERS:
+        near = did_you_mean(optim.name, OPTIMISERS)
+        if near or not optim.name.isidentifier():
+            expected = near or " Expected a name of torch.optim, such as adamw."
+            yield ("optim", "name"), f"optim.name is {optim.name!r}, which is no optimiser.{expected}"
+    if len(optim.betas) != 2 or not all(0 <= beta < 1 for beta in optim.betas):
+        yield (
+            ("optim", "betas"),
+            f"optim.betas is {optim.betas}. Expected two numbers from 0 to below 1, such as [0.9, 0.999].",
+        )
+    yield from _rate_problems(optim, max_steps)
+    for pattern, until in optim.freeze.items():
+        yield from _freeze_problems(pattern, until, max_steps)
+
+
+def _rate_problems(optim: Optim, max_steps: int | None) -> Found:
+    """Warm-up and hold that are counts or shares, and leave the rate time to fall."""
+    for name, value in (("warmup", optim.warmup), ("hold", optim.hold)):
+        if value >= 1 and not value.is_integer():
+            yield (
+                ("optim", name),
+                f"optim.{name} is {value:g}. Expected a share below 1, or a whole number of steps.",
+            )
+        elif max_steps is not None and value >= max_steps and value >= 1:
+            yield (
+                ("optim", name),
+                f"optim.{name} is {value:g} steps, but training ends after {max_steps} (trainer.max_steps). "
+                "Expected fewer. Write a share of all steps, such as 0.1.",
+            )
+    if optim.warmup < 1 and optim.hold < 1 <= optim.warmup + optim.hold:
+        yield (
+            ("optim", "hold"),
+            f"optim.hold is {optim.hold:g} and optim.warmup {optim.warmup:g}, which leaves the rate no step to fall. "
+            "Expected shares whose sum is below 1.",
+        )
+    if optim.schedule == "exponential" and optim.min_lr == 0:
+        yield (
+            ("optim", "min_lr"),
+            "optim.min_lr is 0, which an exponential schedule never reaches. Expected a share of lr, such as 0.05.",
+        )
+
+
+def _freeze_problems(pattern: str, until: int | None, max_steps: int | None) -> Found:
+    if not pattern or pattern.split() != [pattern] or pattern.count("[") != pattern.count("]"):
+        yield (
+            ("optim", "freeze"),
+            f"optim.freeze: {pattern!r} is no pattern of parameter names. Write one such as 'blocks.0.*'.",
+        )
+    elif until is not None and until < 1:
+        yield (
+            ("optim", "freeze", pattern),
+            f"optim.freeze: {pattern} is kept fixed until step {until}. Expected a step from 1 on. "
+            "Write null for the whole run.",
+        )
+    elif until is not None and max_steps is not None and until >= max_steps:
+        yield (
+            ("optim", "freeze", pattern),
+            f"optim.freeze: {pattern} is kept fixed until step {until}, but training ends after {max_steps}. "
+            "Write null for the whole run.",
+        )
+
+
+def stopping_problems(stopping: EarlyStopping, trainer: Trainer | None) -> Found:
+    """What is watched, whether it is there, and which way it should go."""
+    monitor, mode = stopping.monitor, stopping.mode
+    if trainer and trainer.limit_val_batches == 0:
+        yield (
+            ("early_stopping",),
+            "early_stopping watches validation, but trainer.limit_val_batches is 0. Set it to null.",
+        )
+    if monitor is None and mode is not None:
+        yield (
+            ("early_stopping", "mode"),
+            f"early_stopping.mode is {mode} without a monitor, and the task knows how its own metric goes. "
+            "Name a monitor, or remove mode.",
+        )
+    if monitor is None:
+        return
+    split, _, metric = monitor.rpartition("/")
+    if split in ("train", "test"):
+        yield (
+            ("early_stopping", "monitor"),
+            f"early_stopping.monitor is {monitor!r}. Expected a metric of validation. Did you mean 'val/{metric}'?",
+        )
+    known = {"min": FALLING, "max": RISING}
+    right = next((direction for direction, metrics in known.items() if metric in metrics), None)
+    if mode is None:
+        yield (
+            ("early_stopping",),
+            f"early_stopping.mode is missing for {monitor}. Write {right or 'max or min'}.",
+        )
+    if mode and right and mode != right:
+        yield (
+            ("early_stopping", "mode"),
+            f"early_stopping.mode is {mode}, but {monitor} is better the {_DIRECTION[right]} it is. Write {right}.",
+        )
+
+
+_DIRECTION = {"min": "smaller", "max": "larger"}
+
+
+def _components(parts: Mapping[str, Any], components: Mapping[Kind, Component]) -> Found:
+    """What the sections of components say of themselves in `problems()`."""
+    for kind in KINDS:
+        own: Callable[[], Iterable[tuple[str, str]]] | None = getattr(parts.get(kind), "problems", None)
+        if own is None:
+            continue
+        try:
+            said = list(own())
+        except Exception as error:  # A plugin's code.
+            name = components[kind].name
+            yield (
+                (kind,),
+                f"{name} could not check its section ({type(error).__name__}: {error}). Tell its authors.",
+            )
+        else:
+            for name, message in said:
+                yield (kind, name), f"{kind}.{name}: {message}"
