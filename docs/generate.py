@@ -34,12 +34,16 @@ ROOMS = {
     "contracts.model": "Models",
     "contracts.task": "Tasks",
     "contracts.classification": "Tasks",
+    "contracts.regression": "Tasks",
     "data.sources": "Sources",
+    "data.fetch": "Sources",
     "data.splits": "Helpers for data",
     "data.tables": "Helpers for data",
+    "data.files": "Helpers for data",
     "data.quality": "Helpers for data",
     "cachedir": "Sources",
     "errors": "Errors",
+    "wording": "Errors",
 }
 """Under which heading of the Python page the public names of a module stand, in this order."""
 
@@ -76,7 +80,11 @@ def verbs() -> Iterator[str]:
         ("variable", "meaning"),
         [
             ("`TASKKIT_CACHE`", "where fetched files and encoded samples are kept"),
-            ("`TASKKIT_PLUGINS`", "the plugins to load, by entry-point name with commas; empty: none; not set: all"),
+            (
+                "`TASKKIT_CACHE_LIMIT`",
+                "how much encoded samples may take, as 20GB, or none; default: 50 GB or a fifth of the disk, if less",
+            ),
+            ("`TASKKIT_PLUGINS`", "the plugins to load, by entry point or distribution; empty: none; not set: all"),
         ],
     )
 
@@ -150,7 +158,7 @@ def _component(component: Component, plugins: Plugins) -> Iterator[str]:
     ]
     yield f"### {component.name}\n\n{_sentence(component.summary)}\n"
     yield f"{' '.join(said)} From {plugins.owner(component)}.\n"
-    section = section_of(component, plugins)
+    section = section_of(component, plugins.owner(component))
     yield from _fields(settings(section))
     if component.kind == "data":
         yield f"\n{_sentence(load(component.implementation).__doc__)}"

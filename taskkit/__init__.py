@@ -10,30 +10,45 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from taskkit.api import resume, run
-    from taskkit.cachedir import cache_directory
+    from taskkit.cachedir import cache_directory, file_sha256
     from taskkit.contracts.classification import Classification
-    from taskkit.contracts.component import Component, RecipeFile
-    from taskkit.contracts.data import Batch, DataModule
+    from taskkit.contracts.component import Component, PluginInfo, RecipeFile, recipes_in
+    from taskkit.contracts.data import Batch, DataModule, Prepared, Stream
     from taskkit.contracts.facts import (
+        Attachment,
+        Catalogue,
         Classes,
         DataProblem,
         DataSpec,
         Example,
         Fact,
-        Line,
         Origin,
         Prediction,
+        Record,
         SelfSupervised,
         Split,
+        TextLine,
+        Values,
     )
     from taskkit.contracts.hookspecs import hookimpl
     from taskkit.contracts.model import Model, Processor, Sample, Unit
-    from taskkit.contracts.settings import ClassificationSection, NoOptions, setting
-    from taskkit.contracts.task import Headline, Step, Table, Task
-    from taskkit.data.quality import Look, copies, named, skew
-    from taskkit.data.sources import Debian, Download, Installed, Local, PyPI, fetch
-    from taskkit.data.splits import by_share, position, stratified
-    from taskkit.data.tables import SPLIT_NAMES, TableFile, more, read_table
+    from taskkit.contracts.regression import Regression
+    from taskkit.contracts.settings import (
+        CLASSIFICATION_METRICS,
+        REGRESSION_METRICS,
+        ClassificationSection,
+        NoOptions,
+        Problems,
+        RegressionSection,
+        setting,
+    )
+    from taskkit.contracts.task import Headline, Results, Step, Table, Task
+    from taskkit.data.fetch import fetch
+    from taskkit.data.files import FileMemory, not_utf8, read_json_lines
+    from taskkit.data.quality import ExampleLook, find_duplicates, find_imbalance, first_ids
+    from taskkit.data.sources import Debian, Download, Installed, Local, PyPI, Url
+    from taskkit.data.splits import by_share, hash_fraction, stratified
+    from taskkit.data.tables import SPLIT_NAMES, TABLE_SUFFIXES, TableFile, and_more, read_table
     from taskkit.errors import (
         CheckpointError,
         DataError,
@@ -44,14 +59,15 @@ if TYPE_CHECKING:
         TaskkitError,
     )
     from taskkit.loaded_run import LoadedRun, load_run
+    from taskkit.wording import did_you_mean
 
 _HOMES = {
     "api": ("resume", "run"),
     "loaded_run": ("LoadedRun", "load_run"),
-    "cachedir": ("cache_directory",),
+    "cachedir": ("cache_directory", "file_sha256"),
     "contracts.classification": ("Classification",),
-    "contracts.component": ("Component", "RecipeFile"),
-    "contracts.data": ("Batch", "DataModule"),
+    "contracts.component": ("Component", "PluginInfo", "RecipeFile", "recipes_in"),
+    "contracts.data": ("Batch", "DataModule", "Prepared", "Stream"),
     "errors": (
         "CheckpointError",
         "DataError",
@@ -63,30 +79,51 @@ _HOMES = {
     ),
     "contracts.hookspecs": ("hookimpl",),
     "contracts.model": ("Model", "Processor", "Sample", "Unit"),
-    "data.quality": ("Look", "copies", "named", "skew"),
-    "contracts.settings": ("ClassificationSection", "NoOptions", "setting"),
-    "data.sources": ("Debian", "Download", "Installed", "Local", "PyPI", "fetch"),
+    "data.fetch": ("fetch",),
+    "data.files": ("FileMemory", "not_utf8", "read_json_lines"),
+    "data.quality": ("ExampleLook", "find_duplicates", "first_ids", "find_imbalance"),
+    "contracts.regression": ("Regression",),
+    "contracts.settings": (
+        "CLASSIFICATION_METRICS",
+        "REGRESSION_METRICS",
+        "ClassificationSection",
+        "NoOptions",
+        "Problems",
+        "RegressionSection",
+        "setting",
+    ),
+    "data.sources": ("Debian", "Download", "Installed", "Local", "PyPI", "Url"),
     "contracts.facts": (
+        "Attachment",
+        "Catalogue",
         "Classes",
         "DataProblem",
         "DataSpec",
         "Example",
         "Fact",
-        "Line",
         "Origin",
         "Prediction",
+        "Record",
         "SelfSupervised",
         "Split",
+        "TextLine",
+        "Values",
     ),
-    "data.splits": ("by_share", "position", "stratified"),
-    "data.tables": ("SPLIT_NAMES", "TableFile", "more", "read_table"),
-    "contracts.task": ("Headline", "Step", "Table", "Task"),
+    "data.splits": ("by_share", "hash_fraction", "stratified"),
+    "data.tables": ("SPLIT_NAMES", "TABLE_SUFFIXES", "TableFile", "and_more", "read_table"),
+    "contracts.task": ("Headline", "Results", "Step", "Table", "Task"),
+    "wording": ("did_you_mean",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "CLASSIFICATION_METRICS",
+    "REGRESSION_METRICS",
     "SPLIT_NAMES",
+    "TABLE_SUFFIXES",
+    "Attachment",
     "Batch",
+    "Catalogue",
     "CheckpointError",
     "Classes",
     "Classification",
@@ -99,47 +136,63 @@ __all__ = [
     "Debian",
     "Download",
     "Example",
+    "ExampleLook",
     "Fact",
+    "FileMemory",
     "Headline",
     "Installed",
-    "Line",
     "LoadedRun",
     "Local",
-    "Look",
     "Model",
     "NoOptions",
     "Origin",
     "PluginError",
+    "PluginInfo",
     "Prediction",
+    "Prepared",
+    "Problems",
     "Processor",
     "PyPI",
     "RecipeError",
     "RecipeFile",
+    "Record",
+    "Regression",
+    "RegressionSection",
+    "Results",
     "RunFailedError",
     "Sample",
     "SelfSupervised",
     "SourceError",
     "Split",
     "Step",
+    "Stream",
     "Table",
     "TableFile",
     "Task",
     "TaskkitError",
+    "TextLine",
     "Unit",
+    "Url",
+    "Values",
+    "and_more",
     "by_share",
     "cache_directory",
-    "copies",
+    "did_you_mean",
     "fetch",
+    "file_sha256",
+    "find_duplicates",
+    "find_imbalance",
+    "first_ids",
+    "hash_fraction",
     "hookimpl",
     "load_run",
-    "more",
-    "named",
-    "position",
+    "not_utf8",
+    "read_json_lines",
     "read_table",
+    "recipes_in",
     "resume",
     "run",
     "setting",
-    "skew",
     "stratified",
 ]
 

@@ -1,63 +1,72 @@
-"""A run directory as a program sees it: what it says of itself, and its task, to be asked and judged again."""
+"""A run directory as a program sees it: its record, and its task, to be asked and judged again."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import pytorch_lightning as pl
+import lightning_fabric
 
-from taskkit.batches.loader import Placement
+from taskkit.contracts.data import Stream
 from taskkit.contracts.facts import Example, Prediction, Split
 from taskkit.engine import build
 from taskkit.engine.build import Built
-from taskkit.engine.evaluate import Rows, predict, sequential
-from taskkit.engine.meter import scalars
-from taskkit.engine.run import encode, make_trainer, quiet, rows_of
+from taskkit.engine.evaluate import Evaluation, predict
+from taskkit.engine.guard import calling
+from taskkit.engine.loaders import PlaceLoaders, encoded_split, for_judging
+from taskkit.engine.module import TaskModule
+from taskkit.engine.trainer import alone, make_trainer, precision, quiet
 from taskkit.errors import CheckpointError, DataError
-from taskkit.plugins.discovery import Plugins, from_environment
+from taskkit.plugins.discovery import from_environment
+from taskkit.plugins.registry import Plugins
 from taskkit.recipe import load as recipes
-from taskkit.recipe import options
-from taskkit.runs import checkpoint
-from taskkit.runs.record import manifest
+from taskkit.recipe import options as options_
+from taskkit.runs import checkpoint, manifest
+from taskkit.runs.manifest import Manifest
 
 
 def load_run(path: str | Path, *, plugins: Plugins | None = None) -> LoadedRun:
     """Open a run directory; raises CheckpointError when it is none of ours."""
-    loaded = LoadedRun(Path(path), plugins or from_environment())
-    _ = loaded.manifest
-    return loaded
+    path = Path(path)
+    return LoadedRun(path, manifest.read(path), plugins or from_environment())
+
+
+@dataclass(frozen=True)
+class Requests:
+    """What a run is asked: the examples that were read, and how the task is to answer."""
+
+    examples: Sequence[Example]
+    options: Any
+    """The task's `predict_options`."""
 
 
 class LoadedRun:
     """A run directory: what it says of itself, and its task, rebuilt from the best checkpoint when it is asked."""
 
-    def __init__(self, path: Path, plugins: Plugins) -> None:
+    def __init__(self, path: Path, manifest: Manifest, plugins: Plugins) -> None:
         self.path = path
+        self.manifest = manifest
+        """What run.json says."""
         self.plugins = plugins
 
     def __repr__(self) -> str:
-        return f"<run {self.path}: {self.manifest['status']}, {self.metrics}>"
-
-    @cached_property
-    def manifest(self) -> dict[str, Any]:
-        """What run.json says."""
-        return manifest(self.path)
+        return f"<run {self.path}: {self.manifest.status}, {self.metrics}>"
 
     @property
     def status(self) -> str:
         """`running`, `finished`, `failed` or `preempted`."""
-        status: str = self.manifest["status"]
-        return status
+        return self.manifest.status
 
     @property
     def metrics(self) -> dict[str, float]:
         """The test metrics by name."""
-        return dict(self.manifest.get("metrics") or {})
+        return dict(self.manifest.metrics)
 
     def history(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl: one per drain and per validation."""
@@ -83,77 +92,98 @@ class LoadedRun:
     @cached_property
     def built(self) -> Built:
         """The task with its network and processor, rebuilt from the checkpoint alone."""
-        return build.rebuild(checkpoint.read(self.checkpoint), self.plugins)
-
-    def predict(self, inputs: Sequence[str] = (), **asked: Any) -> list[Prediction]:
-        """Predict for paths or texts, as the model's processor reads them; a table gives one prediction for each row.
-
-        `input` in each prediction is what a person calls it. The options that a run takes are those that its processor
-        and its task declare, as `column="text"` or `top=3`; some, as `user="42"`, need no input. Raises DataError when
-        an input cannot be read, and TaskkitError for an option that is none.
-        """
-        requested, processor = self.requested(**asked), self.built.processor
-        read = [*requested, *(example for source in inputs for example in processor.read(source))]
-        # The same input may be given twice; ids are unique.
-        examples = [replace(example, id=f"{n}: {example.id}") for n, example in enumerate(read, 1)]
-        with quiet():
-            answers = predict(self.built.task, examples, self._trainer([]))
-        return [{"input": example.id, **answer} for example, answer in zip(read, answers, strict=True)]
-
-    def requested(self, **asked: Any) -> Sequence[Example]:
-        """The examples that options alone name, as `user="42"`; raises TaskkitError for an option that is none."""
-        processor, task = self.built.processor, self.built.task
-        processor.asked, task.asked = options.fill(asked, self.predict_options)
-        return processor.requested()
+        saved = checkpoint.read(self.checkpoint)
+        return build.rebuild(saved, recipes.from_plain(saved.recipe, self.plugins), self.plugins.components)
 
     @property
     def predict_options(self) -> tuple[type, type]:
         """The dataclasses of what `predict` takes beside inputs: the processor's and the task's."""
         return self.built.processor.predict_options, self.built.task.predict_options
 
+    def predict(
+        self, inputs: str | Path | Sequence[str] = (), *, out: str | Path | None = None, **options: Any
+    ) -> list[Prediction]:
+        """Predict for paths or texts, as the model's processor reads them; a table gives one prediction for each row.
+
+        `input` in each prediction is what a person calls it. The options that a run takes are those that its processor
+        and its task declare, as `column="text"` or `top=3`; some, as `user="42"`, need no input. Predictions that are
+        files, such as masks, are written into the folder `out`, by default a new temporary one. Raises DataError when
+        an input cannot be read, and TaskkitError for an unknown option. Several threads may ask at once.
+        """
+        return self.answer(self.requests(inputs, **options), out)
+
+    def requests(self, inputs: str | Path | Sequence[str] = (), **options: Any) -> Requests:
+        """Read what a run is to be asked; raises as `predict` does.
+
+        With neither inputs nor options that name something to ask about, there are no examples in it.
+        """
+        processor, task, recipe = self.built.processor, self.built.task, self.built.recipe
+        reading, answering = options_.fill(options, self.predict_options)
+        with calling(recipe.task, "check_options"):
+            task.check_options(answering)
+        sources = [str(inputs) if isinstance(inputs, Path) else inputs] if isinstance(inputs, str | Path) else inputs
+        with calling(recipe.model, "Processor.read"):
+            requested = processor.requested(reading)
+            read = [example for source in sources for example in processor.read(source, reading)]
+        return Requests([*requested, *read], answering)
+
+    def answer(self, requests: Requests, out: str | Path | None = None) -> list[Prediction]:
+        """The predictions for what was read; see `predict`."""
+        # The same input may be given twice; ids are unique.
+        often = Counter(example.id for example in requests.examples)
+        examples = [
+            replace(example, id=f"{n}: {example.id}") if often[example.id] > 1 else example
+            for n, example in enumerate(requests.examples, 1)
+        ]
+        built, fabric = self.built, self._fabric
+        built.task.eval().to(fabric.device)
+        with quiet():
+            answers = predict(
+                built.task,
+                built.recipe.task,
+                examples,
+                requests.options,
+                device=fabric.device,
+                autocast=fabric.autocast,
+                folder=Path(out) if out is not None else Path(tempfile.gettempdir()) / f"taskkit-{self.manifest.id}",
+            )
+        return [{"input": asked.id, **answer} for asked, answer in zip(requests.examples, answers, strict=True)]
+
     def evaluate(self, split: Split = "test", overrides: Sequence[str] = ()) -> Evaluation:
         """Score the best checkpoint on a split of the run's data, or of others that `data.…` overrides name.
 
-        Raises DataError when the split is empty or its facts are not those that the run was trained for.
+        Its metrics are named as in `run.json`: `test/accuracy`. Predictions that are files stay `taskkit.Attachment`s
+        in the rows. Raises DataError when the split is empty or its facts
+        are not those that the run was trained for.
         """
-        saved = checkpoint.read(self.checkpoint)
-        recipe = recipes.from_plain(saved.recipe, self.plugins, overrides)
         built = self.built
+        recipe = recipes.from_plain(checkpoint.read(self.checkpoint).recipe, self.plugins, overrides)
         with quiet():
-            data = build.data_module(recipe, self.plugins)
-            spec = build.prepare(data, recipe, self.plugins)
-            if not spec.target.agrees(built.spec.target):
-                raise DataError(
-                    f"{recipe.data_name}: these data state {spec.target}; the run was trained for "
-                    f"{built.spec.target}. Give data with the same targets."
-                )
-            examples = data.examples(split)
-            if len(examples) == 0:
-                raise DataError(f"{recipe.data_name}: its {split} split is empty. Name another with --split.")
-            encoded = encode(examples, replace(built, spec=spec), split, recipe.plain()["model"], recipe.loader.cache)
-            size = recipe.loader.eval_batch_size or recipe.loader.batch_size
-            loader = sequential(encoded, built.processor, size, recipe.loader.budget, workers=recipe.loader.workers)
-            trainer = self._trainer([Placement([loader]), Rows(examples, spec)])
-            trainer.test(built.task, loader, verbose=False)
-        results = built.task.results["test"]
-        values = {f"{split}/{name}": value for name, value in scalars(results).items()}
-        protocol = {"task_protocol": dict(built.task.protocol()), "data_protocol": dict(spec.protocol)}
-        return Evaluation(values, rows_of(trainer), protocol)
+            prepared = build.prepare(build.data_module(recipe), recipe)
+            for side in ("input", "target"):
+                stated, trained = getattr(prepared.spec, side), getattr(built.spec, side)
+                if not stated.agrees(trained):
+                    raise DataError(
+                        f"{recipe.data.name}: these data state {stated}; the run was trained for {trained}. Give data "
+                        f"with the same {side}s."
+                    )
+            examples = prepared.examples(split)
+            if isinstance(examples, Stream) or len(examples) == 0:
+                what = "a stream, all of which nobody can judge" if isinstance(examples, Stream) else "empty"
+                raise DataError(f"{recipe.data.name}: its {split} split is {what}. Name another with --split.")
+            here = replace(built, recipe=recipe, spec=prepared.spec)
+            loader = for_judging(here, encoded_split(examples, here, split))
+            trainer = make_trainer(replace(recipe, trainer=alone(recipe.trainer)), [PlaceLoaders([loader])])
+            module = TaskModule(built.task, recipe.task)
+            found = module.test(trainer, loader, examples, prepared.spec, folder=None)
+        return replace(found, split=split)
 
-    def _trainer(self, callbacks: list[pl.Callback]) -> pl.Trainer:
-        """One device, here: the machine that a run is asked on need not be like the one that trained it."""
-        recipe = self.built.recipe
-        accelerator: Literal["cpu", "auto"] = "cpu" if recipe.trainer.accelerator == "cpu" else "auto"
-        alone = replace(recipe.trainer, accelerator=accelerator, devices=1, num_nodes=1, strategy="auto")
-        return make_trainer(replace(recipe, trainer=replace(alone, limit_test_batches=1.0)), callbacks)
-
-
-class Evaluation:
-    """What judging a run on a split gave: metrics by name, one row per example, and what decides the metrics."""
-
-    def __init__(
-        self, metrics: Mapping[str, float], rows: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any]
-    ) -> None:
-        self.metrics = metrics
-        self.rows = rows
-        self.protocol = protocol
+    @cached_property
+    def _fabric(self) -> lightning_fabric.Fabric:
+        """One device, here, in the precision that the run was trained in."""
+        trainer = self.built.recipe.trainer
+        accelerator = alone(trainer).accelerator
+        name: Any = precision(trainer.precision, accelerator)
+        fabric = lightning_fabric.Fabric(accelerator=accelerator, devices=1, precision=name)
+        fabric.strategy.precision.convert_module(self.built.task)
+        return fabric

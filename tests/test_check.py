@@ -250,9 +250,19 @@ MISTAKES_IN_THE_FILE = {
         "early_stopping: {monitor: val/loss, mode: max}",
         "bad.yaml:1:37: early_stopping.mode is max, but val/loss is better the smaller it is. Write min.",
     ),
-    "no direction": (
-        "early_stopping: {monitor: accuracy}",
-        "bad.yaml:1:1: early_stopping.mode is missing for accuracy. Write max.",
+    "the wrong direction of a metric that the task declares": (
+        "early_stopping: {monitor: hits@10, mode: min}",
+        "bad.yaml:1:36: early_stopping.mode is min, but hits@10 is better the larger it is. Write max.",
+    ),
+    "a mistyped metric": (
+        "early_stopping: {monitor: val/acuracy}",
+        "bad.yaml:1:18: early_stopping.monitor is 'val/acuracy', which is no metric of points.classification. "
+        "Expected one of accuracy, calibration_error, hits@10, loss. Did you mean 'accuracy'?",
+    ),
+    "a metric of another task": (
+        "early_stopping: {monitor: perplexity, mode: min}",
+        "bad.yaml:1:18: early_stopping.monitor is 'perplexity', which is no metric of points.classification. "
+        "Expected one of accuracy, calibration_error, hits@10, loss.",
     ),
     "a direction of nothing": (
         "early_stopping: {mode: max}",
@@ -272,17 +282,17 @@ MISTAKES_IN_THE_FILE = {
         "data: {name: points.dictation}",
         "bad.yaml:1:8: task points.classification needs Classes as targets; data points.dictation "
         "states Words. "
-        "Data that fit: points.folder, points.moons, points.noise, points.odd, points.torn.",
+        "Data that fit: points.folder, points.moons, points.old.",
     ),
     "data that do not suit the model": (
         "data: {name: points.noise}",
         "bad.yaml:1:8: model points.net needs Points as inputs; data points.noise states Sounds. "
-        "Data that fit: points.dictation, points.folder, points.torn.",
+        "Data that fit: points.folder, points.moons, points.old.",
     ),
     "a model that cannot answer the task": (
         "task: {name: points.spelling}\ndata: {name: points.dictation}",
         "moons.yaml:5:11: task points.spelling needs Words as targets; model points.net answers Classes or "
-        "Hidden. No installed model does; choose another task.",
+        "Hidden. No installed model fits task points.spelling and data points.dictation; choose another task.",
     ),
     "a section that does not import": (
         "data: {name: points.torn}",
@@ -523,6 +533,32 @@ def test_a_task_that_makes_its_own_targets_takes_any_data_of_its_input(check):
 def test_a_subclass_of_a_fact_fits_where_the_fact_is_needed(check):
     """points.moons states Planar; points.net needs Points."""
     assert check("moons.yaml")[0] == 0
+
+
+def test_a_reference_to_where_a_fact_lay_before_is_the_same_fact(check):
+    """points.old states `taskkit.spec:Classes`, which points.classification judges as `taskkit:Classes`."""
+    assert check("moons.yaml", "data.name=points.old") == (0, ["moons.yaml: no problems"], [])
+
+
+@pytest.mark.parametrize("monitor", ["accuracy", "val/accuracy", "hits@10", "val/loss"])
+def test_a_metric_that_the_task_declares_may_be_watched_and_needs_no_direction(check, monitor):
+    assert check("moons.yaml", f"early_stopping.monitor={monitor}") == (0, ["moons.yaml: no problems"], [])
+
+
+def test_nothing_is_known_of_the_metrics_of_a_task_that_declares_none_but_of_its_loss(check):
+    hidden = ["moons.yaml", "task.name=points.hidden"]
+    assert check(*hidden, "early_stopping.monitor=val/anything")[0] == 0
+    _, _, (line,) = check(*hidden, "early_stopping.monitor=loss", "early_stopping.mode=max")
+    assert line.endswith("early_stopping.mode is max, but loss is better the smaller it is. Write min.")
+
+
+def test_neither_what_fits_the_task_alone_nor_what_is_broken_is_suggested(check):
+    """points.dictation would suit the model, points.noise the task, and the section of points.torn does not import."""
+    _, _, (line,) = check("moons.yaml", "data.name=points.noise")
+    assert "points.dictation" not in line
+    assert "points.torn" not in line
+    _, _, (line,) = check("moons.yaml", "data.name=points.dictation")
+    assert "points.noise" not in line.partition("Data that fit")[2]
 
 
 def test_what_a_new_name_drops_is_said_and_no_problem(check):

@@ -1,12 +1,12 @@
 """The classification task of the host, on a network that answers what the batch says."""
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from taskkit import Classes, Classification, ClassificationSection, DataError, DataSpec, Example, Fact, Processor
+from taskkit.contracts.component import Chosen, Component, PluginInfo
+from taskkit.engine.judge import Judge
 
 NAMES = tuple("abcdefg")
 
@@ -23,7 +23,7 @@ class Echo(nn.Module):
 
 
 class Nothing(Processor):
-    def read(self, source: str) -> list[Example]:
+    def read(self, source: str, options: object) -> list[Example]:
         return [Example(source, source)]
 
     def encode(self, example: Example) -> list[dict[str, Tensor]]:
@@ -45,10 +45,13 @@ def batch(answers: list[list[int]], targets: list[int]) -> dict[str, Tensor]:
 
 
 def judged(task: Classification, *batches: dict[str, Tensor]) -> dict[str, Tensor]:
-    options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    trainer = pl.Trainer(accelerator="cpu", enable_model_summary=False, **options)  # type: ignore[arg-type]
-    trainer.test(task, DataLoader(list(batches), batch_size=None), verbose=False)
-    return dict(task.results["test"])
+    owner = Chosen(
+        Component("task", "some.classification", "", "some:Task", "some:Section"), PluginInfo("some", "1", "some"), None
+    )
+    judge = Judge(task.eval(), owner)
+    for each in batches:
+        judge.update(task.step(each))
+    return dict(judge.compute())
 
 
 def test_class_weights_weigh_a_batch_of_one_too() -> None:
@@ -63,16 +66,6 @@ def test_class_weights_weigh_a_batch_of_one_too() -> None:
 def test_calibration_is_of_probabilities_also_where_all_logits_are_between_0_and_1() -> None:
     even = {"logits": torch.zeros(7, 7), "target": torch.zeros(7).long(), "example": torch.arange(7)}
     assert judged(classification(), even)["calibration_error"] == pytest.approx(1 - 1 / 7)
-
-
-def test_a_sample_weighs_alike_in_batches_that_hold_different_numbers() -> None:
-    task, logits = classification().train(), torch.randn(9, 7, generator=torch.Generator().manual_seed(0))
-    rows = {"logits": logits, "target": torch.arange(9) % 7, "example": torch.arange(9)}
-    parts = [{name: values[part] for name, values in rows.items()} for part in (slice(0, 2), slice(2, 9))]
-    task.samples_per_batch = 4.5
-    of_parts = torch.stack([task.training_step(part, 0) for part in parts]).mean()
-    task.samples_per_batch = None
-    assert of_parts.item() == pytest.approx(task.training_step(rows, 0).item())
 
 
 def test_metrics_that_agree_on_the_first_batch_are_still_counted_apart() -> None:
@@ -114,12 +107,7 @@ def test_the_baseline_answers_the_commonest_class_of_the_training_split() -> Non
 
 def test_a_task_says_so_when_every_answer_is_one_class() -> None:
     task = classification()
-    (remark,) = task.remarks(judged(task, batch([[2], [2]], [2, 3])))
+    (remark,) = task.remarks(judged(task, batch([[2], [2]], [2, 3])), [])
     assert remark.startswith("Every answer is 'c'.")
-    assert not [*task.remarks(judged(task, batch([[2], [1]], [2, 3])))]
-    assert not [*task.remarks(judged(task, batch([[2], [2]], [2, 2])))]
-
-
-def test_a_task_that_overrides_what_is_final_is_refused_when_it_is_defined() -> None:
-    with pytest.raises(TypeError, match="training_step is final"):
-        type("Mine", (Classification,), {"training_step": lambda self, batch, i: None})
+    assert not [*task.remarks(judged(task, batch([[2], [1]], [2, 3])), [])]
+    assert not [*task.remarks(judged(task, batch([[2], [2]], [2, 2])), [])]

@@ -1,7 +1,7 @@
 """The order of samples, and loaders that hand them over."""
 
 from collections.abc import Sequence
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from taskkit import DataError, Example, Processor
-from taskkit.batches.loader import Loader, Placement
+from taskkit.batches.encode import encode
+from taskkit.batches.loader import Loader
 from taskkit.batches.plan import Bucketed, Fixed
-from taskkit.batches.store import encode
 
 CPU = torch.device("cpu")
 
@@ -22,12 +22,12 @@ class Numbers(Processor):
     def __init__(self, ragged: bool = False) -> None:
         self.ragged = ragged
 
-    def read(self, source: str) -> list[Example]:
+    def read(self, source: str, options: Any) -> list[Example]:
         return [Example(source, int(source))]
 
     def encode(self, example: Example) -> list[dict[str, Tensor]]:
         width = example.input % 3 + 1 if self.ragged else 2
-        return [{"number": torch.full((width,), example.input), "note_even": torch.tensor(example.input % 2 == 0)}]
+        return [{"number": torch.full((width,), example.input), "flag_even": torch.tensor(example.input % 2 == 0)}]
 
 
 def loader(count: int = 23, *, resident: str = "auto", workers: int = 0, ragged: bool = False, **plan: int) -> Loader:
@@ -41,7 +41,7 @@ def loader(count: int = 23, *, resident: str = "auto", workers: int = 0, ragged:
 
 def handed(made: Loader, epoch: int = 0) -> list[list[int]]:
     made.sampler.set_epoch(epoch)
-    return [batch["example"].tolist() for batch in made]
+    return [batch.tensors["example"].tolist() for batch in made]
 
 
 def flat(batches: Sequence[Sequence[int]]) -> list[int]:
@@ -63,8 +63,10 @@ def test_the_order_is_the_same_for_every_loader_of_a_seed() -> None:
 
 def test_a_batch_holds_the_samples_that_its_numbers_name() -> None:
     for where in ("yes", "no"):
-        for batch in loader(resident=where):
+        for batch, indices, size in loader(resident=where):
             assert torch.equal(batch["number"], batch["example"][:, None].expand(-1, 2))
+            assert indices.tolist() == batch["example"].tolist()
+            assert size == len(indices)
 
 
 @pytest.mark.parametrize(("resident", "workers"), [("yes", 0), ("no", 0), ("no", 2)])
@@ -73,7 +75,7 @@ def test_a_loader_goes_on_after_the_batches_that_it_handed_over(resident: str, w
     made = loader(resident=resident, workers=workers)
     made.sampler.set_epoch(2)
     batches = iter(made)
-    seen = [next(batches)["example"].tolist() for _ in range(2)]
+    seen = [next(batches).tensors["example"].tolist() for _ in range(2)]
     resumed = loader(resident=resident, workers=workers)
     resumed.load_state_dict(made.state_dict())
     assert seen + handed(resumed, 2) == straight
@@ -101,23 +103,19 @@ def test_processes_share_the_batches_of_one_with_a_larger_batch() -> None:
 
 
 @pytest.mark.parametrize("resident", ["yes", "no"])
-def test_a_remark_about_a_sample_is_for_a_person_and_in_no_batch(resident: str) -> None:
+def test_a_flag_of_a_sample_is_for_a_person_and_in_no_batch(resident: str) -> None:
     made = loader(resident=resident)
-    assert all(set(batch) == {"number", "example"} for batch in made)
-    assert made.encoded.notes() == {"even": [str(number) for number in range(0, 23, 2)]}
+    assert all(set(batch.tensors) == {"number", "example"} for batch in made)
+    assert made.encoded.flagged() == {"even": [str(number) for number in range(0, 23, 2)]}
 
 
-def test_a_task_is_told_how_many_samples_a_training_batch_of_a_budget_has() -> None:
-    trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=CPU), global_rank=0, world_size=1)
-
-    def told(shuffle: bool) -> float | None:
-        task, made = SimpleNamespace(samples_per_batch=None), loader()
-        made.plan = Bucketed(np.full(23, 2), 14.0, shuffle=shuffle)
-        Placement([made]).setup(trainer, task, "fit")  # type: ignore[arg-type]
-        return task.samples_per_batch
-
-    assert told(shuffle=True) == 23 / 4
-    assert told(shuffle=False) is None
+def test_a_loader_knows_how_many_samples_a_training_batch_of_a_budget_has_on_average() -> None:
+    made = loader()
+    assert made.samples_per_batch is None
+    made.plan = Bucketed(np.full(23, 2), 14.0, shuffle=True)
+    assert made.samples_per_batch == 23 / 4
+    made.place(CPU, rank=1, world=2)
+    assert made.samples_per_batch == 23 / (2 * 2)
 
 
 def test_residence_that_cannot_be_is_refused_with_a_reason() -> None:

@@ -39,6 +39,12 @@ def test_a_name_may_be_a_number() -> None:
     assert fill({"user": 42}, TAKERS)[0] == Read(user="42")
 
 
+@pytest.mark.parametrize("name", ["1e5", "1_000", "1.50", "+5", "true", "null"])
+def test_a_text_stands_as_it_was_written(name: str) -> None:
+    assert fill(parse(["--user", name], TAKERS)[1], TAKERS)[0] == Read(user=name)
+    assert fill(parse([f"--column={name}"], TAKERS)[1], TAKERS)[0] == Read(column=name)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ import torch
 from torch import Tensor
 
 from taskkit import DataError, Example, Processor, Unit
+from taskkit.batches.encode import encode
 from taskkit.batches.plan import Bucketed, Fixed, Packed, Plan, plan
-from taskkit.batches.store import Encoded, encode
+from taskkit.batches.store import Encoded
 
 LENGTHS = np.random.default_rng(0).integers(1, 100, 500)
 PADDED = -(-LENGTHS // 16) * 16
@@ -24,7 +26,7 @@ class Texts(Processor):
     def __init__(self, layout: str) -> None:
         self.layout = layout  # type: ignore[assignment]
 
-    def read(self, source: str) -> Sequence[Example]:
+    def read(self, source: str, options: Any) -> Sequence[Example]:
         return [Example(source, int(source))]
 
     def encode(self, example: Example) -> list[dict[str, Tensor]]:
@@ -34,7 +36,7 @@ class Texts(Processor):
     def length(self, sample: dict[str, Tensor]) -> int:  # type: ignore[override]
         return len(sample["tokens"])
 
-    def padded(self, length: int) -> int:
+    def padded_length(self, length: int) -> int:
         return -(-length // 16) * 16
 
 

@@ -1,14 +1,16 @@
 """Discovery against distributions that are really installed: no bad one breaks the list or a good one."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import pytest
 
-from taskkit.contracts.component import Component
+import taskkit as taskkit_names
+from taskkit.contracts.component import Component, load
 from taskkit.contracts.hookspecs import hookimpl
 from taskkit.errors import PluginError
+from taskkit.plugins.compatibility import fits
 from taskkit.plugins.discovery import Plugins, discover, from_environment
 
 IMPORTS = "from taskkit import Component, RecipeFile, hookimpl\n"
@@ -20,8 +22,8 @@ def declaring(*names: str, **fields: str) -> str:
         "kind": "'model'",
         "summary": "'A model.'",
         "implementation": "'torch.nn:Identity'",
-        "section": "'taskkit.contracts.settings:ClassificationSection'",
-        "input": "'taskkit.contracts.facts:Classes'",
+        "section": "'taskkit:ClassificationSection'",
+        "input": "'taskkit:Classes'",
         **fields,
     }
     arguments = ", ".join(f"{key}={value}" for key, value in values.items())
@@ -84,7 +86,7 @@ BAD = {
     "is made for another API": Bad(
         f"taskkit_api = '>=7'\n{declaring('bad.model')}",
         "api",
-        "it needs taskkit API '>=7', this is 0.1",
+        "it needs taskkit API '>=7', this is 0.2",
         "taskkit-ml",
     ),
     "is an object in a module made for another API": Bad(
@@ -94,7 +96,7 @@ BAD = {
         "taskkit-ml",
         "bad_plugin:plugin",
     ),
-    "states no range of APIs": Bad("taskkit_api = 'latest'", "api", "expected a range such as '>=0.1"),
+    "states no range of APIs": Bad("taskkit_api = 'latest'", "api", "expected a range such as '>=0.2,<0.3'"),
     "raises in a hook": Bad(hooked("1 / 0"), "call", "taskkit_components: ZeroDivisionError: division by zero"),
     "leaves in a hook": Bad(hooked("exit(1)"), "call", "taskkit_components: SystemExit: 1"),
     "raises while it lists": Bad(hooked("(1 / n for n in (1, 0))"), "call", "ZeroDivisionError"),
@@ -108,11 +110,38 @@ BAD = {
         declaring("bad.m", section="int"), "call", "section <class 'int'>, expected"
     ),
     "gives one target for a tuple": Bad(
-        declaring("bad.m", targets="'taskkit.contracts.facts:Classes'"),
+        declaring("bad.m", targets="'taskkit:Classes'"),
         "call",
         "expected a tuple of `package.module:Name`",
     ),
     "declares a task that judges nothing": Bad(declaring("bad.m", kind="'task'"), "call", "expected the one that"),
+    "declares the metrics of a model": Bad(
+        declaring("bad.m", metrics="{'accuracy': 'max'}"),
+        "call",
+        "metrics accuracy, expected none: a task declares them",
+    ),
+    "declares metrics without their directions": Bad(
+        declaring("bad.t", kind="'task'", targets="('taskkit:Classes',)", metrics="['wer']"),
+        "call",
+        "metrics ['wer'], expected a mapping such as {'accuracy': 'max'}",
+    ),
+    "declares a direction that is none": Bad(
+        declaring("bad.t", kind="'task'", targets="('taskkit:Classes',)", metrics="{'wer': 'lower'}"),
+        "call",
+        "direction 'lower' of the metric 'wer', expected 'max' or 'min'",
+    ),
+    "declares the metrics of a split": Bad(
+        declaring("bad.t", kind="'task'", targets="('taskkit:Classes',)", metrics="{'val/wer': 'min'}"),
+        "call",
+        "metric 'val/wer', expected a name without its split",
+    ),
+    "names one entry point twice": Bad(
+        declaring("bad.m"),
+        "clash",
+        "it declares the entry point 'bad' twice",
+        "Its authors must rename one of them.",
+        target="bad_plugin\nbad = bad_elsewhere",
+    ),
     "ships a recipe that is not there": Bad(
         hooked("[RecipeFile('r', __import__('pathlib').Path('/no/r.yaml'))]", "taskkit_recipes"),
         "call",
@@ -138,18 +167,16 @@ def test_a_plugin_is_reported_and_a_good_one_beside_it_works_when_it(bad, site, 
     assert bad.hint in found["hint"]
 
 
-def test_neither_of_two_distributions_with_one_entry_point_wins(site, sound_site, taskkit):
+def test_two_distributions_with_one_entry_point_are_both_loaded(site, sound_site, taskkit):
     site.add("taskkit-copy", {"sound": "sound_copy"}, {"sound_copy.py": declaring("sound.copy")})
-    site.add("taskkit-other", {"other": "other"}, {"other.py": declaring("other.model")})
     sections = json.loads(taskkit("list", "--json", sites=(site.path, sound_site)).stdout)
-    claimants = [plugin for plugin in sections["plugins"] if plugin["name"] == "sound"]
-    assert [plugin["distribution"] for plugin in claimants] == ["taskkit-copy", "taskkit-sound"]
-    for plugin in claimants:
-        assert plugin["status"] == "broken"
-        assert plugin["reason"] == "taskkit-copy 0.1 and taskkit-sound 1.2.3 both declare the entry point 'sound'"
-    names = [model["name"] for model in sections["models"]]
-    assert "other.model" in names
-    assert not [name for name in names if name.startswith("sound.")]
+    plugins = [plugin for plugin in sections["plugins"] if plugin["name"] == "sound"]
+    assert [(plugin["distribution"], plugin["status"]) for plugin in plugins] == [
+        ("taskkit-copy", "ok"),
+        ("taskkit-sound", "ok"),
+    ]
+    owners = {model["name"]: model["distribution"] for model in sections["models"]}
+    assert (owners["sound.copy"], owners["sound.tone"]) == ("taskkit-copy", "taskkit-sound")
 
 
 def test_a_component_of_two_plugins_belongs_to_neither_and_both_keep_the_rest(site, sound_site, taskkit):
@@ -163,6 +190,22 @@ def test_a_component_of_two_plugins_belongs_to_neither_and_both_keep_the_rest(si
     assert sorted(clashes) == ["copy", "sound"]
     for plugin in clashes.values():
         assert plugin["reason"] == "taskkit-copy 0.1 and taskkit-sound 1.2.3 both declare the model 'sound.tone'"
+        assert plugin["hint"] == (
+            "Choose one: uninstall the other, or name in TASKKIT_PLUGINS all plugins but the other, "
+            "as TASKKIT_PLUGINS=taskkit-copy,…"
+        )
+
+
+def test_a_component_that_one_distribution_declares_twice_is_its_authors_to_rename(site, taskkit):
+    files = {"one.py": declaring("twice.model", "twice.model"), "two.py": declaring("twice.model", "twice.other")}
+    site.add("taskkit-twice", {"one": "one", "two": "two"}, files)
+    sections = json.loads(taskkit("list", "--json", sites=(site.path,)).stdout)
+    assert [model["name"] for model in sections["models"] if model["name"].startswith("twice.")] == ["twice.other"]
+    clashes = [plugin for plugin in sections["plugins"] if plugin["distribution"] == "taskkit-twice"]
+    assert [(plugin["name"], plugin["status"]) for plugin in clashes] == [("one", "conflict"), ("two", "conflict")]
+    for plugin in clashes:
+        assert plugin["reason"] == "taskkit-twice 0.1 declares the model 'twice.model' twice"
+        assert plugin["hint"] == "Its authors must rename one of them."
 
 
 def test_malformed_metadata_of_one_package_hides_no_plugin(site, sound_site, taskkit):
@@ -200,6 +243,15 @@ def test_an_allow_list_keeps_the_others_from_being_imported(site, sound_site, ta
     assert plugins["speach"]["reason"] == "no plugin named 'speach' is installed"
 
 
+@pytest.mark.parametrize("name", ["taskkit-sound", "Taskkit_Sound"])
+def test_an_allow_list_chooses_between_distributions_of_one_entry_point(name, site, sound_site, taskkit):
+    site.add("taskkit-copy", {"sound": "sound_copy"}, {"sound_copy.py": declaring("sound.tone")})
+    sections = json.loads(taskkit("list", "--json", sites=(site.path, sound_site), TASKKIT_PLUGINS=name).stdout)
+    status = {plugin["distribution"]: plugin["status"] for plugin in sections["plugins"]}
+    assert (status["taskkit-sound"], status["taskkit-copy"]) == ("ok", "off")
+    assert [(model["name"], model["distribution"]) for model in sections["models"]] == [("sound.tone", "taskkit-sound")]
+
+
 @pytest.mark.parametrize(("arguments", "variables"), [(["--no-plugins"], {}), ([], {"TASKKIT_PLUGINS": ""})])
 def test_all_plugins_can_be_left_out(arguments, variables, sound_site, taskkit):
     listed = taskkit("list", "--json", *arguments, sites=(sound_site,), **variables)
@@ -219,9 +271,9 @@ def component(kind: str, name: str) -> Component:
         name=name,
         summary="For the tests.",
         implementation="torch.nn:Identity",
-        section="taskkit.contracts.settings:ClassificationSection",
-        input="taskkit.contracts.facts:Classes",
-        targets=("taskkit.contracts.facts:Classes",),
+        section="taskkit:ClassificationSection",
+        input="taskkit:Classes",
+        targets=("taskkit:Classes",),
     )
 
 
@@ -296,6 +348,17 @@ def test_using_something_of_a_plugin_that_is_off_says_so(sound_site, monkeypatch
         discover(allow=()).find("model", "sound.tone")
 
 
+def test_a_mistyped_name_is_not_laid_to_another_plugin_of_its_modality_that_is_broken(site, sound_site, monkeypatch):
+    site.add("taskkit-copy", {"sound": "sound_of_old"}, {"sound_of_old.py": "import torchaudio_of_old"})
+    monkeypatch.syspath_prepend(str(site.path))
+    monkeypatch.syspath_prepend(str(sound_site))
+    plugins = discover(allow=["sound"])
+    with pytest.raises(PluginError, match=r"No model named 'sound.tonne'. Did you mean 'sound.tone'\?"):
+        plugins.find("model", "sound.tonne")
+    with pytest.raises(PluginError, match=r"sound.whistle cannot be used: taskkit-copy 0.1 failed to load"):
+        plugins.find("model", "sound.whistle")
+
+
 def test_using_a_component_of_two_plugins_names_both_owners():
     both = {"one": plugin(component("model", "toy.vit")), "two": plugin(component("model", "toy.vit"))}
     with pytest.raises(PluginError, match=r"toy.vit cannot be used: one and two both declare the model 'toy.vit'"):
@@ -327,3 +390,173 @@ def test_callbacks_that_fail_name_their_plugin():
     broken = SimpleNamespace(taskkit_callbacks=hookimpl(lambda recipe: recipe.nothing))
     with pytest.raises(PluginError, match="broken gives no callbacks: taskkit_callbacks: AttributeError"):
         discover((), extra={"broken": broken}).callbacks("recipe")
+
+
+FACT = "from dataclasses import dataclass\nfrom taskkit import Fact\n@dataclass(frozen=True)\nclass {}(Fact): ...\n"
+SECTION = "from dataclasses import dataclass, field\nfrom typing import Any, Literal\nfrom taskkit import setting\n\n"
+
+
+def section(field: str) -> str:
+    """The source of a section with one field."""
+    return f"{SECTION}@dataclass\nclass Net:\n    {field}\n"
+
+
+NO_SECTIONS = {
+    "a field without setting()": (
+        section("width: int = 8"),
+        "has the field Net.width without setting(). Write `width: … = taskkit.setting(8, doc=…)`.",
+    ),
+    "a required field without setting()": (
+        section("width: int"),
+        "has the field Net.width without setting(). Write `width: … = taskkit.setting(doc=…)`.",
+    ),
+    "a field of a nested section without setting()": (
+        f"{SECTION}@dataclass\nclass Layer:\n    size: int = 8\n\n\n"
+        "@dataclass\nclass Net:\n    layer: Layer = field(default_factory=Layer)\n",
+        "has the field Layer.size without setting().",
+    ),
+    "a subclass that is no dataclass": (
+        f"{section('width: int = setting(8)')}\n\nclass Wide(Net):\n    depth: int = setting(2)\n\n\nNet = Wide\n",
+        "has the setting Wide.depth, which is no field. Write @dataclass above the class.",
+    ),
+    "a default of another type": (
+        section("width: int = setting('wide')"),
+        "has the field Net.width with the default 'wide'. Expected int: correct one of them.",
+    ),
+    "true for a number": (
+        section("width: float = setting(True)"),
+        "has the field Net.width with the default True. Expected float: correct one of them.",
+    ),
+    "null that is not said": (
+        section("width: int = setting(None)"),
+        "has the field Net.width with the default None. Expected int: correct one of them.",
+    ),
+    "an item of another type": (
+        section("widths: list[int] = setting([8, 'x'])"),
+        "has the field Net.widths with the default [8, 'x']. Expected list[int]: correct one of them.",
+    ),
+    "a default that is none of the choices": (
+        section("form: Literal['wide', 'deep'] = setting('tall')"),
+        "has the field Net.form with the default 'tall'. Expected Literal['wide', 'deep']: correct one of them.",
+    ),
+    "a default out of bounds": (
+        section("width: int = setting(0, ge=1)"),
+        "has the field Net.width with the default 0. Expected ge=1: correct one of them.",
+    ),
+    "an item out of bounds": (
+        section("betas: tuple[float, ...] = setting((0.9, 1.0), ge=0, lt=1)"),
+        "has the field Net.betas with the default (0.9, 1.0). Expected ge=0, lt=1: correct one of them.",
+    ),
+    "bounds of text": (
+        section("name: str = setting('net', ge=1)"),
+        "has the field Net.name of the type str with the bounds ge=1. Only numbers have bounds: remove them.",
+    ),
+    "a type that no recipe holds": (
+        section("widths: set[int] = setting(doc='widths')"),
+        "has the field Net.widths of the type set[int], which no recipe can hold. Use bool, int,",
+    ),
+    "a list of anything": (
+        section("widths: list = setting([])"),
+        "has the field Net.widths of the type list, which no recipe can hold. Use bool, int,",
+    ),
+    "a type inside another that no recipe holds": (
+        section("widths: dict[str, list[bytes]] | None = setting(None)"),
+        "has the field Net.widths of the type bytes, which no recipe can hold. Use bool, int,",
+    ),
+    "a mapping whose keys no recipe holds": (
+        section("widths: dict[float, int] = setting({})"),
+        "has the field Net.widths of the type dict[float, int], which no recipe can hold. Use bool, int,",
+    ),
+    "a class that is no dataclass": (
+        "class Net:\n    width = 8\n",
+        "is not a dataclass of readable types (TypeError:",
+    ),
+    "a function in place of a section": (
+        "def Net():\n    return 8\n",
+        "is not a dataclass of readable types (TypeError:",
+    ),
+    "a module that leaves": (
+        "raise SystemExit(3)",
+        "failed to load (SystemExit: 3).",
+    ),
+    "a module that loads torch": (
+        f"import torch\n{section('width: int = setting(8)')}",
+        "imports torch, for which every check of a recipe would wait. "
+        "What needs torch belongs into another module than bad_sections and those that it imports.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("source", "fault"), NO_SECTIONS.values(), ids=NO_SECTIONS)
+def test_a_section_is_refused_in_one_line_that_names_plugin_and_field_for(source, fault, site, taskkit):
+    files = {"bad_plugin.py": declaring("bad.net", section="'bad_sections:Net'"), "bad_sections.py": source}
+    site.add("taskkit-bad", {"bad": "bad_plugin"}, files)
+    shown = taskkit("show", "bad.net", sites=(site.path,), TASKKIT_PLUGINS="bad")
+    assert (shown.returncode, shown.stdout) == (2, "")
+    (line,) = shown.stderr.splitlines()
+    assert line.startswith(f"bad.net cannot be used: bad_sections:Net of taskkit-bad 0.1 {fault}")
+    assert line.endswith("Tell its authors.")
+
+
+def test_every_type_that_a_recipe_can_hold_may_be_that_of_a_setting(site, taskkit):
+    fields = """
+    anything: Any = setting(None)
+    path: Path = setting(Path("points"))
+    rate: float = setting(1, "a whole number is a number", gt=0)
+    sizes: tuple[int, str] = setting((1, "x"))
+    steps: Sequence[int] = setting((1, 2), ge=1)
+    until: dict[str, int | None] = setting({"head": None})
+    numbered: Mapping[int, list[list[float]]] = setting({})
+    form: Literal["auto", 3, True] | None = setting(3)
+    adapter: Adapter | None = setting(None)
+    other: Adapter = field(default_factory=Adapter)
+    made: int = field(init=False, default=0)
+"""
+    source = (
+        f"{SECTION}from collections.abc import Mapping, Sequence\nfrom pathlib import Path\n"
+        f"@dataclass\nclass Adapter:\n    rank: int = setting(8)\n    inner: 'Adapter | None' = setting(None)\n"
+        f"@dataclass\nclass Net:{fields}"
+    )
+    files = {"good_plugin.py": declaring("good.net", section="'good_sections:Net'"), "good_sections.py": source}
+    site.add("taskkit-good", {"good": "good_plugin"}, files)
+    shown = taskkit("show", "good.net", sites=(site.path,), TASKKIT_PLUGINS="good")
+    assert shown.returncode == 0, shown.stderr
+    assert "rate: 1" in shown.stdout
+
+
+def test_a_fact_whose_module_loads_torch_is_refused(site, taskkit):
+    components = [
+        f"Component('{kind}', 'odd.{kind}', 'Odd.', 'a:B', 'taskkit:NoOptions', '{given}', ('taskkit:Classes',))"
+        for kind, given in (("task", ""), ("model", "odd_facts:Odd"), ("data", "odd_facts:Odd"))
+    ]
+    facts = f"import torch\n{FACT.format('Odd')}"
+    files = {"odd_plugin.py": hooked(f"[{', '.join(components)}]"), "odd_facts.py": facts}
+    recipe = "task: {name: odd.task}\nmodel: {name: odd.model}\ndata: {name: odd.data}\ntrainer: {max_epochs: 1}\n"
+    site.add("taskkit-odd", {"odd": "odd_plugin"}, {**files, "odd.yaml": recipe})
+    checked = taskkit("check", str(site.path / "odd.yaml"), sites=(site.path,), TASKKIT_PLUGINS="odd")
+    assert checked.returncode == 2
+    (line,) = checked.stderr.splitlines()
+    assert "odd.model cannot be used: odd_facts:Odd of taskkit-odd 0.1 imports torch" in line
+
+
+def test_facts_of_one_name_are_told_apart_by_their_modules(site, monkeypatch):
+    site.add("taskkit-mine", {}, {"facts_of_mine.py": FACT.format("Classes")})
+    monkeypatch.syspath_prepend(str(site.path))
+    task = component("task", "toy.classification")
+    data = replace(component("data", "toy.blocks"), targets=("facts_of_mine:Classes",))
+    plugins = discover(allow=(), extra={"toy": plugin(task, data)})
+    assert dict(fits({"task": task, "data": data}, plugins)) == {
+        ("data", "name"): "task toy.classification needs taskkit:Classes as targets; data toy.blocks states "
+        "facts_of_mine:Classes. No installed data fits task toy.classification; choose another task."
+    }
+
+
+@pytest.mark.parametrize("module", ["taskkit", "taskkit.spec", "taskkit.section", "taskkit.contracts.facts"])
+def test_a_public_name_is_found_wherever_in_the_host_a_reference_says_that_it_lies(module):
+    assert load(f"{module}:Classes") is taskkit_names.Classes
+
+
+@pytest.mark.parametrize("reference", ["taskkit.spec:_pack", "taskkit_spec:Classes"])
+def test_no_other_name_is_looked_for_elsewhere(reference):
+    with pytest.raises(ModuleNotFoundError):
+        load(reference)

@@ -1,18 +1,18 @@
 """What is wrong with examples of any modality."""
 
-from taskkit import Classes, DataProblem, Look, Split, copies, named, skew
+from taskkit import Classes, DataProblem, ExampleLook, Split, find_duplicates, find_imbalance, first_ids
 
 
-def look(split: Split, number: int, digest: str | None, target: str = "a") -> Look:
-    return Look(split, f"{number}", digest, target)
+def look(split: Split, number: int, digest: str | None, target: str = "a") -> ExampleLook:
+    return ExampleLook(split, f"{number}", digest, target)
 
 
-def found(*looks: Look) -> dict[str, DataProblem]:
-    return {problem.kind: problem for problem in copies(looks, "text")}
+def found(*looks: ExampleLook) -> dict[str, DataProblem]:
+    return {problem.kind: problem for problem in find_duplicates(looks, "text")}
 
 
 def skewed(train: list[int], test: list[int], *names: str) -> list[DataProblem]:
-    return list(skew({"train": train, "val": [], "test": test}, Classes(names), "text"))
+    return list(find_imbalance({"train": train, "val": [], "test": test}, Classes(names), "text"))
 
 
 def test_examples_that_all_differ_have_no_copies() -> None:
@@ -48,7 +48,7 @@ def test_what_is_not_to_be_compared_is_no_copy() -> None:
 
 def test_only_some_examples_are_named() -> None:
     assert len(found(*(look("train", number, "x") for number in range(1000)))["duplicate"].examples) == 10
-    assert named([1, 2]) == ("1", "2")
+    assert first_ids([1, 2]) == ("1", "2")
 
 
 def test_classes_of_like_size_are_not_skewed() -> None:

@@ -62,12 +62,12 @@ def refused(read, *texts, overrides=()):
 
 def test_values_that_a_recipe_leaves_out_are_the_sections_defaults(read):
     recipe = read(MOONS).recipe
-    assert (recipe.task_name, recipe.model_name, recipe.data_name) == (
+    assert (recipe.task.name, recipe.model.name, recipe.data.name) == (
         "points.classification",
         "points.net",
         "points.moons",
     )
-    assert (recipe.model.width, recipe.model.dropout, recipe.loader.batch_size) == (16, 0.0, 16)
+    assert (recipe.model.section.width, recipe.model.section.dropout, recipe.loader.batch_size) == (16, 0.0, 16)
     assert recipe.early_stopping is None
     assert recipe.compile is False
 
@@ -77,11 +77,11 @@ def test_later_files_win_over_earlier_ones_and_overrides_over_all(read):
     resolved = read(MOONS, overlay, overrides=["optim.lr=3e-3", "model.named.b=2"])
     assert resolved.recipe.optim.lr == 3e-3
     assert resolved.recipe.optim.warmup == 0.1
-    assert resolved.recipe.model.named == {"a": 1.0, "b": 2.0}
+    assert resolved.recipe.model.section.named == {"a": 1.0, "b": 2.0}
 
 
 def test_a_list_is_replaced_as_a_whole(read):
-    assert read(MOONS, "model: {sizes: [1, 2, 3]}", overrides=["model.sizes=[9]"]).recipe.model.sizes == [9]
+    assert read(MOONS, "model: {sizes: [1, 2, 3]}", overrides=["model.sizes=[9]"]).recipe.model.section.sizes == [9]
 
 
 def test_null_overrides_a_value_and_switches_a_section_off(read):
@@ -89,7 +89,7 @@ def test_null_overrides_a_value_and_switches_a_section_off(read):
     assert read(MOONS, stopping).recipe.early_stopping.patience == 2
     recipe = read(MOONS, stopping, overrides=["early_stopping=null", "model.note=null"]).recipe
     assert recipe.early_stopping is None
-    assert recipe.model.note is None
+    assert recipe.model.section.note is None
 
 
 def test_one_override_switches_early_stopping_on(read):
@@ -98,7 +98,7 @@ def test_one_override_switches_early_stopping_on(read):
 
 def test_another_model_name_drops_the_settings_of_the_model_before_and_says_so(read):
     resolved = read(MOONS, "model: {name: points.linear}\n")
-    assert to_plain(resolved.recipe.model) == {}
+    assert to_plain(resolved.recipe.model.section) == {}
     assert resolved.notes == (
         "b.yaml:1:9: model.name is now points.linear, so these settings of points.net are dropped: width.",
     )
@@ -107,13 +107,13 @@ def test_another_model_name_drops_the_settings_of_the_model_before_and_says_so(r
 def test_the_order_of_overrides_does_not_matter_to_a_new_name(read):
     overrides = ["model.width=4", "model.name=points.net"]
     linear = MOONS.replace("points.net, width: 16", "points.linear")
-    assert read(linear, overrides=overrides).recipe.model.width == 4
-    assert read(linear, overrides=overrides[::-1]).recipe.model.width == 4
+    assert read(linear, overrides=overrides).recipe.model.section.width == 4
+    assert read(linear, overrides=overrides[::-1]).recipe.model.section.width == 4
 
 
 def test_the_same_name_again_drops_nothing(read):
     resolved = read(MOONS, "model: {name: points.net, dropout: 0.5}\n")
-    assert (resolved.recipe.model.width, resolved.recipe.model.dropout, resolved.notes) == (16, 0.5, ())
+    assert (resolved.recipe.model.section.width, resolved.recipe.model.section.dropout, resolved.notes) == (16, 0.5, ())
 
 
 def test_a_recipe_without_title_is_called_like_its_file(read):
@@ -170,6 +170,7 @@ def test_a_value_gets_the_type_of_its_field(read, override, value):
     found = read(MOONS, overrides=[override]).recipe
     for name in override.partition("=")[0].split("."):
         found = getattr(found, name)
+        found = getattr(found, "section", found)
     assert found == value
     assert type(found) is type(value)
 
@@ -186,7 +187,7 @@ def test_files_and_overrides_read_values_alike(read):
 def test_a_reference_takes_the_value_of_another_key_even_of_a_default(read):
     overrides = ["optim.weight_decay=${optim.lr}", "model.width=${model.last.width}", "title=seed ${seed}"]
     recipe = read(MOONS, overrides=overrides).recipe
-    assert (recipe.optim.weight_decay, recipe.model.width, recipe.title) == (0.001, 8, "seed 7")
+    assert (recipe.optim.weight_decay, recipe.model.section.width, recipe.title) == (0.001, 8, "seed 7")
 
 
 @pytest.mark.parametrize(
@@ -319,7 +320,7 @@ def test_a_recipe_survives_json_and_needs_no_data_to_be_read_back(read, plugins,
     Path("points").mkdir()
     recipe = read(MOONS.replace("points.moons", "points.folder, root: points")).recipe
     Path("points").rmdir()
-    assert recipe.data.root == Path("points")
+    assert recipe.data.section.root == Path("points")
     assert from_plain(json.loads(json.dumps(recipe.plain())), plugins) == recipe
 
 

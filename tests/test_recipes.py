@@ -144,7 +144,7 @@ def test_it_has_no_problems_and_takes_two_steps_of_everything(
     assert recipe.title
     run = taskkit.run(path, [*changes, *smoke_changes(recipe)], out=tmp_path / "run", plugins=plugins)
     assert run.status == "finished"
-    assert run.metrics[f"test/{run.manifest['protocol']['headline'][0]}"] >= 0
+    assert run.metrics[f"test/{run.manifest.protocol.headline[0]}"] >= 0
 
 
 @pytest.mark.parametrize("path", [path for path in RECIPES if path.stem not in LEFT], ids=lambda path: path.stem)

@@ -19,9 +19,7 @@ import platformdirs
 import pytest
 
 import taskkit
-from taskkit.cachedir import cache_directory
-from taskkit.data.sources import Debian, Download, Installed, Local, PyPI, fetch
-from taskkit.errors import SourceError
+from taskkit import Debian, Download, Installed, Local, PyPI, SourceError, cache_directory, fetch
 
 DIGITS = b"0 1 2 3\n"
 
@@ -311,7 +309,7 @@ def test_a_folder_that_the_user_did_not_name_is_no_source():
 WITHOUT_PIP = """
 import sys
 sys.path += sys.argv[1:]
-from taskkit.data.sources import PyPI, fetch
+from taskkit import PyPI, fetch
 try:
     fetch("tiny", {"digits.txt": None}, [PyPI("tinydata==1.0", sha256="0" * 64)])
 except Exception as error:
@@ -382,7 +380,7 @@ def test_the_cache_is_the_platforms_own_unless_another_is_named(monkeypatch, tmp
 FETCHER = """
 import logging, sys
 from pathlib import Path
-from taskkit.data.sources import Download, fetch
+from taskkit import Download, fetch
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
 def download(folder):
     (folder / "digits.txt").write_bytes(b"0 1 ")
@@ -460,7 +458,7 @@ def test_two_processes_that_want_the_same_fetch_it_once(fetcher, tmp_path):
 
 
 def test_sources_need_no_torch():
-    code = "import sys, taskkit.data.sources; sys.exit('torch' in sys.modules)"
+    code = "import sys, taskkit.data.fetch; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -3,7 +3,7 @@ from itertools import chain
 
 import pytest
 
-from taskkit.data.splits import by_share, position, stratified
+from taskkit.data.splits import by_share, hash_fraction, stratified
 
 IDS = [f"{number:04d}" for number in range(1000)]
 TARGETS = [number % 10 for number in range(1000)]
@@ -28,7 +28,7 @@ def test_the_order_of_the_examples_does_not_matter():
 
 
 def test_splits_are_the_same_on_every_machine_and_for_ever():
-    assert position("0000") == pytest.approx(0.7870631826789288)
+    assert hash_fraction("0000") == pytest.approx(0.7870631826789288)
     assert stratified(IDS[:100], TARGETS[:100], val=0, test=1)["test"][:4] == [5, 11, 17, 22]
 
 

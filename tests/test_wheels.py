@@ -14,7 +14,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 RECIPES = {path.stem for path in ROOT.glob("recipes/*.yaml")}
-PLUGINS = sorted(path.name.removeprefix("taskkit-") for path in ROOT.glob("plugins/*"))
+DISTRIBUTIONS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
+PACKAGES = [name.replace("-", "_") for name in DISTRIBUTIONS]
+LIBRARIES = {"transformers"}
+"""What plugins share is no plugin."""
+PLUGINS = [name for name in (each.removeprefix("taskkit-") for each in DISTRIBUTIONS) if name not in LIBRARIES]
 RECIPE = """\
 title: Digits
 task:    {name: image.classification}
@@ -31,7 +35,7 @@ Call = Callable[..., subprocess.CompletedProcess[str]]
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The wheels by the name of the distribution."""
     folder = tmp_path_factory.mktemp("wheels")
-    sources = [".", *(f"./plugins/taskkit-{name}" for name in PLUGINS)]
+    sources = [".", *(f"./plugins/{name}" for name in DISTRIBUTIONS)]
     _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), *sources)
     return {path.name.partition("-")[0]: path for path in folder.iterdir()}
 
@@ -72,9 +76,7 @@ def _pip(*arguments: str) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-@pytest.mark.parametrize(
-    ("name", "package"), [("taskkit_ml", "taskkit"), *((f"taskkit_{name}", f"taskkit_{name}") for name in PLUGINS)]
-)
+@pytest.mark.parametrize(("name", "package"), [("taskkit_ml", "taskkit"), *zip(PACKAGES, PACKAGES, strict=True)])
 def test_a_wheel_holds_its_package_types_and_licence_and_no_tests(
     wheels: dict[str, Path], name: str, package: str
 ) -> None:
@@ -96,7 +98,7 @@ def test_every_recipe_is_shipped_by_one_plugin(wheels: dict[str, Path]) -> None:
 
 
 def test_what_is_installed_is_what_the_wheels_held(call: Call, home: Path) -> None:
-    names = ", ".join(["taskkit", *(f"taskkit_{name}" for name in PLUGINS)])
+    names = ", ".join(["taskkit", *PACKAGES])
     source = f"import {names}; print(*(module.__file__ for module in ({names})))"
     ended = call("python", "-c", source)
     assert ended.returncode == 0, ended.stderr
@@ -117,4 +119,4 @@ def test_a_recipe_is_checked_trained_and_tested(call: Call, home: Path, tmp_path
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["status"] == "finished"
     assert 0 <= run["metrics"]["test/accuracy"] <= 1
-    assert run["plugins"] == [{"distribution": "taskkit-image", "version": "0.1.0", "entry_point": "image"}]
+    assert run["plugins"] == [{"distribution": "taskkit-image", "version": "0.2.0", "entry_point": "image"}]

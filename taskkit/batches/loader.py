@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import psutil
-import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from taskkit.batches.plan import Numbers, Plan
-from taskkit.batches.store import Encoded, is_note
-from taskkit.contracts.data import Batch
+from taskkit.batches.plan import Indices, Plan
+from taskkit.batches.store import Encoded, is_flag
+from taskkit.contracts.data import Batch, Stream
+from taskkit.contracts.facts import Example
 from taskkit.contracts.model import Processor, Sample
 from taskkit.errors import DataError
 
 RESIDENT_SHARE = 0.25
 """The share of a device's free memory that resident data may take."""
+
+
+class HostBatch(NamedTuple):
+    """A batch on its way to a task, with what the host knows of it."""
+
+    tensors: Batch
+    indices: Indices
+    """The number of each of its samples; of a stream the number of its example."""
+    real_size: int
+    """Their lengths together, padding left out, in the processor's units."""
+
+    @property
+    def samples(self) -> int:
+        """How many samples it holds."""
+        return len(self.indices)
 
 
 class Loader:
@@ -48,24 +66,23 @@ class Loader:
         self.workers = workers
         self.device: torch.device | None = None
         self.pin_memory = False
-        self.handed = 0
-        self.current: Numbers = np.empty(0, np.int64)
+        self.batches_done = 0
         self._resume: Mapping[str, int] | None = None
         self._columns: dict[str, torch.Tensor] | None = None
         self._read: _Remaining | None = None
         self._data_loader: DataLoader[Any] | None = None
 
     def place(self, device: torch.device, rank: int, world: int) -> None:
-        """Say on which device batches are wanted, by which of how many processes.
+        """Choose the device on which batches are wanted, and which of how many processes this is.
 
         Raises DataError when resident data were asked for and cannot be.
         """
         self.plan.rank, self.plan.world = rank, world
-        uniform = is_uniform(self.encoded, self.processor)
+        uniform = is_uniform(self.encoded, self.processor) and not self._draws
         if self.resident == "yes" and not uniform:
             raise DataError(
-                "loader.resident: yes needs samples of one shape, stacked as they are; these differ or are collated "
-                "in a way of their own. Set it to auto."
+                "loader.resident: yes needs samples of one shape, stacked as they are; these differ, are drawn anew "
+                "each time or are collated in a way of their own. Set it to auto."
             )
         keep = self.resident == "yes" or (self.resident == "auto" and uniform and fits(self.encoded.nbytes, device))
         self.device = device if keep else None
@@ -73,35 +90,46 @@ class Loader:
         if self.workers is None:
             self.workers = min(8, max(1, (os.cpu_count() or 1) - 1)) if device.type == "cuda" else 0
 
+    def release(self) -> None:
+        """End the processes that read, and give the device's memory back; whoever reads again begins anew."""
+        self._columns = self._read = self._data_loader = None
+
+    @property
+    def samples_per_batch(self) -> float | None:
+        """The mean number of samples in a batch, where batches of a budget hold different numbers; else None."""
+        return self.plan.samples_per_batch
+
     def __len__(self) -> int:
         return len(self.plan)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[HostBatch]:
         # A generator, so that nothing is read before Lightning has set the epoch.
         resume, self._resume = self._resume, None
         start = resume["batch"] if resume is not None and resume["epoch"] == self.plan.epoch else 0
-        self.handed = start
+        self.batches_done = start
         read = self._from_workers if self.device is None else self._from_device
-        for self.current, batch in read(start):
-            self.handed += 1
+        for batch in read(start):
+            # Counted before it is handed over: the state of a checkpoint is that after the batch.
+            self.batches_done += 1
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch, and how many of its batches were handed over."""
-        return {"epoch": self.plan.epoch, "batch": self.handed}
+        """The epoch, and how many of its batches are done."""
+        return {"epoch": self.plan.epoch, "batch": self.batches_done}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go on after the batches that were handed over, without reading them."""
+        """Go on after the batches that are done, without reading them."""
         self._resume = dict(state)
 
-    def useful(self) -> int:
-        """The useful size of the batch handed over last, in the processor's lengths."""
-        return int(self.encoded.lengths[self.current].sum())
+    @property
+    def _draws(self) -> bool:
+        """Whether training samples are made anew each time."""
+        return self.plan.shuffle and type(self.processor).draw is not Processor.draw
 
-    def _from_device(self, start: int) -> Iterator[tuple[Any, Batch]]:
+    def _from_device(self, start: int) -> Iterator[HostBatch]:
         if self._columns is None:
             self._columns = {
-                name: self._column(name).to(self.device) for name in self.encoded.fields if not is_note(name)
+                name: self._column(name).to(self.device) for name in self.encoded.fields if not is_flag(name)
             }
             self._columns["example"] = torch.from_numpy(self.encoded.example_of).to(self.device)
         batches = list(self.plan.batches(start))
@@ -109,23 +137,24 @@ class Loader:
             return
         # One transfer for the whole epoch: one for each batch would make the host wait for the device.
         order, at = torch.from_numpy(np.concatenate(batches)).to(self.device), 0
-        for numbers in batches:
-            where = order[at : at + len(numbers)]
-            at += len(numbers)
-            yield numbers, {name: column.index_select(0, where) for name, column in self._columns.items()}
+        for indices in batches:
+            where = order[at : at + len(indices)]
+            at += len(indices)
+            batch = {name: column.index_select(0, where) for name, column in self._columns.items()}
+            yield HostBatch(batch, indices, int(self.encoded.lengths[indices].sum()))
 
     def _column(self, name: str) -> torch.Tensor:
         column = self.encoded.column(name)
         assert column is not None, "resident data have one shape"
         return column
 
-    def _from_workers(self, start: int) -> Iterator[tuple[Any, Batch]]:
+    def _from_workers(self, start: int) -> Iterator[HostBatch]:
         if self._data_loader is None:
             self._read = _Remaining(self.plan)
             self._data_loader = DataLoader(
                 _Numbered(self.encoded),
                 batch_sampler=self._read,
-                collate_fn=_Collate(self.processor),
+                collate_fn=_Collate(self.processor, self._draws),
                 num_workers=self.workers or 0,
                 pin_memory=self.pin_memory,
                 persistent_workers=bool(self.workers),
@@ -134,67 +163,145 @@ class Loader:
             )
         assert self._read is not None
         self._read.start = start
-        yield from zip(self.plan.batches(start), self._data_loader, strict=True)
+        yield from self._data_loader
+
+
+@dataclass
+class StreamLoader:
+    """Training batches of a stream, encoded while it is read: one epoch after the other, without end.
+
+    All processes together take `world` batches of `batch_size` examples at a time, in the order of the stream, each its
+    own. What is left at the end of an epoch and does not give every process a whole batch is left out. Its state is
+    where the run goes on after the batches that were trained on.
+    """
+
+    stream: Stream
+    processor: Processor
+    batch_size: int
+    seed: int = 0
+    rank: int = 0
+    world: int = 1
+    epoch: int = 0
+    start: int = 0
+    """The number in the epoch of the first example that was not trained on."""
+    samples_per_batch: None = None
+    _ahead: deque[tuple[int, int]] = field(default_factory=deque)
+    """For each batch that was handed over and not trained on: the epoch and the number of what follows it."""
+
+    def place(self, device: torch.device, rank: int, world: int) -> None:
+        """Choose which of how many processes this is."""
+        self.rank, self.world = rank, world
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+    def __iter__(self) -> Iterator[HostBatch]:
+        epoch, start = self.epoch, self.start
+        self._ahead.clear()
+        while True:
+            for number, examples in self._chunks(epoch, start):
+                mine = self.rank * self.batch_size
+                batch = self._batch(epoch, number + mine, examples[mine : mine + self.batch_size])
+                self._ahead.append((epoch, number + len(examples)))
+                yield batch
+            epoch, start = epoch + 1, 0
+
+    def trained(self) -> None:
+        """Count the next batch, in order: whoever trains on them reads some ahead."""
+        self.epoch, self.start = self._ahead.popleft()
+
+    def _chunks(self, epoch: int, start: int) -> Iterator[tuple[int, list[Example]]]:
+        """What all processes take at a time from number `start` on, with the number of the first example."""
+        size, number = self.world * self.batch_size, start
+        examples = self.stream.read(epoch, start)
+        while len(chunk := list(islice(examples, size))) == size:
+            yield number, chunk
+            number += size
+        if number == 0:
+            raise DataError(
+                f"{type(self.stream).__name__}: epoch {epoch} has {len(chunk)} examples. A batch for each process was "
+                f"expected, {size} in all. Lower loader.batch_size, or look at the stream."
+            )
+
+    def _batch(self, epoch: int, first: int, examples: Sequence[Example]) -> HostBatch:
+        samples: list[Sample] = []
+        numbers: list[int] = []
+        for number, example in enumerate(examples, first):
+            random = generator(self.seed, epoch, number)
+            for sample in self.processor.encode(example):
+                plain = {name: value for name, value in sample.items() if not is_flag(name)}
+                samples.append(self.processor.draw(plain, random))
+                numbers.append(number)
+        batch = {**self.processor.collate(samples), "example": torch.tensor(numbers)}
+        return HostBatch(batch, np.array(numbers), sum(map(self.processor.length, samples)))
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch, and the number in it of the first example that was not trained on."""
+        return {"epoch": self.epoch, "start": self.start}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on there."""
+        self.epoch, self.start = state["epoch"], state["start"]
 
 
 @dataclass
 class _Remaining:
-    """The batch sampler of what is left of an epoch."""
+    """The batch sampler of what is left of an epoch; samples are drawn by seed, epoch and number."""
 
     plan: Plan
     start: int = 0
 
-    def __iter__(self) -> Iterator[list[int]]:
-        for numbers in self.plan.batches(self.start):
-            yield numbers.tolist()
+    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
+        for indices in self.plan.batches(self.start):
+            yield [(self.plan.seed, self.plan.epoch, index) for index in indices.tolist()]
 
     def __len__(self) -> int:
         return len(self.plan) - self.start
 
 
 @dataclass
-class _Numbered(Dataset[tuple[int, Sample]]):
-    """Samples, each with its example's number."""
+class _Numbered(Dataset[tuple[tuple[int, int, int], int, Sample]]):
+    """Samples, each with what it is drawn by and its example's number."""
 
     encoded: Encoded
 
     def __len__(self) -> int:
         return len(self.encoded)
 
-    def __getitem__(self, i: int) -> tuple[int, Sample]:
-        sample = self.encoded[i]
-        return int(self.encoded.example_of[i]), {name: value for name, value in sample.items() if not is_note(name)}
+    def __getitem__(self, which: tuple[int, int, int]) -> tuple[tuple[int, int, int], int, Sample]:
+        index = which[2]
+        sample = {name: value for name, value in self.encoded[index].items() if not is_flag(name)}
+        return which, int(self.encoded.example_of[index]), sample
 
 
 @dataclass
 class _Collate:
-    """The processor's collate, with the numbers of the examples beside it."""
+    """The processor's collate, with the numbers of the examples beside it; in training samples are drawn first."""
 
     processor: Processor
+    draws: bool
 
-    def __call__(self, numbered: Sequence[tuple[int, Sample]]) -> dict[str, torch.Tensor]:
-        numbers, samples = zip(*numbered, strict=True)
-        return {**self.processor.collate(samples), "example": torch.tensor(numbers)}
+    def __call__(self, numbered: Sequence[tuple[tuple[int, int, int], int, Sample]]) -> HostBatch:
+        which, numbers, samples = zip(*numbered, strict=True)
+        if self.draws:
+            samples = tuple(
+                self.processor.draw(sample, generator(*each)) for sample, each in zip(samples, which, strict=True)
+            )
+        batch = {**self.processor.collate(samples), "example": torch.tensor(numbers)}
+        indices = np.array([index for _, _, index in which])
+        return HostBatch(batch, indices, sum(map(self.processor.length, samples)))
 
 
-class Placement(pl.Callback):
-    """Places loaders once the Trainer knows its device and the process its rank; tells the task the size of batches."""
-
-    def __init__(self, loaders: Iterable[Loader]) -> None:
-        self.loaders = list(loaders)
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Place every loader; training batches are those in random order."""
-        for loader in self.loaders:
-            loader.place(trainer.strategy.root_device, trainer.global_rank, trainer.world_size)
-            if loader.plan.shuffle:
-                pl_module.samples_per_batch = loader.plan.samples_per_batch  # type: ignore[assignment]
+def generator(seed: int, epoch: int, number: int) -> torch.Generator:
+    """Random numbers that follow from seed, epoch and sample alone, in whatever process and order it is read."""
+    digest = hashlib.blake2b(f"{seed}/{epoch}/{number}".encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest) >> 1)
 
 
 def is_uniform(encoded: Encoded, processor: Processor) -> bool:
     """Whether all samples have one shape and the processor stacks them as they are."""
     stacked = type(processor).collate is Processor.collate
-    return stacked and all(encoded.column(name) is not None for name in encoded.fields if not is_note(name))
+    return stacked and all(encoded.column(name) is not None for name in encoded.fields if not is_flag(name))
 
 
 def fits(nbytes: int, device: torch.device) -> bool:

@@ -13,7 +13,7 @@ from taskkit.batches.store import Encoded
 from taskkit.contracts.model import Processor
 from taskkit.errors import DataError
 
-Numbers = NDArray[np.int64]
+Indices = NDArray[np.int64]
 """Sample numbers, or lengths of samples by their number."""
 
 
@@ -30,10 +30,10 @@ class Plan:
     rank: int = 0
     world: int = 1
     epoch: int = 0
-    _mine: tuple[tuple[int, int, int], list[Numbers]] | None = field(default=None, repr=False)
+    _mine: tuple[tuple[int, int, int], list[Indices]] | None = field(default=None, repr=False)
 
     @abstractmethod
-    def together(self, order: Numbers) -> list[Numbers]:
+    def global_batches(self, order: Indices) -> list[Indices]:
         """The batches of all processes together, of samples in this order."""
 
     @property
@@ -53,7 +53,7 @@ class Plan:
     def __len__(self) -> int:
         return len(self._batches())
 
-    def batches(self, start: int = 0) -> Iterator[Numbers]:
+    def batches(self, start: int = 0) -> Iterator[Indices]:
         """The sample numbers of each batch from number `start` on."""
         yield from self._batches()[start:]
 
@@ -61,11 +61,11 @@ class Plan:
         """What decides the order of this epoch."""
         return np.random.default_rng([self.seed, self.epoch])
 
-    def _batches(self) -> list[Numbers]:
+    def _batches(self) -> list[Indices]:
         now = (self.epoch, self.rank, self.world)
         if self._mine is None or self._mine[0] != now:
             order = self.random().permutation(self.samples) if self.shuffle else np.arange(self.samples)
-            mine = [numbers[self.rank :: self.world] for numbers in self.together(order)]
+            mine = [numbers[self.rank :: self.world] for numbers in self.global_batches(order)]
             self._mine = now, [numbers for numbers in mine if len(numbers)]
         return self._mine[1]
 
@@ -87,7 +87,7 @@ class Fixed(Plan):
         """All batches have as many, but perhaps the last."""
         return
 
-    def together(self, order: Numbers) -> list[Numbers]:
+    def global_batches(self, order: Indices) -> list[Indices]:
         """Cut the order at every `batch_size`."""
         size = self.batch_size * self.world
         whole = len(order) // size * size
@@ -102,7 +102,7 @@ class Bucketed(Plan):
     not full. It is never left out: it holds the longest samples.
     """
 
-    padded: Numbers
+    padded: Indices
     """The length that each sample is padded to among equals."""
     budget: float
     """Units in a batch, padding included; at least the longest sample's."""
@@ -112,10 +112,10 @@ class Bucketed(Plan):
         """How many samples there are."""
         return len(self.padded)
 
-    def together(self, order: Numbers) -> list[Numbers]:
+    def global_batches(self, order: Indices) -> list[Indices]:
         """Fill batches from the shortest samples to the longest, then hand them over in random order."""
         lengths = self.padded[order]
-        batches: list[Numbers] = []
+        batches: list[Indices] = []
         left = order[:0]
         for length in np.unique(lengths):
             bucket = np.concatenate([left, order[lengths == length]])
@@ -137,7 +137,7 @@ class Bucketed(Plan):
 class Packed(Plan):
     """Batches of any samples whose lengths together are about a budget of units: at most one sample more."""
 
-    lengths: Numbers
+    lengths: Indices
     budget: float
     """Units in a batch; at least the longest sample's, and twice that where several processes train."""
 
@@ -146,8 +146,11 @@ class Packed(Plan):
         """How many samples there are."""
         return len(self.lengths)
 
-    def together(self, order: Numbers) -> list[Numbers]:
-        """Cut the order wherever another budget is full; the number of batches depends on the sum of lengths alone."""
+    def global_batches(self, order: Indices) -> list[Indices]:
+        """Cut the order wherever another budget is full; the number of batches depends on the sum of lengths alone.
+
+        Raises DataError where a budget holds too little for several processes.
+        """
         ends = np.cumsum(self.lengths[order])
         budget = self.budget * self.world
         if self.world > 1 and self.budget < 2 * self.lengths.max():
@@ -199,6 +202,6 @@ def plan(
     return Bucketed(lengths, units, seed=seed, shuffle=shuffle)
 
 
-def _padded(lengths: Numbers, processor: Processor) -> Numbers:
+def _padded(lengths: Indices, processor: Processor) -> Indices:
     known, where = np.unique(lengths, return_inverse=True)
-    return np.array([processor.padded(int(length)) for length in known], dtype=np.int64)[where]
+    return np.array([processor.padded_length(int(length)) for length in known], dtype=np.int64)[where]

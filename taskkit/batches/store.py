@@ -1,17 +1,15 @@
-"""Encoded samples: made once by a Processor, kept in memory maps, found again by all that decided them."""
+"""The store of encoded samples: memory maps, found again by everything that decided them."""
 
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
-import logging
 import os
 import sys
-import traceback
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from io import BytesIO
 from math import prod
 from pathlib import Path
@@ -21,81 +19,53 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from taskkit.cachedir import cache_directory, exclusive, filling
-from taskkit.contracts.facts import Example
-from taskkit.errors import DataError, RunFailedError
+from taskkit.batches.code import code_of
+from taskkit.batches.entries import ABOUT, INDEX, mark_used
+from taskkit.cachedir import HELD, Hold, file_sha256, hold
+from taskkit.contracts.facts import Fact
+from taskkit.errors import DataError
 
 if TYPE_CHECKING:
     from taskkit.contracts.model import Processor, Sample
 
-log = logging.getLogger("taskkit")
-
-Progress = Callable[[int, int], None]
-"""Told how many examples are encoded, of how many."""
-
-_FORMAT = 1
+_FORMAT = 2
 """Changes whenever the files of an entry do, or what the host does when it encodes."""
-_INDEX = "index.json"
-_CHUNK = 16
-"""Examples that a worker encodes before it hands them over."""
 
 
-def key(
-    fingerprint: str,
-    split: str,
-    processor: Processor,
-    section: Mapping[str, Any],
-    versions: Mapping[str, str] | None = None,
-) -> str | None:
-    """Name the samples of a split by everything that decides them: data, processor, its code and its section.
+def key(fingerprint: str, split: str, target: Fact, processor: Processor, section: Mapping[str, Any]) -> str | None:
+    """Name the samples of a split by everything that decides them, so that they are found again by that alone.
 
-    `fingerprint` is that of the DataSpec; `versions` are those of the packages that the processor uses. Its
-    code is the Python files in the folders of its classes. None when these cannot be read, as in a bare
-    interpreter, where nothing vouches for samples kept from another time. Raises TypeError when the state or
-    the section is not plain data.
+    `fingerprint` and `target` are those of the DataSpec. Of the processor count its class, its code, the packages that
+    this code imports, its settings, and its state but `network_state`; where it states no settings, the whole `section`
+    of its model. None when the code cannot be read, as in a bare interpreter, where nothing vouches for samples kept
+    from another time.
+    Raises TypeError when the state, the settings or the section are not plain data.
     """
-    code = _code(type(processor))
+    code = code_of(type(processor))
     if code is None:
         return None
+    settings = processor.settings()
     facts = {
         "format": [_FORMAT, sys.byteorder],
-        "data": [fingerprint, split],
-        "processor": [f"{type(processor).__module__}:{type(processor).__qualname__}", code],
-        "state": processor.state_dict(),
-        "section": section,
-        "versions": versions or {},
+        "data": [fingerprint, split, target.reference()],
+        "processor": [class_name(processor), code.files],
+        "packages": code.packages,
+        "state": {k: v for k, v in processor.state_dict().items() if k not in processor.network_state},
+        "settings": ["of the model", section] if settings is None else ["of the processor", settings],
     }
     return _hash(json.dumps(_plain(facts)).encode())
 
 
-def encode(
-    examples: Sequence[Example],
-    processor: Processor,
-    *,
-    key: str | None,
-    workers: int = 0,
-    progress: Progress | None = None,
-) -> Encoded:
-    """Encode all examples in order, in `workers` processes (0: this one), or find them encoded under `key`.
-
-    Without a key the samples stay in memory. A field has one dtype throughout; its shape may differ from
-    sample to sample, and samples may lack it. Raises DataError, naming the example, when one cannot be
-    encoded or gives no sample, and RunFailedError when the samples cannot be written or a worker dies.
-    """
-    if key is None:
-        writer = _Writer(None)
-        writer.fill(examples, processor, workers, progress)
-        return writer.encoded()
-    entry = cache_directory() / "samples" / key
-    found = _found(entry)
-    return found if found is not None else _make(entry, examples, processor, workers, progress)
+def class_name(processor: Processor) -> str:
+    """The class of a processor, as `package.module:Name`."""
+    return f"{type(processor).__module__}:{type(processor).__qualname__}"
 
 
-def is_note(field: str) -> bool:
-    """Whether a field of a sample is a remark for a person, which no batch holds."""
-    return field.startswith("note_")
+def is_flag(field: str) -> bool:
+    """Whether a field of a sample marks it for a person, as `flag_truncated` does; no batch holds it."""
+    return field.startswith("flag_")
 
 
 class Encoded(Dataset["Sample"]):
@@ -108,20 +78,23 @@ class Encoded(Dataset["Sample"]):
         lengths: NDArray[np.int64],
         ids: Sequence[str],
         folder: Path | None = None,
+        held: Hold | None = None,
     ) -> None:
         self._columns = columns
         self._folder = folder
+        self._held = held
         self.example_of = example_of
         """For each sample the number of its example, in order."""
         self.lengths = lengths
-        """For each sample what `Processor.length` says."""
-        self.ids = list(ids)
+        """For each sample its `Processor.length`."""
+        self.ids = ids
         """For each example its id."""
 
     @classmethod
     def open(cls, folder: Path) -> Encoded:
-        """Open an entry of the cache; raises DataError when it is not whole."""
+        """Open an entry of the store, which nobody removes meanwhile; raises DataError when it is not whole."""
         try:
+            held = hold(folder)
             index = _read_index(folder)
             tables = {name: np.load(folder / f"{name}.npy") for name in ("example_of", "lengths")}
             columns = {
@@ -131,7 +104,8 @@ class Encoded(Dataset["Sample"]):
             raise DataError(
                 f"{folder}: the encoded samples are damaged: {error}. Remove the folder to encode them again."
             ) from error
-        return cls(columns, tables["example_of"], tables["lengths"], index["ids"], folder)
+        mark_used(folder)
+        return cls(columns, tables["example_of"], tables["lengths"], index["ids"], folder, held)
 
     def __len__(self) -> int:
         return len(self.example_of)
@@ -157,19 +131,14 @@ class Encoded(Dataset["Sample"]):
         """Whether an example gave several samples."""
         return len(self.ids) < len(self)
 
-    def notes(self) -> Mapping[str, list[str]]:
-        """By each remark, without its `note_` and with blanks, the ids of the examples that it is about."""
-        found = {name: [n for n in range(len(self)) if _is_set(column[n])] for name, column in self._notes().items()}
-        return {
-            name.removeprefix("note_").replace("_", " "): list(
-                dict.fromkeys(self.ids[self.example_of[n]] for n in numbers)
-            )
-            for name, numbers in found.items()
-            if numbers
-        }
-
-    def _notes(self) -> Mapping[str, Column]:
-        return {name: column for name, column in self._columns.items() if is_note(name)}
+    def flagged(self) -> Mapping[str, list[str]]:
+        """The ids of the examples of which a sample is marked, by each flag: without its `flag_`, and with blanks."""
+        found: dict[str, list[str]] = {}
+        for name, column in self._columns.items():
+            if is_flag(name):
+                marked = (self.ids[self.example_of[n]] for n in range(len(self)) if _is_set(column[n]))
+                found[name.removeprefix("flag_").replace("_", " ")] = list(dict.fromkeys(marked))
+        return {flag: ids for flag, ids in found.items() if ids}
 
     @property
     def nbytes(self) -> int:
@@ -182,8 +151,8 @@ class Encoded(Dataset["Sample"]):
         return column.values if isinstance(column, Stacked) else None
 
 
-def _is_set(note: Tensor | None) -> bool:
-    return note is not None and bool(note)
+def _is_set(flag: Tensor | None) -> bool:
+    return flag is not None and bool(flag)
 
 
 @dataclass(frozen=True)
@@ -220,54 +189,21 @@ class Ragged:
 Column = Stacked | Ragged
 
 
-class _Packed(NamedTuple):
-    """A sample on its way from a worker: the dtype, shape and bytes of each tensor."""
+class PackedSample(NamedTuple):
+    """A sample on its way from the process that encoded it: the dtype, shape and bytes of each tensor."""
 
     length: int
     tensors: Mapping[str, tuple[str, tuple[int, ...], bytes]]
 
-
-class _Failure(NamedTuple):
-    """Why an example could not be encoded, and where in the code."""
-
-    message: str
-    trace: str
-
-
-@dataclass(frozen=True)
-class _Work(Dataset[tuple[str, list[_Packed]] | _Failure]):
-    """Encodes one example after another, in any process; errors are handed over like samples."""
-
-    examples: Sequence[Example]
-    processor: Processor
-
-    def __len__(self) -> int:
-        return len(self.examples)
-
-    def __getitem__(self, number: int) -> tuple[str, list[_Packed]] | _Failure:
-        name = f"example number {number}"
-        try:
-            example = self.examples[number]
-            name = f"example {example.id!r}"
-            samples = self.processor.encode(example)
-            if not samples:
-                raise DataError(f"{type(self.processor).__name__} makes no sample of it. One at least was expected.")
-            return example.id, [self._pack(sample) for sample in samples]
-        except DataError as error:
-            told = str(error) if str(error).startswith(name) else f"{name}: {error}"
-            return _Failure(told, traceback.format_exc())
-        except Exception as error:
-            what = f"{type(self.processor).__name__} cannot encode it: {type(error).__name__}: {error}"
-            advice = "Mend the example, or leave it out of the data."
-            return _Failure(f"{name}: {what}. {advice}", traceback.format_exc())
-
-    def _pack(self, sample: Sample) -> _Packed:
+    @classmethod
+    def of(cls, sample: Sample, length: int) -> PackedSample:
+        """Pack a sample; raises DataError when a field is no tensor."""
         tensors = {}
         for name, value in sample.items():
             if not isinstance(value, Tensor):
                 raise DataError(f"field {name!r} is a {type(value).__name__}. A tensor was expected.")
             tensors[name] = (str(value.dtype).removeprefix("torch."), tuple(value.shape), _bytes(value))
-        return _Packed(int(self.processor.length(sample)), tensors)
+        return cls(int(length), tensors)
 
 
 class _Field:
@@ -295,8 +231,8 @@ class _Field:
         return starts, shapes
 
 
-class _Writer:
-    """Makes packed samples an entry of the cache in a folder, or, without one, in memory."""
+class Writer:
+    """Makes packed samples an entry of the store in a folder, or, without one, in memory."""
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
@@ -305,26 +241,15 @@ class _Writer:
         self.lengths = array("q")
         self.numbers: dict[str, int] = {}
 
-    def __enter__(self) -> _Writer:
+    def __enter__(self) -> Writer:
         return self
 
     def __exit__(self, *error: object) -> None:
         for written in self.fields.values():
             written.file.close()
 
-    def fill(self, examples: Sequence[Example], processor: Processor, workers: int, progress: Progress | None) -> None:
-        """Encode all examples."""
-        for chunk in _chunks(_Work(examples, processor), workers):
-            for done in chunk:
-                if isinstance(done, _Failure):
-                    error = DataError(done.message)
-                    error.add_note(done.trace)
-                    raise error
-                self._add(*done)
-            if progress is not None:
-                progress(len(self.numbers), len(examples))
-
-    def _add(self, example: str, samples: Sequence[_Packed]) -> None:
+    def add(self, example: str, samples: Sequence[PackedSample]) -> None:
+        """Append the samples of the example with this id; raises DataError when they do not go with those before."""
         number = len(self.numbers)
         if self.numbers.setdefault(example, number) != number:
             raise DataError(
@@ -362,8 +287,8 @@ class _Writer:
             columns[name] = stacked or Ragged(values, *made.tables(samples))
         return Encoded(columns, _int64(self.example_of), _int64(self.lengths), list(self.numbers))
 
-    def save(self) -> None:
-        """Finish the folder: write the tables, and the index with the sizes and hashes of all files."""
+    def save(self, about: Mapping[str, Any]) -> None:
+        """Finish the folder: the tables, what they are `about`, and the index with sizes and hashes of all files."""
         assert self.folder is not None
         samples = len(self.lengths)
         tables = {"example_of": _int64(self.example_of), "lengths": _int64(self.lengths)}
@@ -373,67 +298,38 @@ class _Writer:
                 tables[f"{number}.starts"], tables[f"{number}.shapes"] = made.tables(samples)
         for name, table in tables.items():
             np.save(self.folder / f"{name}.npy", table)
+        self._describe(about)
+        (self.folder / HELD).touch()
         files = {path.name: _seal(path) for path in sorted(self.folder.iterdir())}
         fields = [{"name": f.name, "dtype": f.dtype, "shape": f.shape(samples)} for f in self.fields.values()]
         index = {"samples": samples, "fields": fields, "files": files, "ids": list(self.numbers)}
         text = json.dumps(index)
-        (self.folder / _INDEX).write_text(json.dumps({"sha256": _hash(text.encode()), "index": text}))
-        _seal(self.folder / _INDEX)
+        (self.folder / INDEX).write_text(json.dumps({"sha256": _hash(text.encode()), "index": text}))
+        _seal(self.folder / INDEX)
 
-
-def _make(
-    entry: Path, examples: Sequence[Example], processor: Processor, workers: int, progress: Progress | None
-) -> Encoded:
-    """Encode into the cache, unless another process did while this one waited for it."""
-    with exclusive(entry):
-        found = _found(entry)
-        if found is not None:
-            return found
-        if entry.exists():
-            log.warning("the samples in %s are damaged and are encoded again", entry)
-        try:
-            with filling(entry) as folder, _Writer(folder) as writer:
-                writer.fill(examples, processor, workers, progress)
-                writer.save()
-        except OSError as error:
-            raise RunFailedError(
-                f"{entry}: the encoded samples cannot be written: {error}. Room in the cache was expected. "
-                "Make some, name another with TASKKIT_CACHE=FOLDER, or do without it with loader.cache=false."
-            ) from error
-        return Encoded.open(entry)
-
-
-def _chunks(work: _Work, workers: int) -> Iterator[list[tuple[str, list[_Packed]] | _Failure]]:
-    # Its own generator leaves torch's alone: a run must not depend on whether its samples were found.
-    generator = torch.Generator()
-    workers = min(workers, -(-len(work) // _CHUNK))
-    try:
-        yield from DataLoader(work, _CHUNK, num_workers=workers, collate_fn=list, generator=generator)
-    except RuntimeError as error:
-        raise RunFailedError(
-            f"encoding: a worker process died: {error}. All {workers} were expected to live. Memory may have "
-            "run out: try loader.workers=0."
-        ) from error
-
-
-def _found(entry: Path) -> Encoded | None:
-    try:
-        return Encoded.open(entry) if entry.exists() else None
-    except DataError:
-        return None
+    def _describe(self, about: Mapping[str, Any]) -> None:
+        assert self.folder is not None
+        facts = {
+            **about,
+            "examples": len(self.numbers),
+            "samples": len(self.lengths),
+            "size": sum(path.stat().st_size for path in self.folder.iterdir()),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        (self.folder / ABOUT).write_text(json.dumps(facts, indent=1))
 
 
 def _read_index(folder: Path) -> Any:
     """The index of an entry, once its files are found to be as it says; raises ValueError."""
-    sealed = json.loads((folder / _INDEX).read_text())
+    sealed = json.loads((folder / INDEX).read_text())
     if _hash(sealed["index"].encode()) != sealed["sha256"]:
-        raise ValueError(f"{_INDEX} is not what was written")
+        raise ValueError(f"{INDEX} is not what was written")
     index = json.loads(sealed["index"])
     for name, (size, sha256) in index["files"].items():
         path = folder / name
         if path.stat().st_size != size:
             raise ValueError(f"{name} has {path.stat().st_size} bytes and had {size}")
-        if sha256 and _hash(path.read_bytes()) != sha256:
+        if sha256 and file_sha256(path) != sha256:
             raise ValueError(f"{name} is not what was written")
     return index
 
@@ -453,8 +349,7 @@ def _seal(path: Path) -> tuple[int, str]:
     """Bring a file to the disk; return its size and its hash; fields, which are long, are not hashed."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
-        sha256 = "" if path.suffix == ".bin" else hashlib.file_digest(file, "sha256").hexdigest()
-    return path.stat().st_size, sha256
+    return path.stat().st_size, "" if path.suffix == ".bin" else file_sha256(path)
 
 
 def _int64(numbers: array[int]) -> NDArray[np.int64]:
@@ -468,22 +363,6 @@ def _bytes(tensor: Tensor) -> bytes:
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _code(cls: type) -> Mapping[str, str] | None:
-    """Hashes of the Python files that a class and its bases are made of; None when they cannot be read."""
-    hashes: dict[str, str] = {}
-    for base in cls.__mro__:
-        if base.__module__ == "taskkit.contracts.model" or base.__module__.partition(".")[0] in sys.stdlib_module_names:
-            continue
-        try:
-            source = Path(inspect.getsourcefile(base) or "")
-            package = (source.parent / "__init__.py").exists()
-            for path in source.parent.glob("*.py") if package else [source]:
-                hashes[f"{base.__module__}/{path.name}"] = _hash(path.read_bytes())
-        except (OSError, TypeError):
-            return None
-    return hashes
 
 
 def _plain(value: Any) -> Any:
@@ -505,6 +384,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     raise TypeError(
-        f"{value!r} is a {type(value).__name__}. A processor's state and section hold plain data: numbers, "
+        f"{value!r} is a {type(value).__name__}. A processor's state and settings hold plain data: numbers, "
         "text, lists, mappings, tensors."
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from taskkit.errors import TaskkitError
+from taskkit.wording import did_you_mean
 
 if TYPE_CHECKING:
     from taskkit.plugins.discovery import Plugins
@@ -27,6 +27,7 @@ VERBS = {
     "predict": ("taskkit.cli.predict:command", "Predict for files or lines of text."),
     "list": ("taskkit.cli.list:command", "List recipes, tasks, models, data and plugins."),
     "show": ("taskkit.cli.show:command", "Show a component's fields or a resolved recipe."),
+    "cache": ("taskkit.cli.cache:command", "List encoded samples and fetched data, or make room."),
 }
 
 # What a shell reports of a process that SIGINT or SIGPIPE ended.
@@ -84,8 +85,7 @@ class _Group(click.Group):
         """Find the verb that is called, or suggest one."""
         name = args[0]
         if self.get_command(ctx, name) is None and not ctx.resilient_parsing:
-            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
-            ctx.fail(f"No verb named {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+            ctx.fail(f"No verb named {name!r}.{did_you_mean(name, self.list_commands(ctx))}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:

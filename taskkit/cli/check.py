@@ -34,7 +34,7 @@ def command(context: Context, words: Sequence[str], as_json: bool, data: bool, s
     files, overrides = split(words)
     try:
         resolved = load(files, overrides, context.plugins)
-        notes, problems = resolved.notes, _data_problems(resolved, context.plugins) if data else ()
+        notes, problems = resolved.notes, _data_problems(resolved) if data else ()
         if smoke and not problems:
             changes = smoke_changes(resolved.recipe)
             _smoke(load(files, [*overrides, *changes], context.plugins), context.plugins)
@@ -52,12 +52,12 @@ def command(context: Context, words: Sequence[str], as_json: bool, data: bool, s
         raise click.exceptions.Exit(RecipeError.exit_code)
 
 
-def _data_problems(resolved: Resolved, plugins: Plugins) -> Sequence[Problem]:
+def _data_problems(resolved: Resolved) -> Sequence[Problem]:
     """What the data module finds wrong; warnings are said at once, errors returned."""
     from taskkit.api import inspect
     from taskkit.errors import Problem
 
-    found = inspect(resolved, plugins)
+    found = inspect(resolved)
     for problem in found:
         apart = "\n" if "\n" in problem.message else " "
         some = f"{apart}({', '.join(problem.examples)})" if problem.examples else ""

@@ -14,8 +14,9 @@ import click
 from taskkit.cli import Context
 
 if TYPE_CHECKING:
-    from taskkit.contracts.component import Kind
-    from taskkit.plugins.discovery import PluginInfo, PluginProblem, Plugins
+    from taskkit.contracts.component import Kind, PluginInfo
+    from taskkit.plugins.discovery import Plugins
+    from taskkit.plugins.guard import PluginProblem
 
 Row = Mapping[str, str]
 KIND_OF: dict[str, Kind] = {"tasks": "task", "models": "model", "data": "data"}

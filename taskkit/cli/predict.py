@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from taskkit.cli import Context
-from taskkit.contracts.facts import Line
-from taskkit.errors import DataError
+from taskkit.contracts.facts import TextLine
+from taskkit.data.files import not_utf8
 
 
 @click.command(
@@ -20,9 +20,10 @@ from taskkit.errors import DataError
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[INPUT…] [--OPTION VALUE…]")
+@click.option("--out", type=click.Path(path_type=Path), help="The folder for predictions that are files.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each prediction.")
 @click.pass_obj
-def command(ours: Context, run: Path, words: tuple[str, ...], as_json: bool) -> None:
+def command(ours: Context, run: Path, words: tuple[str, ...], out: Path | None, as_json: bool) -> None:
     """Predict with RUN for each INPUT: a file, a table or a text, whatever its model reads; `-` reads lines from stdin.
 
     A run's model and task may take options of their own, as `--column text` or `--top 3`; an unknown one lists them.
@@ -31,19 +32,28 @@ def command(ours: Context, run: Path, words: tuple[str, ...], as_json: bool) -> 
     from taskkit.recipe.options import parse
 
     loaded = load_run(run, plugins=ours.plugins)
-    inputs, asked = parse(words, loaded.predict_options)
-    stdin = () if loaded.requested(**asked) else ("-",)
-    lines = [line for word in inputs or stdin for line in (_stdin() if word == "-" else (word,))]
-    if not lines and stdin:
+    inputs, options = parse(words, loaded.predict_options)
+    requests = loaded.requests([line for word in inputs for line in _lines(word)], **options)
+    if not inputs and not requests.examples:
+        requests = loaded.requests([*_lines("-")], **options)
+    if not requests.examples:
         raise click.UsageError("Name an input, or write one a line on standard input.")
-    for prediction in loaded.predict(lines, **asked):
+    for prediction in loaded.answer(requests, out):
         if as_json:
             click.echo(json.dumps(prediction, ensure_ascii=False))
             continue
-        if note := prediction.get("note"):
-            click.echo(f"{prediction['input']}: {note}", err=True)
+        if remark := prediction.get("remark"):
+            click.echo(f"{prediction['input']}: {remark}", err=True)
         for row in _rows(prediction):
             click.echo(f"{prediction['input']}\t{row}")
+
+
+def _lines(word: str) -> Iterator[str]:
+    """An input; `-` is every line of standard input."""
+    if word == "-":
+        yield from _stdin()
+    else:
+        yield word
 
 
 def _stdin() -> Iterator[str]:
@@ -53,9 +63,9 @@ def _stdin() -> Iterator[str]:
         try:
             text = line.decode().rstrip("\r\n")
         except UnicodeDecodeError as error:
-            raise DataError(f"standard input, line {number}: {error}. UTF-8 was expected. Convert it first.") from None
+            raise not_utf8(f"standard input, line {number}", error) from None
         if text.strip():
-            yield Line(text)
+            yield TextLine(text)
         else:
             blank += 1
     if blank:

@@ -46,7 +46,7 @@ def _component(component: Component, plugins: Plugins, as_json: bool) -> str:
     from taskkit.contracts.settings import settings
     from taskkit.plugins.compatibility import section_of
 
-    fields = settings(section_of(component, plugins))
+    fields = settings(section_of(component, plugins.owner(component)))
     facts = [reference.rpartition(":")[2] for reference in (component.input, *component.targets) if reference]
     if as_json:
         about = {"kind": component.kind, "name": component.name, "summary": component.summary}
@@ -79,7 +79,7 @@ def _schema_of_component(component: Component, plugins: Plugins, as_json: bool) 
     from taskkit.plugins.compatibility import section_of
     from taskkit.recipe.schema import DIALECT, section_schema
 
-    return _dump({"$schema": DIALECT, **section_schema(section_of(component, plugins))})
+    return _dump({"$schema": DIALECT, **section_schema(section_of(component, plugins.owner(component)))})
 
 
 def _recipe(words: Sequence[str], plugins: Plugins, why: str | None, schema: bool, as_json: bool) -> str:
@@ -121,8 +121,9 @@ def _recipe_schema(resolved: Resolved) -> dict[str, Any]:
     from taskkit.recipe.schema import recipe_schema
 
     recipe = resolved.recipe
-    names = {kind: getattr(recipe, f"{kind}_name") for kind in KINDS}
-    return recipe_schema(names, {kind: type(getattr(recipe, kind)) for kind in KINDS})
+    chosen = recipe.chosen()
+    names = {kind: chosen[kind].name for kind in KINDS}
+    return recipe_schema(names, {kind: type(chosen[kind].section) for kind in KINDS})
 
 
 def _why(origins: Mapping[str, Sequence[Origin]], as_json: bool) -> str:

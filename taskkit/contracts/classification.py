@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +19,13 @@ from torchmetrics.classification import (
     MulticlassRecall,
 )
 
-from taskkit.contracts.data import Batch
+from taskkit.contracts.data import Batch, SectionT
 from taskkit.contracts.facts import Classes, DataSpec, Example, Prediction
-from taskkit.contracts.model import Processor
-from taskkit.contracts.task import Headline, Step, Table, Task
+from taskkit.contracts.model import ProcessorT
+from taskkit.contracts.task import Headline, Results, Step, Table, Task
 
 
-class Classification(Task):
+class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
     """Cross-entropy over classes, for a network that answers logits of shape (batch, classes).
 
     The batch holds `target`, the class numbers, of shape (batch,). `config` is a `taskkit.ClassificationSection` or a
@@ -34,11 +34,13 @@ class Classification(Task):
 
     headline = Headline("accuracy", "max")
 
-    def __init__(self, config: Any, network: nn.Module, processor: Processor, spec: DataSpec) -> None:
+    config: Any
+
+    def __init__(self, config: SectionT, network: nn.Module, processor: ProcessorT, spec: DataSpec) -> None:
         super().__init__(config, network, processor, spec)
         assert isinstance(spec.target, Classes)
         self.classes = spec.target.names
-        weights = torch.tensor(spec.target.balanced()) if config.class_weights == "balanced" else None
+        weights = torch.tensor(spec.target.balanced()) if self.config.class_weights == "balanced" else None
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", weights, persistent=False)
 
@@ -63,7 +65,7 @@ class Classification(Task):
         ).mean()
         # As logarithms: metrics take a batch of numbers that all are between 0 and 1 for probabilities.
         preds = logits.detach().float().log_softmax(dim=-1)
-        return Step(loss, size=len(target), outputs=logits, target=target, preds=preds)
+        return Step(loss, len(target), outputs=logits, scored={"preds": preds, "target": target})
 
     def metrics(self) -> Mapping[str, Metric]:
         """Accuracy, top-k accuracy where there are more than k classes, macro averages, confusion and calibration."""
@@ -82,14 +84,14 @@ class Classification(Task):
 
     def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
         """Whether each answer is right, and its cross-entropy."""
-        logits = step.outputs.float()
+        logits, target = step.outputs.float(), batch["target"]
         return {
-            "correct": (logits.argmax(-1) == step.target).float(),
-            "cross_entropy": F.cross_entropy(logits, step.target, reduction="none"),
+            "correct": (logits.argmax(-1) == target).float(),
+            "cross_entropy": F.cross_entropy(logits, target, reduction="none"),
         }
 
-    def predict(self, batch: Batch, outputs: Tensor) -> Sequence[Prediction]:
-        """The most probable class, its probability, and the runners-up."""
+    def predict(self, batch: Batch, outputs: Tensor, examples: Sequence[Example], options: Any) -> Sequence[Prediction]:
+        """The most probable class, its probability, and the runners-up, from logits (batch, classes)."""
         k = min(self.config.top_k, len(self.classes))
         top = outputs.float().softmax(-1).topk(k)
         return [
@@ -106,7 +108,7 @@ class Classification(Task):
         commonest = Counter(example.target for example in train).most_common(1)[0][0]
         return {"accuracy": sum(example.target == commonest for example in test) / len(test)}
 
-    def remarks(self, results: Mapping[str, Tensor]) -> Iterable[str]:
+    def remarks(self, results: Results, earlier: Sequence[Mapping[str, float]]) -> Iterable[str]:
         """Say so when every answer is one class though the targets are not."""
         answered, targets = (results["confusion"].sum(dim).nonzero().flatten().tolist() for dim in (0, 1))
         if len(answered) == 1 and len(targets) > 1:
@@ -115,7 +117,7 @@ class Classification(Task):
                 "optim.warmup; where one class is most of the data, set task.class_weights=balanced."
             )
 
-    def tables(self, results: Mapping[str, Tensor]) -> Mapping[str, Table]:
+    def tables(self, results: Results) -> Mapping[str, Table]:
         """The confusion matrix: a row for each true class, a column for each predicted one."""
         rows = results["confusion"].tolist()
         columns = {name: [row[i] for row in rows] for i, name in enumerate(self.classes)}

@@ -1,68 +1,82 @@
-"""The DataModule contract: raw examples, and the facts about them."""
+"""The DataModule contract: what there is to learn from, and the facts about it."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic
 
-import pytorch_lightning as pl
 from torch import Tensor
+from typing_extensions import TypeVar
 
 from taskkit.contracts.facts import DataProblem, DataSpec, Example, Fact, Split
+from taskkit.contracts.refusal import refuse_ignored
 
 Batch = Mapping[str, Tensor]
 """Tensors by name. `target` and names that begin with `target_` are the task's, `example` is the host's (the number
 of the example in its split); all the others are the network's keyword arguments."""
 
+SectionT = TypeVar("SectionT", default=Any)
 
-class DataModule(pl.LightningDataModule):
+
+class Stream(ABC):
+    """The examples of a split that cannot be counted or looked up by number, as those that come from a network.
+
+    A run of one is as long as `trainer.max_steps` says and validates every `trainer.val_check_interval` batches; its
+    samples are encoded while it trains, and one epoch follows the other. Where several processes train, each reads all
+    examples and takes a batch of its own in turn.
+    """
+
+    @abstractmethod
+    def read(self, epoch: int, start: int) -> Iterator[Example]:
+        """The examples of an epoch from number `start` on.
+
+        Those of one epoch come in the same order each time: that is how a run goes on where it was. A stream without
+        end has one epoch.
+        """
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data that were fetched, read and split: whole when it is made, and read as often as anybody likes."""
+
+    spec: DataSpec
+    splits: Mapping[Split, Sequence[Example] | Stream]
+    """Examples in a fixed order; reading one may read a file. A split that is left out, or empty, is not there."""
+    inspect: Callable[[], Iterable[DataProblem]] = tuple
+    """Looks for what is wrong with the data: unreadable, empty, duplicate, leaking, skewed."""
+
+    def examples(self, split: Split) -> Sequence[Example] | Stream:
+        """The raw examples of a split, empty where there is no such split."""
+        return self.splits.get(split, ())
+
+
+class DataModule(ABC, Generic[SectionT]):
     """What there is to learn from; it knows no network and makes no loader.
 
     `config` is the section that the component declares.
     """
 
-    def __init__(self, config: Any) -> None:
-        super().__init__()
+    def __init__(self, config: SectionT) -> None:
         self.config = config
-        self.loaders: Mapping[Split, Any] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse, when it is defined, what nobody would call."""
+        super().__init_subclass__(**kwargs)
+        refuse_ignored(cls)
 
     @abstractmethod
-    def prepare(self, target: type[Fact]) -> DataSpec:
+    def prepare(self, target: type[Fact]) -> Prepared:
         """Fetch, verify and split, cheaply when that was done before, and state the facts.
 
         `target` is the fact that the task judges; data that can state only one may ignore it. Called once in every
-        process of a run, before any other method. Raises SourceError or DataError.
+        process of a run. Raises SourceError or DataError.
         """
 
-    @abstractmethod
-    def examples(self, split: Split) -> Sequence[Example]:
-        """The raw examples of a split, in a fixed order; reading one may read a file. Empty: there is no such split."""
-
     def augment(self, batch: Batch) -> Batch:
-        """Distort a training batch, on the device that it is on, after it got there; by default it stays as it is."""
-        return batch
+        """Distort a training batch, on the device that it is on, after it got there; by default it stays as it is.
 
-    def inspect(self) -> Iterable[DataProblem]:
-        """Look for what is wrong with the data, after `prepare`: unreadable, empty, duplicate, leaking, skewed."""
-        return ()
-
-    # What Lightning asks for; the host attaches the loaders.
-
-    def train_dataloader(self) -> Any:
-        """The loader that the host attached for training."""
-        return self.loaders["train"]
-
-    def val_dataloader(self) -> Any:
-        """The loader that the host attached for validation, or none."""
-        return self.loaders.get("val", [])
-
-    def test_dataloader(self) -> Any:
-        """The loader that the host attached for testing."""
-        return self.loaders["test"]
-
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Augment training batches once they are on the device."""
-        if self.trainer is not None and self.trainer.training:
-            return self.augment(batch)
+        The names that it may count on are those of `tensors()` of the facts that the data state.
+        """
         return batch

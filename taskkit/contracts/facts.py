@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
+import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, overload
 
 from taskkit.errors import DataError
 
@@ -21,8 +24,23 @@ class Fact:
     """What data state about one side of their examples: subclass it as a frozen dataclass of plain values.
 
     A model or task that needs a fact accepts every subclass of it. The fields are saved in each checkpoint, so they
-    hold only None, bool, int, float, str and tuples or mappings of these.
+    hold only None, bool, int, float, str, other facts, a `Catalogue`, and tuples or mappings of these.
     """
+
+    @classmethod
+    def reference(cls) -> str:
+        """How checkpoints and messages name it: by its public path, `taskkit:Classes` or `package.module:Name`."""
+        home = "taskkit" if cls.__module__.startswith("taskkit.") else cls.__module__
+        return f"{home}:{cls.__qualname__}"
+
+    def tensors(self) -> Mapping[str, str]:
+        """The tensors of a batch that everybody may count on, as `{"image": "uint8 (batch, 3, height, width)"}`.
+
+        Data that distort a batch and tasks that judge it meet the processor on these names. The first batch is checked
+        against them: the dtype (`int` and `float` are any of their kind), the number of dimensions, and those of a
+        fixed size.
+        """
+        return {}
 
     def readable(self, target: Any) -> Any:
         """A raw target as a person reads it, for tables of predictions; by default as it is."""
@@ -34,12 +52,94 @@ class Fact:
 
 
 @dataclass(frozen=True)
+class Record(Fact):
+    """Several facts under names, as of an image and its caption, or of two targets of one example.
+
+    The raw input or target is a mapping with the same names. Subclass it to declare one in a component.
+    """
+
+    fields: Mapping[str, Fact] = field(hash=False)
+    """A mapping has no hash; equality compares it."""
+
+    def __getitem__(self, name: str) -> Fact:
+        return self.fields[name]
+
+    def tensors(self) -> Mapping[str, str]:
+        """Those of all fields; a field `digit` names its `target` `target_digit`."""
+        return {
+            f"target_{name}" if tensor == "target" else tensor: form
+            for name, fact in self.fields.items()
+            for tensor, form in fact.tensors().items()
+        }
+
+    def readable(self, target: Any) -> Any:
+        """Each target as a person reads it."""
+        return {name: fact.readable(target[name]) for name, fact in self.fields.items()}
+
+    def agrees(self, other: Fact) -> bool:
+        """Whether all fields agree."""
+        return (
+            isinstance(other, Record)
+            and self.fields.keys() == other.fields.keys()
+            and all(fact.agrees(other.fields[name]) for name, fact in self.fields.items())
+        )
+
+
+class Catalogue(Sequence[str]):
+    """Names by number, of which a checkpoint keeps the size and a hash alone.
+
+    Millions of items would else be saved again with each fact that states them; the names themselves belong to the
+    state of the processor that needs them. One that was read back has no names: asking for one raises LookupError.
+    """
+
+    def __init__(self, names: Sequence[str] | None, size: int = 0, sha256: str = "") -> None:
+        self._names = None if names is None else tuple(names)
+        self.size = size if self._names is None else len(self._names)
+        self.sha256 = sha256 if self._names is None else _sha256(self._names)
+
+    def __len__(self) -> int:
+        return self.size
+
+    @overload
+    def __getitem__(self, number: int) -> str: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[str]: ...
+    def __getitem__(self, number: int | slice) -> str | Sequence[str]:
+        if self._names is None:
+            raise LookupError("This catalogue was read back from a checkpoint, which keeps no names.")
+        return self._names[number]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Catalogue) and (self.size, self.sha256) == (other.size, other.sha256)
+
+    def __hash__(self) -> int:
+        return hash((self.size, self.sha256))
+
+    def __repr__(self) -> str:
+        return f"Catalogue of {self.size:,}"
+
+
+def _sha256(names: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(f"{len(name)}:{name}".encode())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
 class Classes(Fact):
     """Each target is one of a fixed, ordered set of classes: the position in `names`."""
 
     names: tuple[str, ...]
     counts: tuple[int, ...] = ()
     """How many training examples each class has; empty: not known."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def tensors(self) -> Mapping[str, str]:
+        """`target`: the number of the class."""
+        return {"target": "int (batch)"}
 
     @classmethod
     def of(cls, labels: Iterable[str], names: Iterable[str] = ()) -> Classes:
@@ -91,6 +191,46 @@ class Classes(Fact):
 
 
 @dataclass(frozen=True)
+class Values(Fact):
+    """Each target is one number, or several: a tuple of floats in the order of `names`."""
+
+    names: tuple[str, ...] = ("value",)
+    """What each number is, with its unit where it has one: `price, EUR`."""
+    means: tuple[float, ...] = ()
+    """Of the training targets, one for each name; a network learns what differs from them."""
+    deviations: tuple[float, ...] = ()
+    """Standard deviations of the training targets, one for each name; never zero."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @classmethod
+    def of(cls, targets: Sequence[Sequence[float]], names: Sequence[str] = ("value",)) -> Values:
+        """Those of training targets (examples, values); raises DataError when there are none or they are not finite."""
+        if not targets or any(len(t) != len(names) or not all(map(math.isfinite, t)) for t in targets):
+            raise DataError(
+                f"{len(names)} finite numbers were expected in each training target, one for each of "
+                f"{', '.join(names)}. Fill in or leave out examples without a target."
+            )
+        columns = list(zip(*targets, strict=True))
+        deviations = tuple(statistics.pstdev(column) or 1.0 for column in columns)
+        return cls(tuple(names), tuple(statistics.fmean(column) for column in columns), deviations)
+
+    def tensors(self) -> Mapping[str, str]:
+        """`target`: the numbers."""
+        return {"target": f"float (batch, {len(self.names)})"}
+
+    def readable(self, target: Any) -> Any:
+        """The number itself where there is one only."""
+        values = list(target)
+        return values[0] if len(self.names) == 1 else dict(zip(self.names, values, strict=True))
+
+    def agrees(self, other: Fact) -> bool:
+        """Whether the values are the same; how they lie may differ."""
+        return isinstance(other, Values) and self.names == other.names
+
+
+@dataclass(frozen=True)
 class SelfSupervised(Fact):
     """A target made of the input alone, so that any data with the right input will do: masked or next parts of it.
 
@@ -134,7 +274,7 @@ class Example:
     """None when it is not known, as in prediction."""
 
 
-class Line(str):
+class TextLine(str):
     """A line of text as a person wrote or piped it, which `Processor.read` must not take for the name of a file.
 
     A model that reads nothing but files takes it as one all the same.
@@ -153,5 +293,15 @@ class DataProblem:
     """Ids or paths of some of the examples concerned."""
 
 
+@dataclass(frozen=True)
+class Attachment:
+    """A value of a prediction that is a file of its own, such as a mask: the host writes it and gives its path."""
+
+    content: bytes
+    suffix: str
+    """How the file's name ends: `.png`."""
+
+
 Prediction = Mapping[str, Any]
-"""One prediction as a person reads it and JSON can write it; `prediction` is the answer itself."""
+"""One prediction as a person reads it: `prediction` is the answer itself. Values are what JSON can write, or an
+Attachment."""

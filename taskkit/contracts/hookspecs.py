@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 GROUP = "taskkit"
 """The entry-point group, and the name of the pluggy project."""
 
-API_VERSION = "0.1"
-"""The version of these hooks and of the contracts; a plugin module may state `taskkit_api = ">=0.1,<0.2"`."""
+API_VERSION = "0.2"
+"""The version of these hooks and of the contracts; a plugin module may state `taskkit_api = ">=0.2,<0.3"`."""
 
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Generic, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import TypeVar
 
+from taskkit.contracts.data import Batch, SectionT
 from taskkit.contracts.facts import DataSpec, Example, Origin
 from taskkit.contracts.settings import NoOptions
-
-if TYPE_CHECKING:
-    # Lightning takes seconds to import, and every process that encodes samples imports this module.
-    from taskkit.contracts.data import Batch
+from taskkit.errors import DataError
 
 Sample = Mapping[str, Tensor]
 """What a Processor makes of an example: tensors by name, on the CPU, without a batch dimension.
 
-A scalar whose name begins with `note_` is a remark about the sample, 1 or 0, as `note_truncated`: the host counts it
-and tells a person; no batch holds it.
+A scalar whose name begins with `flag_` marks the sample, 1 or 0, as `flag_truncated`: the host counts it and tells a
+person; no batch holds it.
 """
+
+
+class Samples(Protocol):
+    """Encoded samples by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> Sample: ...
+
+
+Layout = Literal["stacked", "padded", "packed"]
 
 
 @dataclass(frozen=True)
@@ -37,27 +47,32 @@ class Processor(ABC):
     """A network's way in, saved with the run: training, prediction and serving all use the same one."""
 
     unit: Unit = Unit("examples")
-    layout: Literal["stacked", "padded", "packed"] = "stacked"
+    layout: Layout = "stacked"
     """How `collate` puts samples of different lengths together. A padded batch holds samples of like length, a packed
     one any; both hold as many units as `loader.budget` says."""
     predict_options: ClassVar[type] = NoOptions
     """A dataclass of `taskkit.setting`s, each with a default: what `taskkit predict` takes to read, as `--column`."""
-    asked: Any = NoOptions()
-    """The options that were given, before anything is read."""
+    network_state: ClassVar[tuple[str, ...]] = ()
+    """Keys of `state_dict` that the network's shape needs and `encode` does not: kept samples do not depend on them."""
 
     def fit(self, examples: Sequence[Example]) -> None:
-        """Learn what must be learnt from the training split: a vocabulary, an alphabet, a graph; by default nothing."""
+        """Learn what must be learnt from the training split: a vocabulary, an alphabet, a graph; by default nothing.
+
+        It may fetch, as a pretrained tokenizer is fetched. Of a Stream it is given the first examples.
+        """
         return
 
-    @abstractmethod
-    def read(self, source: str) -> Sequence[Example]:
+    def read(self, source: str, options: Any) -> Sequence[Example]:
         """Make examples of what a person hands to `taskkit predict`: of a path or a line of text one, of a table many.
 
-        A `taskkit.Line`, as each line of standard input is, names no file where the model reads text.
-        They have no target; the id of each is what a person calls it. Raises DataError when it cannot be read.
+        `options` is a `predict_options`. A `taskkit.TextLine`, as each line of standard input is, names no file where
+        the model reads text. The examples have no target; the id of each is what a person calls it. Raises DataError
+        when it cannot be read; by default always, as for a model that needs no input.
         """
+        names = ", ".join(f"--{field.name.replace('_', '-')}" for field in fields(self.predict_options))
+        raise DataError(f"{source}: this run reads no input. Ask it by its options alone: {names or 'it has none'}.")
 
-    def requested(self) -> Sequence[Example]:
+    def requested(self, options: Any) -> Sequence[Example]:
         """Make examples of the options alone, when no source is given, as of `--user 42`; by default none."""
         return ()
 
@@ -65,25 +80,40 @@ class Processor(ABC):
     def encode(self, example: Example) -> Sequence[Sample]:
         """Turn an example into one sample, or several windows of something long.
 
-        It must be deterministic, since samples are cached, and leave out `target` when the example has none. Raises
+        It must be deterministic, since samples are kept, and leave out `target` when the example has none. Raises
         DataError, naming the example, when that cannot be done.
         """
+
+    def draw(self, sample: Sample, random: torch.Generator) -> Sample:
+        """Make a fresh training view of a sample, as a crop of a picture; by default it stays as it is.
+
+        Called each time that the sample is trained on, in the process that reads it; `random` follows from the seed,
+        the epoch and the sample alone.
+        """
+        return sample
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
         """Put samples together into a batch, by default by stacking each tensor along a new first dimension."""
         return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
     def length(self, sample: Sample) -> int:
-        """The useful size of a sample in units: tokens, audio samples, items; by default 1."""
+        """The real size of a sample in units: tokens, audio samples, items; by default 1."""
         return 1
 
-    def padded(self, length: int) -> int:
+    def padded_length(self, length: int) -> int:
         """The length that `collate` pads a sample of this length to, so that shapes are few; by default its own."""
         return length
 
-    def capacity(self, batch: Batch) -> int:
+    def padded_size(self, batch: Batch) -> int:
         """What a batch holds in the same units, padding included, from its shapes alone; by default its examples."""
         return next(iter(batch.values())).shape[0]
+
+    def settings(self) -> Mapping[str, Any] | None:
+        """Plain data that decide, beside state and code, what `encode` and `length` give: they name kept samples.
+
+        By default None: then the whole model section counts, and every change of it encodes again.
+        """
+        return None
 
     def state_dict(self) -> Mapping[str, Any]:
         """Plain data that, with the section and the spec, rebuild the processor and the shape of its network."""
@@ -94,32 +124,42 @@ class Processor(ABC):
         return
 
 
-class Model(ABC):
+ProcessorT = TypeVar("ProcessorT", bound=Processor, default=Any)
+
+
+class Model(ABC, Generic[SectionT, ProcessorT]):
     """A network and its way in, which belong together as they do in timm and transformers.
 
     `config` is the section that the component declares.
     """
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: SectionT) -> None:
         self.config = config
 
     @abstractmethod
-    def processor(self, spec: DataSpec) -> Processor:
+    def processor(self, spec: DataSpec) -> ProcessorT:
         """The way in for data of these facts, before it is fitted."""
 
     @abstractmethod
-    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
+    def network(self, spec: DataSpec, processor: ProcessorT) -> nn.Module:
         """Build the network, freshly initialised, for data of these facts and a fitted processor.
 
         Its `forward` takes the batch's tensors by name. Nothing is fetched here: a finished run is rebuilt with it.
         """
 
-    def load_pretrained(self, network: nn.Module) -> Iterable[Origin]:
+    def load_pretrained(self, network: nn.Module, processor: ProcessorT) -> Iterable[Origin]:
         """Put pretrained weights into a new network, once, before a run's first step; by default none.
 
         Raises SourceError when they cannot be had and CheckpointError when they do not fit.
         """
         return ()
+
+    def fit(self, network: nn.Module, samples: Samples) -> None:
+        """Learn in one go, from the encoded training samples, what no step learns, such as trees; by default nothing.
+
+        What is learnt belongs to the network's state: buffers, or `get_extra_state` as plain data.
+        """
+        return
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
         """The network's blocks from input to output, for layer-wise learning-rate decay; by default unknown."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from taskkit.contracts.component import KINDS
+from taskkit.contracts.component import Chosen, Kind
 from taskkit.contracts.settings import Setting, setting, settings, to_plain
 
 Key = tuple[str, ...]
@@ -38,7 +38,7 @@ Strategy = Literal[
 
 
 @dataclass
-class Loader:
+class LoaderSection:
     """How samples become batches."""
 
     batch_size: int = setting(32, "samples in a batch, on each device", ge=1)
@@ -52,10 +52,24 @@ class Loader:
     resident: Literal["auto", "yes", "no"] = setting("auto", "keep the encoded training data on the device")
     drop_last: bool = setting(True, "leave out an epoch's last batch when it is smaller")
     cache: bool = setting(True, "keep encoded samples on disk between runs")
+    encode: Literal["ahead", "lazy"] = setting(
+        "ahead", "ahead: all samples before training; lazy: each whenever it is read, by the workers, and never kept"
+    )
 
 
 @dataclass
-class Optim:
+class PhaseSection:
+    """What the optimiser of one phase has of its own; null: as the others."""
+
+    name: str | None = setting(None, "adamw, sgd, or the name of any optimiser in torch.optim")
+    lr: float | None = setting(None, "peak learning rate", gt=0)
+    weight_decay: float | None = setting(None, "decay of matrices and kernels", ge=0)
+    betas: list[float] | None = setting(None, "decay rates of AdamW's moments")
+    options: dict[str, Any] | None = setting(None, "further arguments of the optimiser, by torch's own names")
+
+
+@dataclass
+class OptimSection:
     """How the weights are changed."""
 
     name: str = setting("adamw", "adamw, sgd, or the name of any optimiser in torch.optim")
@@ -74,11 +88,14 @@ class Optim:
     freeze: dict[str, int | None] = setting(
         {}, "parameter name patterns kept fixed, each until a step; null: for the whole run"
     )
+    phases: dict[str, PhaseSection] = setting(
+        {}, "for tasks of several phases: what is different in the optimiser of each"
+    )
     ema: float | None = setting(None, "decay of an average of the weights, which is what is evaluated", gt=0, lt=1)
 
 
 @dataclass
-class Trainer:
+class TrainerSection:
     """Lightning's own settings, by its own names."""
 
     max_epochs: int | None = setting(None, "epochs to train; give this or max_steps", ge=0)
@@ -106,7 +123,7 @@ class Trainer:
 
 
 @dataclass
-class EarlyStopping:
+class EarlyStoppingSection:
     """Stop when validation no longer gets better."""
 
     patience: int = setting(3, "validations without improvement before the run stops", ge=1)
@@ -116,7 +133,7 @@ class EarlyStopping:
 
 
 @dataclass
-class Checkpoint:
+class CheckpointSection:
     """When the run is saved, besides its end and each validation."""
 
     every_n_steps: int | None = setting(None, "save every so many optimiser steps", ge=1)
@@ -124,7 +141,7 @@ class Checkpoint:
 
 
 @dataclass
-class Meter:
+class MeterSection:
     """What is measured while training."""
 
     every_n_steps: int = setting(50, "steps between two drains of the scalars, and two lines in a log", ge=1)
@@ -133,40 +150,41 @@ class Meter:
 
 @dataclass(kw_only=True)
 class Recipe:
-    """One run, resolved: every value set and typed; `task`, `model`, `data` are the components' sections."""
+    """One run, resolved: every value set and typed, every component found."""
 
     title: str = setting(doc="what the run is called; left out: the name of the recipe file")
     seed: int = setting(0, "decides every random choice of the run", ge=0, lt=2**32)
     compile: bool = setting(False, "compile the network with torch.compile")
-    task_name: str
-    model_name: str
-    data_name: str
-    task: Any
-    model: Any
-    data: Any
-    loader: Loader = field(default_factory=Loader)
-    optim: Optim = field(default_factory=Optim)
-    trainer: Trainer = field(default_factory=Trainer)
-    early_stopping: EarlyStopping | None = None
-    checkpoint: Checkpoint = field(default_factory=Checkpoint)
-    meter: Meter = field(default_factory=Meter)
+    task: Chosen
+    model: Chosen
+    data: Chosen
+    loader: LoaderSection = field(default_factory=LoaderSection)
+    optim: OptimSection = field(default_factory=OptimSection)
+    trainer: TrainerSection = field(default_factory=TrainerSection)
+    early_stopping: EarlyStoppingSection | None = None
+    checkpoint: CheckpointSection = field(default_factory=CheckpointSection)
+    meter: MeterSection = field(default_factory=MeterSection)
+
+    def chosen(self) -> Mapping[Kind, Chosen]:
+        """The three components by their kind."""
+        return {"task": self.task, "model": self.model, "data": self.data}
 
     def plain(self) -> dict[str, Any]:
         """The recipe as plain data, of the form of a recipe file; `from_plain` is the inverse."""
         components: dict[str, Any] = {
-            kind: {"name": getattr(self, f"{kind}_name"), **to_plain(getattr(self, kind))} for kind in KINDS
+            kind: {"name": chosen.name, **to_plain(chosen.section)} for kind, chosen in self.chosen().items()
         }
         sections = {name: to_plain(getattr(self, name)) for name in SECTIONS}
         return {"title": self.title, "seed": self.seed, "compile": self.compile, **components, **sections}
 
 
 SECTIONS: Mapping[str, type] = {
-    "loader": Loader,
-    "optim": Optim,
-    "trainer": Trainer,
-    "early_stopping": EarlyStopping,
-    "checkpoint": Checkpoint,
-    "meter": Meter,
+    "loader": LoaderSection,
+    "optim": OptimSection,
+    "trainer": TrainerSection,
+    "early_stopping": EarlyStoppingSection,
+    "checkpoint": CheckpointSection,
+    "meter": MeterSection,
 }
 """The host's own sections."""
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 BOUNDS = ("gt", "ge", "lt", "le")
+
+Problems = Iterable[tuple[str, str]]
+"""Fields of a section and what is wrong with the meaning of their values: what its `problems()` gives."""
 
 
 def setting(
@@ -91,3 +94,21 @@ class ClassificationSection:
         None, "`balanced` weighs each class by the inverse of its frequency"
     )
     top_k: int = setting(5, "also report top-k accuracy when there are more classes than this", ge=2)
+
+
+CLASSIFICATION_METRICS: Mapping[str, Literal["max", "min"]] = {
+    **dict.fromkeys(("accuracy", "precision", "recall", "f1", "top*_accuracy"), "max"),
+    "calibration_error": "min",
+}
+"""The metrics of a `taskkit.Classification` and which way each is better, for the Component of a task."""
+
+
+@dataclass
+class RegressionSection:
+    """Settings of every task that predicts numbers."""
+
+    loss: Literal["squared", "absolute", "huber"] = setting("squared", "how far off counts, in standard deviations")
+
+
+REGRESSION_METRICS: Mapping[str, Literal["max", "min"]] = {"rmse": "min", "mae": "min", "r2": "max"}
+"""The metrics of a `taskkit.Regression` and which way each is better, for the Component of a task."""

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple, final
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Literal, NamedTuple
 
-import pytorch_lightning as pl
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics import Metric
 
-from taskkit.contracts.data import Batch
-from taskkit.contracts.facts import DataSpec, Example, Prediction
-from taskkit.contracts.model import Processor
+from taskkit.contracts.data import Batch, SectionT
+from taskkit.contracts.facts import DataSpec, Example, Prediction, Split
+from taskkit.contracts.model import ProcessorT
+from taskkit.contracts.refusal import LIGHTNING, refuse_ignored
 from taskkit.contracts.settings import NoOptions
 from taskkit.errors import TaskkitError
 
 Table = Mapping[str, Sequence[Any]]
 """Columns by name, all of one length."""
+
+Results = Mapping[str, Tensor]
+"""What the metrics of a split came to, by name; `loss` is among them where the steps had one."""
 
 
 class Headline(NamedTuple):
@@ -32,71 +35,65 @@ class Headline(NamedTuple):
 class Step:
     """What a task makes of one batch."""
 
-    loss: Tensor
-    """A scalar: the mean over `size` elements."""
-    size: int
-    """How many elements the loss is the mean of; weighs it among other batches. Where they are the samples of a batch
-    and batches differ in how many they hold, each sample weighs alike in training."""
-    outputs: Any
-    """What the network answered, as `predict` takes it."""
-    target: Any = None
-    """What the metrics compare with."""
-    preds: Any = None
-    """What the metrics take; None: the outputs."""
+    loss: Tensor | None
+    """A scalar: the mean over `count` things. None, in evaluation only: there is none."""
+    count: int | Tensor
+    """How many things the loss is the mean of; weighs it among the batches of an optimiser step and of a split."""
+    over: str = "examples"
+    """What it is the mean of: `examples`, `tokens`, …"""
+    outputs: Any = None
+    """What the network answered, as `predict` and `scores` take it."""
+    scored: Mapping[str, Any] = field(default_factory=dict)
+    """What the metrics take, by the names of the arguments of their `update`; what stands under the name of a metric,
+    as a mapping of such arguments, is for that metric alone."""
+    scalars: Mapping[str, Tensor] = field(default_factory=dict)
+    """Further scalars of a training step to be logged; they cost no device synchronisation."""
 
 
-class Task(pl.LightningModule):
+class Task(nn.Module, Generic[SectionT, ProcessorT], metaclass=ABCMeta):
     """What is asked of a network and how it is judged; `step` and `metrics` are what a new task writes.
 
-    `config` is the section that the component declares. Lightning's own hooks for steps and optimisers are final here,
-    and a task calls `note`, never `log`: scalars stay on the device until the meter drains them.
+    It is a plain `torch.nn.Module`: parameters of its own, such as a temperature, are trained, decayed and saved like
+    those of the network. `config` is the section that the component declares; `network`, `processor` and `spec`, the
+    facts of the data, are at hand from the start.
     """
 
     headline: ClassVar[Headline]
     predict_options: ClassVar[type] = NoOptions
     """A dataclass of `taskkit.setting`s, each with a default: what `taskkit predict` takes to answer, as `--top`."""
-    _final = (
-        "training_step",
-        "validation_step",
-        "test_step",
-        "predict_step",
-        "configure_optimizers",
-        "configure_gradient_clipping",
-        "setup",
-        "on_validation_epoch_end",
-        "on_test_epoch_end",
-    )
+    predicts_in_test: ClassVar[bool] = True
+    """Whether a test keeps a prediction for each example; False where answering takes long, as generating does."""
+    phases: ClassVar[tuple[str, ...]] = ()
+    """Names of submodules of the network that have an optimiser each and are trained in turn on every batch."""
 
-    def __init__(self, config: Any, network: nn.Module, processor: Processor, spec: DataSpec) -> None:
+    def __init__(self, config: SectionT, network: nn.Module, processor: ProcessorT, spec: DataSpec) -> None:
         super().__init__()
         self.config = config
         self.network = network
         self.processor = processor
         self.spec = spec
-        self.asked: Any = self.predict_options()
-        """The options that were given to `taskkit predict`, or their defaults."""
-        self.notes: dict[str, Tensor] = {}
-        self.results: dict[str, Mapping[str, Tensor]] = {}
-        self.optimisers: Callable[[Task], Any] | None = None
-        self.samples_per_batch: float | None = None
-        """Of a training batch on average, where batches hold a budget instead of so many samples; set by the host."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Refuse, when it is defined, a task that overrides what is final."""
+        """Refuse, when it is defined, what nobody would call."""
         super().__init_subclass__(**kwargs)
-        for name in cls._final:
-            if name in cls.__dict__:
-                raise TypeError(f"{cls.__name__}.{name} is final in taskkit.Task. Write `step(batch)` instead.")
+        refuse_ignored(cls)
 
-    # What a task writes.
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in LIGHTNING:
+            raise TypeError(f"{type(self).__name__}.{name} would never be read. {LIGHTNING[name]}.")
+        super().__setattr__(name, value)
 
+    @abstractmethod
     def step(self, batch: Batch) -> Step:
-        """Compute the loss and what the metrics take; the one method that every task writes."""
-        raise NotImplementedError(f"{type(self).__name__} has no `step(batch)`.")
+        """Compute the loss and what the metrics take; `self.training` says which of these is wanted."""
 
+    @abstractmethod
     def metrics(self) -> Mapping[str, Metric]:
-        """Fresh metrics by name; each is updated with `(step.preds, step.target)` and must contain the headline."""
-        raise NotImplementedError(f"{type(self).__name__} has no `metrics()`.")
+        """Fresh metrics by name, the headline among them; each is updated with what `Step.scored` has for it."""
+
+    def phase_step(self, batch: Batch, phase: str) -> Step:
+        """Compute the loss of one of the `phases` of a training step; a task without phases has none of these."""
+        raise NotImplementedError(f"{type(self).__name__} has phases and no `phase_step(batch, phase)`.")
 
     def forward(self, batch: Batch) -> Any:
         """Ask the network: everything in the batch but targets and example numbers goes to it by name."""
@@ -107,10 +104,16 @@ class Task(pl.LightningModule):
         """Per-example scores by name, each of shape (batch,), for confidence intervals and paired tests."""
         return {}
 
-    def predict(self, batch: Batch, outputs: Any) -> Sequence[Prediction]:
+    def check_options(self, options: Any) -> None:
+        """Raise TaskkitError for options of `taskkit predict` that contradict each other, before anything is read."""
+        return
+
+    def predict(self, batch: Batch, outputs: Any, examples: Sequence[Example], options: Any) -> Sequence[Prediction]:
         """Put the network's answers into words: one prediction per sample of the batch.
 
-        A task whose network answers nothing that a person would read, as in pretraining, has none.
+        `examples` are those that the samples were made of; `options` is a `predict_options`, in a test with its
+        defaults. A task whose network answers nothing that a person would read, as in pretraining, has none: this
+        raises TaskkitError.
         """
         raise TaskkitError(f"{type(self).__name__} answers nothing that could be predicted. Ask a run of another task.")
 
@@ -119,15 +122,23 @@ class Task(pl.LightningModule):
         """Whether it has a `predict` of its own."""
         return type(self).predict is not Task.predict
 
-    def join(self, parts: Sequence[Prediction]) -> Prediction:
+    @property
+    def joins(self) -> bool:
+        """Whether it has a `join` of its own."""
+        return type(self).join is not Task.join
+
+    def join(self, parts: Sequence[Prediction], options: Any) -> Prediction:
         """Make one prediction of those of an example's windows, in order; only called when there are several."""
         raise NotImplementedError(f"{type(self).__name__} cannot join the predictions of several windows.")
 
     def baseline(self, train: Sequence[Example], test: Sequence[Example]) -> Mapping[str, float]:
-        """Metrics on the test split of the trivial predictor that saw only the training targets; may be empty."""
+        """Metrics on the test split of the trivial predictor that saw only the training targets; may be empty.
+
+        Of a Stream it is given the first examples.
+        """
         return {}
 
-    def tables(self, results: Mapping[str, Tensor]) -> Mapping[str, Table]:
+    def tables(self, results: Results) -> Mapping[str, Table]:
         """Tables to keep with a run, made of those metrics that are not one number, such as a confusion matrix."""
         return {}
 
@@ -135,100 +146,24 @@ class Task(pl.LightningModule):
         """What else decides the metrics, in words and plain values: a normaliser, cut-offs; kept with every result."""
         return {}
 
-    def remarks(self, results: Mapping[str, Tensor]) -> Iterable[str]:
-        """What a person should know after a validation or a test, in words, such as that every answer is the same."""
+    def remarks(self, results: Results, earlier: Sequence[Mapping[str, float]]) -> Iterable[str]:
+        """What a person should know after a validation or a test, in words, such as that every answer is the same.
+
+        `earlier` are the single numbers of the validations before this one, the first of them first.
+        """
         return ()
 
-    # What a task calls.
+    def conclude(
+        self, batches: Callable[[Split], Iterable[Batch]], ids: Callable[[Split], Sequence[str]]
+    ) -> Mapping[str, Any]:
+        """Make, after training, what is kept with the run beside the weights: an index, thresholds, a temperature.
 
-    @final
-    def note(self, name: str, value: Tensor) -> None:
-        """Hand a scalar tensor of this training step to the meter; it costs no device synchronisation."""
-        self.notes[name] = value.detach()
+        Called once, with the weights that are tested, in evaluation mode and without gradients; `batches(split)` gives
+        the batches of a split on the device, and `ids(split)` the id of each example by its number, as a batch has it
+        in `example`. What it returns is plain data and tensors.
+        """
+        return {}
 
-    # What Lightning calls.
-
-    @final
-    def setup(self, stage: str) -> None:
-        """Make fresh metrics for each split, before the module goes to its device."""
-        for split in ("val", "test"):
-            metrics = {**self.metrics(), "loss": MeanMetric()}
-            if self.headline.metric not in metrics:
-                raise TypeError(
-                    f"{type(self).__name__}: its headline {self.headline.metric!r} is not one of its metrics "
-                    f"({', '.join(metrics)}). Name one of them in `headline`, or add it in `metrics()`."
-                )
-            loss = metrics.pop("loss")
-            # Compute groups are found by equal states after the first batch, which also happens by chance.
-            setattr(self, f"_{split}_metrics", MetricCollection(dict(metrics), compute_groups=False))
-            setattr(self, f"_{split}_loss", loss)
-
-    @final
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Take the task's step and note its loss."""
-        step = self.step(batch)
-        self.note("loss", step.loss)
-        if self.samples_per_batch is None or step.size != len(batch["example"]):
-            return step.loss
-        # The mean of few long samples and that of many short ones: unscaled, a long one would weigh more.
-        return step.loss * (step.size / self.samples_per_batch)
-
-    @final
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Take the task's step and update the validation metrics."""
-        self._evaluate(batch, "val")
-
-    @final
-    def test_step(self, batch: Batch, batch_idx: int) -> Mapping[str, Step]:
-        """Take the task's step, update the test metrics, and hand the step to the host, which keeps its rows."""
-        return {"step": self._evaluate(batch, "test")}
-
-    @final
-    def predict_step(self, batch: Batch, batch_idx: int) -> tuple[list[int], Sequence[Prediction]]:
-        """Predict; with the example number of each prediction."""
-        return batch["example"].tolist(), self.predict(batch, self(batch))
-
-    @final
-    def configure_optimizers(self) -> Any:
-        """Make the optimisers that the host set."""
-        if self.optimisers is None:
-            raise RuntimeError("This task was built to be evaluated: it has no optimiser.")
-        return self.optimisers(self)
-
-    @final
-    def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip the gradients; unlike Lightning's own, in bf16 with a fused optimiser too, where nothing is scaled."""
-        if gradient_clip_val is None:
-            return
-        clip = nn.utils.clip_grad_value_ if gradient_clip_algorithm == "value" else nn.utils.clip_grad_norm_
-        clip(self.network.parameters(), gradient_clip_val)
-
-    @final
-    def on_validation_epoch_end(self) -> None:
-        """Log the validation metrics, once for the whole split."""
-        self._finish("val")
-
-    @final
-    def on_test_epoch_end(self) -> None:
-        """Log the test metrics, once for the whole split."""
-        self._finish("test")
-
-    def _evaluate(self, batch: Batch, split: str) -> Step:
-        step = self.step(batch)
-        preds = step.outputs if step.preds is None else step.preds
-        getattr(self, f"_{split}_metrics").update(preds, step.target)
-        getattr(self, f"_{split}_loss").update(step.loss, step.size)
-        return step
-
-    def _finish(self, split: str) -> None:
-        metrics: MetricCollection = getattr(self, f"_{split}_metrics")
-        loss: MeanMetric = getattr(self, f"_{split}_loss")
-        self.results[split] = {"loss": loss.compute(), **metrics.compute()}
-        metrics.reset()
-        loss.reset()
-        self.log_dict({f"{split}/{k}": v.float() for k, v in self.results[split].items() if v.numel() == 1})
+    def load_conclusion(self, conclusion: Mapping[str, Any]) -> None:
+        """Take what `conclude` gave, at once and whenever the run is read back; tensors come on the CPU."""
+        return

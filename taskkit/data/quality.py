@@ -15,7 +15,7 @@ NAMED = 10
 
 
 @dataclass(frozen=True)
-class Look:
+class ExampleLook:
     """What one look at an example found."""
 
     split: Split
@@ -28,7 +28,7 @@ class Look:
         return f"{self.split}/{self.id}"
 
 
-def copies(looks: Iterable[Look], thing: str) -> Iterator[DataProblem]:
+def find_duplicates(looks: Iterable[ExampleLook], thing: str) -> Iterator[DataProblem]:
     """Say which examples are the same: in one split, in several (an error), with different targets (an error).
 
     `thing` is what the modality calls an example: `image`, `text`, `recording`.
@@ -37,7 +37,7 @@ def copies(looks: Iterable[Look], thing: str) -> Iterator[DataProblem]:
     for look in looks:
         if look.digest is not None:
             groups[look.digest].append(look)
-    kinds: dict[str, list[list[Look]]] = {"leak": [], "duplicate": [], "label": []}
+    kinds: dict[str, list[list[ExampleLook]]] = {"leak": [], "duplicate": [], "label": []}
     for group in groups.values():
         if len(group) > 1:
             kinds["leak" if len({look.split for look in group}) > 1 else "duplicate"].append(group)
@@ -52,10 +52,10 @@ def copies(looks: Iterable[Look], thing: str) -> Iterator[DataProblem]:
         if found:
             which = f"The same {thing} is" if len(found) == 1 else f"{len(found)} times the same {thing} is"
             severity: Severity = "warning" if kind == "duplicate" else "error"
-            yield DataProblem(severity, kind, f"{which} {said[kind]}", named([x for group in found for x in group]))
+            yield DataProblem(severity, kind, f"{which} {said[kind]}", first_ids([x for group in found for x in group]))
 
 
-def skew(targets: Mapping[Split, Sequence[int]], classes: Classes, thing: str) -> Iterator[DataProblem]:
+def find_imbalance(targets: Mapping[Split, Sequence[int]], classes: Classes, thing: str) -> Iterator[DataProblem]:
     """Say which classes a split lacks, and when training examples of one are rare beside another's."""
     for split, numbers in targets.items():
         present = set(numbers)
@@ -79,6 +79,6 @@ def skew(targets: Mapping[Split, Sequence[int]], classes: Classes, thing: str) -
         )
 
 
-def named(looks: Sequence[object]) -> tuple[str, ...]:
+def first_ids(looks: Sequence[object]) -> tuple[str, ...]:
     """The first few of what is concerned, as text."""
     return tuple(str(look) for look in looks[:NAMED])

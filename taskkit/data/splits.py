@@ -9,14 +9,14 @@ from collections.abc import Hashable, Sequence
 from taskkit.contracts.facts import Split
 
 
-def position(example: str) -> float:
+def hash_fraction(example: str) -> float:
     """A number from 0 to 1 that depends on the id alone and is evenly spread over ids."""
     return int.from_bytes(hashlib.blake2b(example.encode(), digest_size=7).digest()) / 256**7
 
 
 def by_share(example: str, val: float, test: float) -> Split:
     """The split of one example when `val` and `test` are shares of all; other examples do not matter."""
-    place = position(example)
+    place = hash_fraction(example)
     return "test" if place < test else "val" if place < test + val else "train"
 
 
@@ -27,7 +27,7 @@ def stratified(examples: Sequence[str], targets: Sequence[Hashable], val: int, t
         classes[target].append(number)
     splits: dict[Split, list[int]] = {"train": [], "val": [], "test": []}
     for numbers in classes.values():
-        ranked = sorted(numbers, key=lambda number: position(examples[number]))
+        ranked = sorted(numbers, key=lambda number: hash_fraction(examples[number]))
         splits["test"] += ranked[:test]
         splits["val"] += ranked[test : test + val]
         splits["train"] += ranked[test + val :]

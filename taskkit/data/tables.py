@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,13 +10,15 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from taskkit.contracts.facts import Split
+from taskkit.data.files import not_utf8, read_json_lines
 from taskkit.errors import DataError
 from taskkit.wording import did_you_mean
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+"""How the names of files end that `read_table` reads, in lower case."""
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train",
     "training": "train",
@@ -77,7 +77,7 @@ class TableFile:
         cells = self.column(name, setting)
         if empty := [row for row, cell in enumerate(cells) if cell is None]:
             raise DataError(
-                f"{self.where(empty[0])}: column {name!r} is empty or NaN{more(empty)}. Every row needs it. "
+                f"{self.where(empty[0])}: column {name!r} is empty or NaN{and_more(empty)}. Every row needs it. "
                 "Fill the cells, or take the rows out."
             )
         return [str(cell).strip() for cell in cells]
@@ -100,8 +100,9 @@ def read_table(path: Path) -> TableFile:
     match or rows of another length, holds no row or names a column twice.
     """
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise DataError(f"{path}: not a table by its name. A file that ends in {', '.join(SUFFIXES)} was expected.")
+    if suffix not in TABLE_SUFFIXES:
+        expected = ", ".join(TABLE_SUFFIXES)
+        raise DataError(f"{path}: not a table by its name. A file that ends in {expected} was expected.")
     try:
         readers = {".parquet": _parquet, ".jsonl": _json_lines}
         content = readers[suffix](path) if suffix in readers else _separated(path, "\t" if suffix == ".tsv" else ",")
@@ -117,7 +118,7 @@ def read_table(path: Path) -> TableFile:
     return TableFile(path, content)
 
 
-def more(things: Sequence[Any]) -> str:
+def and_more(things: Sequence[Any]) -> str:
     """Words for those after the first."""
     return f" (and {len(things) - 1} more)" if len(things) > 1 else ""
 
@@ -235,7 +236,7 @@ def _check_rows(path: Path, delimiter: str, quoted: bool, width: int) -> None:
 def _json_lines(path: Path) -> pa.Table:
     import pyarrow as pa
 
-    rows = list(_objects(path))
+    rows = [row for _, row in read_json_lines(path)]
     names = dict.fromkeys(name for row in rows for name in row)
     return pa.table({name: _json_column(path, name, [row.get(name) for row in rows]) for name in names})
 
@@ -267,33 +268,6 @@ def _is_whole(text: str) -> bool:
 _JSON_KINDS = {bool: "true or false", int: "numbers", str: "texts", list: "lists", dict: "objects"}
 
 
-def _objects(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line.decode("utf-8-sig"), object_pairs_hook=_object)
-            except UnicodeDecodeError:
-                _check_encoding(path)
-                raise
-            except ValueError as error:
-                raise DataError(
-                    f"{path}:{number}: not JSON: {error}. One JSON object on each line was expected. Correct the line."
-                ) from None
-            if not isinstance(row, dict):
-                raise DataError(f'{path}:{number}: a JSON object such as {{"text": …}} was expected on each line.')
-            yield row
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        doubled = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
-        raise ValueError(f"it has {doubled[0]!r} twice")
-    return made
-
-
 def _check_encoding(path: Path) -> None:
     """Raise DataError when a file is not UTF-8, with the line."""
     with path.open("rb") as file:
@@ -301,12 +275,7 @@ def _check_encoding(path: Path) -> None:
             try:
                 line.decode()
             except UnicodeDecodeError as error:
-                other = "utf-16" if number == 1 and line[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "latin1"
-                raise DataError(
-                    f"{path}:{number}: byte {error.start + 1} of the line is {line[error.start]:#04x}, which is not "
-                    f"UTF-8. The whole file was expected in UTF-8. Convert it, for instance with "
-                    f"`iconv -f {other} -t utf-8`."
-                ) from None
+                raise not_utf8(f"{path}:{number}", error) from None
 
 
 def _no_row(path: Path) -> DataError:

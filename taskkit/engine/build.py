@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from taskkit.contracts.component import Component, load
-from taskkit.contracts.data import DataModule
-from taskkit.contracts.facts import DataSpec, Fact, Origin, SelfSupervised
+from taskkit.contracts.component import Chosen, Component, PluginInfo, load
+from taskkit.contracts.data import DataModule, Prepared, Stream
+from taskkit.contracts.facts import DataSpec, Example, Fact, Origin, SelfSupervised, Split
 from taskkit.contracts.model import Model, Processor
 from taskkit.contracts.recipe import Recipe
 from taskkit.contracts.task import Task
-from taskkit.errors import CheckpointError, PluginError
+from taskkit.engine.guard import calling, returned
+from taskkit.errors import CheckpointError, DataError, PluginError
 from taskkit.plugins.compatibility import imported
-from taskkit.plugins.discovery import PluginInfo, Plugins
-from taskkit.recipe.load import from_plain
 from taskkit.runs import checkpoint
 
+HEAD = 10_000
+"""Examples of a stream that are looked at where a split as a whole is wanted: to fit a processor, for a baseline."""
 
-@dataclass
+_FORM = re.compile(r"(\w+) \(([^)]*)\)")
+
+
+@dataclass(frozen=True)
 class Built:
     """A task ready to be trained or asked, with all that it was made of."""
 
@@ -31,101 +39,234 @@ class Built:
     processor: Processor
     network: nn.Module
     task: Task
-    plugins: tuple[PluginInfo, ...]
     origins: tuple[Origin, ...] = ()
+    """Where pretrained weights came from."""
+
+    @property
+    def plugins(self) -> tuple[PluginInfo, ...]:
+        """The plugins that the recipe's components come from."""
+        return tuple(dict.fromkeys(chosen.plugin for chosen in self.recipe.chosen().values()))
 
 
-def data_module(recipe: Recipe, plugins: Plugins) -> DataModule:
+def data_module(recipe: Recipe) -> DataModule:
     """The recipe's data module, not yet prepared."""
-    component = plugins.find("data", recipe.data_name)
-    module: DataModule = implementation(component, plugins)(recipe.data)
+    module: DataModule = _made(recipe.data, DataModule, recipe.data.section)
     return module
 
 
-def prepare(data: DataModule, recipe: Recipe, plugins: Plugins) -> DataSpec:
-    """Prepare the data and return the facts for the recipe's task; raises PluginError for facts not declared."""
-    component, task = plugins.find("data", recipe.data_name), plugins.find("task", recipe.task_name)
-    asked: type[Fact] = load(task.targets[0])
-    spec = data.prepare(asked)
-    if issubclass(asked, SelfSupervised):
-        return replace(spec, target=asked())
-    for fact, declared in ((spec.input, (component.input,)), (spec.target, component.targets)):
-        if f"{type(fact).__module__}:{type(fact).__qualname__}" not in declared:
-            raise PluginError(
-                f"{component.name}: `prepare` stated {type(fact).__name__}, which its declaration does not. "
-                f"One of {', '.join(declared)} was expected; declare it in the plugin's Component."
-            )
-    if not isinstance(spec.target, asked):
+def prepare(module: DataModule, recipe: Recipe, components: Iterable[Component] | None = None) -> Prepared:
+    """Prepare the data for the recipe's task; raises PluginError for facts that cannot be kept.
+
+    Where the data are to be trained on, `components` are all that are installed: every fact must be found by them.
+    """
+    data, task = recipe.data, recipe.task
+    judged: type[Fact] = imported(task.component, task.component.targets[0], task.plugin)
+    with calling(data, "prepare"):
+        prepared = returned(data, "prepare", module.prepare(judged), Prepared)
+    if issubclass(judged, SelfSupervised):
+        prepared = replace(prepared, spec=replace(prepared.spec, target=judged()))
+    spec = prepared.spec
+    _check_declared(data, spec.input, (data.component.input,))
+    if not issubclass(judged, SelfSupervised):
+        _check_declared(data, spec.target, data.component.targets)
+    if not isinstance(spec.target, judged):
         raise PluginError(
-            f"{component.name}: these data state {type(spec.target).__name__}; "
-            f"{task.name} needs {asked.__name__}. Check the settings of the data section."
+            f"{data.name}: these data state {type(spec.target).__name__}; {task.name} needs {judged.__name__}. Check "
+            "the settings of the data section."
         )
-    return spec
+    for fact in (spec.input, spec.target):
+        checkpoint.check_facts(f"{data.name} ({data.plugin})", fact)
+    if components is not None:
+        _check_found(data, spec, checkpoint.declared_facts(components))
+    return prepared
 
 
-def build(recipe: Recipe, data: DataModule, spec: DataSpec, plugins: Plugins) -> Built:
+def build(recipe: Recipe, prepared: Prepared) -> Built:
     """Build a new task: fit the processor to the training split and load pretrained weights."""
-    model = make_model(recipe, plugins)
-    processor = model.processor(spec)
-    processor.fit(data.examples("train"))
-    network = model.network(spec, processor)
-    origins = tuple(model.load_pretrained(network))
-    return _built(recipe, spec, model, processor, network, plugins, origins)
+    spec, train = prepared.spec, head(prepared, "train")
+    model, processor = _model(recipe, spec)
+    with calling(recipe.model, "Processor.fit"):
+        processor.fit(train)
+    _check_state(recipe.model, model, processor, spec)
+    network = _network(recipe, model, spec, processor)
+    with calling(recipe.model, "load_pretrained"):
+        origins = tuple(model.load_pretrained(network, processor))
+    task = _task(recipe, network, processor, spec)
+    if len(train):
+        check_tensors(recipe, spec, processor, train[0])
+    return Built(recipe, spec, model, processor, network, task, origins)
 
 
-def rebuild(saved: checkpoint.Saved, plugins: Plugins) -> Built:
-    """Build the task of a checkpoint again, with its weights; raises CheckpointError when they do not fit."""
-    recipe = from_plain(saved.recipe, plugins)
-    spec = checkpoint.unpack(saved.spec, plugins)
-    model = make_model(recipe, plugins)
-    processor = model.processor(spec)
-    processor.load_state_dict(saved.processor)
-    network = model.network(spec, processor)
+def rebuild(saved: checkpoint.Saved, recipe: Recipe, components: Iterable[Component]) -> Built:
+    """Build the task of a checkpoint again, with its weights; raises CheckpointError when they do not fit.
+
+    `recipe` is that of the checkpoint, and `components` are all that are installed.
+    """
+    spec = checkpoint.unpack(saved.spec, checkpoint.declared_facts(components))
+    model, processor = _model(recipe, spec)
+    with calling(recipe.model, "Processor.load_state_dict"):
+        processor.load_state_dict(saved.processor)
+    network = _network(recipe, model, spec, processor)
+    task = _task(recipe, network, processor, spec)
     try:
-        network.load_state_dict(saved.state)
+        task.load_state_dict(saved.state)
     except RuntimeError as error:
+        lines = str(error).splitlines()
         raise CheckpointError(
-            f"{saved.path}: its weights do not fit the network that {recipe.model_name} builds "
-            f"({str(error).splitlines()[1].strip()}). {_versions(saved, plugins)}"
+            f"{saved.path}: its weights do not fit the network that {recipe.model.name} builds "
+            f"({lines[min(1, len(lines) - 1)].strip()}). {_versions(saved, recipe)}"
         ) from None
-    return _built(recipe, spec, model, processor, network, plugins, ())
+    conclusion = saved.path.with_name(checkpoint.CONCLUSION)
+    if conclusion.exists():
+        task.load_conclusion(checkpoint.load_safely(conclusion))
+    return Built(recipe, spec, model, processor, network, task)
 
 
-def make_model(recipe: Recipe, plugins: Plugins) -> Model:
-    """The recipe's model, before its network."""
-    model: Model = implementation(plugins.find("model", recipe.model_name), plugins)(recipe.model)
-    return model
+def head(prepared: Prepared, split: Split) -> Sequence[Example]:
+    """The examples of a split; of a stream the first ones."""
+    examples = prepared.examples(split)
+    return list(islice(examples.read(0, 0), HEAD)) if isinstance(examples, Stream) else examples
 
 
-def implementation(component: Component, plugins: Plugins) -> Any:
-    """Import the class of a component; raises PluginError with the reason and the owner when that fails."""
-    return imported(component, component.implementation, plugins)
+def check_tensors(recipe: Recipe, spec: DataSpec, processor: Processor, example: Example) -> None:
+    """Make a batch of one example and raise PluginError where it is not as the facts promise others."""
+    model = recipe.model
+    with calling(model, "Processor.encode"):
+        samples = processor.encode(example)
+    if not samples:
+        return
+    with calling(model, "Processor.collate"):
+        batch = processor.collate(
+            [{name: value for name, value in sample.items() if not name.startswith("flag_")} for sample in samples[:1]]
+        )
+    for fact in (spec.input, spec.target):
+        for name, form in fact.tensors().items():
+            if (given := batch.get(name)) is None or not _has_form(given, form):
+                raise PluginError(
+                    f"{model.name} ({model.plugin}): its processor makes {_described(batch)}. Data that state "
+                    f"{type(fact).__name__} are distorted and judged as `{name}`: {form}. Make that in `encode` and "
+                    "`collate`."
+                )
 
 
-def used(recipe: Recipe, plugins: Plugins) -> tuple[PluginInfo, ...]:
-    """The plugins that a recipe's components come from."""
-    names = (("task", recipe.task_name), ("model", recipe.model_name), ("data", recipe.data_name))
-    return tuple(dict.fromkeys(plugins.owner(plugins.find(kind, name)) for kind, name in names))  # type: ignore[arg-type]
+def _described(batch: Mapping[str, Tensor]) -> str:
+    return ", ".join(
+        f"`{name}`: {str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}" for name, tensor in batch.items()
+    )
 
 
-def _built(
-    recipe: Recipe,
-    spec: DataSpec,
-    model: Model,
-    processor: Processor,
-    network: nn.Module,
-    plugins: Plugins,
-    origins: Iterable[Origin],
-) -> Built:
-    component = plugins.find("task", recipe.task_name)
-    task: Task = implementation(component, plugins)(recipe.task, network, processor, spec)
-    return Built(recipe, spec, model, processor, network, task, used(recipe, plugins), tuple(origins))
+def _has_form(tensor: Tensor, form: str) -> bool:
+    """Whether a tensor is as `uint8 (batch, 3, height, width)` says."""
+    match = _FORM.fullmatch(form)
+    if match is None:
+        return False
+    kind, axes = match[1], [axis.strip() for axis in match[2].split(",") if axis.strip()]
+    whole = not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
+    right = {"float": tensor.is_floating_point(), "int": whole}.get(kind, str(tensor.dtype) == f"torch.{kind}")
+    sizes = zip(axes, tensor.shape, strict=False)
+    return right and len(axes) == tensor.ndim and all(not axis.isdecimal() or int(axis) == size for axis, size in sizes)
 
 
-def _versions(saved: checkpoint.Saved, plugins: Plugins) -> str:
+def _check_declared(data: Chosen, fact: Fact, declared: Sequence[str]) -> None:
+    """Raise PluginError for a fact that a data module states and its component does not declare."""
+    if type(fact) not in [load(reference) for reference in declared if reference]:
+        raise PluginError(
+            f"{data.name} ({data.plugin}): `prepare` stated {type(fact).__name__}, which its declaration does not. "
+            f"One of {', '.join(declared)} was expected; declare it in the plugin's Component."
+        )
+
+
+def _check_found(data: Chosen, spec: DataSpec, find: checkpoint.FindFact) -> None:
+    """Raise PluginError for a fact inside a Record by which a run could not be read back."""
+    for reference in checkpoint.references(spec):
+        try:
+            find(reference)
+        except CheckpointError:
+            raise PluginError(
+                f"{data.name} ({data.plugin}): `prepare` stated {reference} inside a Record. A fact that a component "
+                "declares was expected, or one that stands in the same module. Move it there, or declare it."
+            ) from None
+
+
+def _made(chosen: Chosen, kind: type[Any], *arguments: Any) -> Any:
+    """An object of a component's class; raises PluginError when that is of another kind, or abstract."""
+    implementation = imported(chosen.component, chosen.component.implementation, chosen.plugin)
+    if not (isinstance(implementation, type) and issubclass(implementation, kind)):
+        raise PluginError(
+            f"{chosen.name} ({chosen.plugin}): {chosen.component.implementation} is not a taskkit.{kind.__name__}. "
+            "Tell its authors."
+        )
+    if missing := sorted(getattr(implementation, "__abstractmethods__", ())):
+        raise PluginError(
+            f"{chosen.name} ({chosen.plugin}): {implementation.__name__} has no `{'`, `'.join(missing)}`, which every "
+            f"{kind.__name__} writes. Tell its authors."
+        )
+    with calling(chosen, "__init__"):
+        return implementation(*arguments)
+
+
+def _model(recipe: Recipe, spec: DataSpec) -> tuple[Model, Processor]:
+    model: Model = _made(recipe.model, Model, recipe.model.section)
+    with calling(recipe.model, "processor"):
+        return model, returned(recipe.model, "processor", model.processor(spec), Processor)
+
+
+def _network(recipe: Recipe, model: Model, spec: DataSpec, processor: Processor) -> nn.Module:
+    with calling(recipe.model, "network"):
+        return returned(recipe.model, "network", model.network(spec, processor), nn.Module)
+
+
+def _task(recipe: Recipe, network: nn.Module, processor: Processor, spec: DataSpec) -> Task:
+    task: Task = _made(recipe.task, Task, recipe.task.section, network, processor, spec)
+    if not hasattr(task, "headline"):
+        raise PluginError(
+            f"{recipe.task.name} ({recipe.task.plugin}): it has no `headline`, the metric that a run is judged by. "
+            'Write `headline = Headline("accuracy", "max")`.'
+        )
+    return task
+
+
+def _check_state(owner: Chosen, model: Model, processor: Processor, spec: DataSpec) -> None:
+    """Raise PluginError, before the first step, when a run of this processor could not be read back after the last."""
+    with calling(owner, "Processor.state_dict"):
+        state = dict(processor.state_dict())
+    checkpoint.check_plain(f"{owner.name} ({owner.plugin}): `Processor.state_dict`", state)
+    buffer = io.BytesIO()
+    torch.save({"spec": checkpoint.pack(spec), "state": state}, buffer)
+    buffer.seek(0)
+    read = checkpoint.load_safely(buffer)
+    with calling(owner, "Processor.load_state_dict"):
+        again = model.processor(checkpoint.unpack(read["spec"], checkpoint.stated_facts(spec)))
+        again.load_state_dict(read["state"])
+        lost = sorted(name for name, value in state.items() if not _same(dict(again.state_dict()).get(name), value))
+    if lost:
+        raise PluginError(
+            f"{owner.name} ({owner.plugin}): `Processor.load_state_dict` does not take back {', '.join(lost)}, which "
+            "`state_dict` gave. A run could not be asked once it ended. Tell its authors."
+        )
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor) or isinstance(other, Tensor):
+        return isinstance(one, Tensor) and isinstance(other, Tensor) and torch.equal(one, other)
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other) or (one != one and other != other)
+
+
+def _versions(saved: checkpoint.Saved, recipe: Recipe) -> str:
     """What a user can do about versions that differ between a checkpoint and this environment."""
-    here = {p.distribution: p.version for p in plugins.plugins}
+    here = {chosen.plugin.distribution: chosen.plugin.version for chosen in recipe.chosen().values()}
     other = [p for p in saved.plugins if here.get(p["distribution"]) != p["version"]]
     if not other:
         return "The same plugin versions are installed: the plugin's code has changed since."
     return "Install " + ", ".join(f"{p['distribution']}=={p['version']}" for p in other) + "."
+
+
+def not_empty(recipe: Recipe, split: Split, examples: Sequence[Example] | Stream) -> Sequence[Example] | Stream:
+    """The examples of a split; raises DataError when there are none."""
+    if not isinstance(examples, Stream) and len(examples) == 0:
+        raise DataError(f"{recipe.data.name}: its {split} split is empty. Name another with --split.")
+    return examples

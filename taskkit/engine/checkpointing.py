@@ -1,4 +1,4 @@
-"""Keeping a run: when it is saved, what is saved with it, and how it gives way to a signal."""
+"""Checkpoints of a run: when it is saved, what is saved with it, and how signals stop it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from taskkit.contracts.recipe import Checkpoint
+from taskkit.contracts.recipe import CheckpointSection
 from taskkit.contracts.task import Headline
 from taskkit.runs import checkpoint
 
@@ -34,7 +34,7 @@ class Preempted(BaseException):
         self.step = step
 
 
-class Keeper(pl.Callback):
+class Checkpointer(pl.Callback):
     """Saves `last.ckpt` by steps, by time and after each validation, and `best.ckpt` when the headline is the best.
 
     Random states are saved too, so that a resumed run draws what the other would have drawn. SIGINT and SIGTERM save
@@ -44,7 +44,7 @@ class Keeper(pl.Callback):
     def __init__(
         self,
         directory: Path,
-        section: Checkpoint,
+        section: CheckpointSection,
         headline: Headline,
         contents: Callable[[], Mapping[str, Any]],
     ) -> None:
@@ -57,6 +57,8 @@ class Keeper(pl.Callback):
         self.signal: int | None = None
         self._saved_at = time.monotonic()
         self._step = 0
+        self._trained = 0
+        self._inside_window = False
         self._random: list[dict[str, Any]] | None = None
         self._handlers: dict[signal.Signals, Any] = {}
 
@@ -65,7 +67,21 @@ class Keeper(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save when it is due; inside an accumulation gradients would be lost, so only after an optimiser step."""
+        """Save when it is due; inside an accumulation gradients would be lost, so only after an optimiser step.
+
+        Before a validation, and before the end of an epoch, that is waited for: a run that went on from here would
+        leave the validation out.
+        """
+        self._inside_window = trainer.global_step == self._trained
+        self._trained = trainer.global_step
+        if not trainer.is_last_batch and not validates_after(trainer, batch_idx):
+            self._after_step(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save what was due after the last batch."""
+        self._after_step(trainer)
+
+    def _after_step(self, trainer: pl.Trainer) -> None:
         if trainer.global_step == self._step:
             return
         self._step = trainer.global_step
@@ -76,27 +92,34 @@ class Keeper(pl.Callback):
             self.save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save, and keep a copy when the headline is as good as ever."""
+        """Save, and keep a copy when the headline is as good as ever.
+
+        Inside an accumulation only that copy is written: a run that went on from it would lose the gradients so far.
+        """
         score = trainer.callback_metrics.get(f"val/{self.headline.metric}")
         better = score is not None and self._is_better(float(score))
         if better and score is not None:
             self.best_score = float(score)
+        if self._inside_window:
+            if better:
+                self._write(trainer, self.best)
+            return
         self.save(trainer)
         if better and trainer.is_global_zero:
-            self._copy_to_best()
+            beside = self.best.with_name(".best.ckpt")
+            shutil.copyfile(self.last, beside)
+            beside.replace(self.best)
 
     def save(self, trainer: pl.Trainer) -> None:
         """Write `last.ckpt`: whole, or not at all."""
-        beside = self.last.with_name(".last.ckpt")
-        trainer.save_checkpoint(beside)
-        if trainer.is_global_zero:
-            beside.replace(self.last)
+        self._write(trainer, self.last)
         self._saved_at = time.monotonic()
 
-    def _copy_to_best(self) -> None:
-        beside = self.best.with_name(".best.ckpt")
-        shutil.copyfile(self.last, beside)
-        beside.replace(self.best)
+    def _write(self, trainer: pl.Trainer, path: Path) -> None:
+        beside = path.with_name(f".{path.name}")
+        trainer.save_checkpoint(beside)
+        if trainer.is_global_zero:
+            beside.replace(path)
 
     def _is_better(self, score: float) -> bool:
         # Of two equal scores the later is kept: it was trained for longer.
@@ -139,7 +162,7 @@ class Keeper(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take back the random states, and listen for signals."""
-        self._step = trainer.global_step
+        self._step = self._trained = trainer.global_step
         if self._random is not None:
             set_random_state(self._random[trainer.global_rank % len(self._random)])
         if threading.current_thread() is threading.main_thread():
@@ -166,6 +189,16 @@ class Keeper(pl.Callback):
         if self._step % AGREE_EVERY:
             return False
         return bool(trainer.strategy.reduce_boolean_decision(self.signal is not None, all=False))
+
+
+def validates_after(trainer: pl.Trainer, batch_idx: int) -> bool:
+    """Whether a validation inside an epoch follows this batch."""
+    every, epochs = trainer.val_check_batch, trainer.check_val_every_n_epoch
+    if not trainer.enable_validation or not isinstance(every, int):
+        return False
+    if epochs is None:
+        return (trainer.fit_loop.total_batch_idx + 1) % every == 0
+    return (trainer.current_epoch + 1) % epochs == 0 and (batch_idx + 1) % every == 0
 
 
 def random_state() -> dict[str, Any]:

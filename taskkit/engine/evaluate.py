@@ -1,83 +1,144 @@
-"""Judging a task on a split, example by example, and asking it about new inputs."""
+"""What a test gives, one row an example, and the answers to those who ask a task about new inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
-from taskkit.batches.loader import Loader
+from taskkit.batches.encode import encode
+from taskkit.batches.loader import HostBatch, Loader
 from taskkit.batches.plan import plan
-from taskkit.batches.store import Encoded, encode
-from taskkit.contracts.data import Batch
-from taskkit.contracts.facts import DataSpec, Example, Prediction
+from taskkit.batches.store import Encoded
+from taskkit.contracts.component import Chosen
+from taskkit.contracts.data import Batch, Stream
+from taskkit.contracts.facts import Attachment, DataSpec, Example, Prediction, Split
 from taskkit.contracts.model import Processor
-from taskkit.contracts.task import Step, Task
+from taskkit.contracts.task import Results, Step, Task
+from taskkit.engine.guard import calling
+from taskkit.engine.judge import numbers
+from taskkit.errors import RunFailedError
+
+_UNSAFE = re.compile(r"[^\w.-]+")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What judging a task on a split gave."""
+
+    results: Results
+    """What each metric came to, also those that are not one number."""
+    rows: Sequence[Mapping[str, Any]] = ()
+    """For each example its id, target, prediction and scores; kept by the first process alone."""
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    """What decides how these results may be compared."""
+    split: Split = "test"
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The metrics that are one number."""
+        return numbers(self.results)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The same as run.json names them: `test/accuracy`."""
+        return {f"{self.split}/{name}": value for name, value in self.numbers.items()}
 
 
 @dataclass
-class _Row:
+class _Part:
     prediction: Prediction
     scores: Mapping[str, float]
 
 
-class Rows(pl.Callback):
-    """Collects one row per test example: id, target, prediction and scores."""
+class Rows:
+    """Collects one row for each example of a split: id, target, prediction and scores.
 
-    def __init__(self, examples: Sequence[Example], spec: DataSpec) -> None:
-        self.examples = examples
-        self.spec = spec
-        self.parts: list[tuple[int, _Row]] = []
-        self.rows: list[dict[str, Any]] = []
+    Attachments of predictions are written into `folder`, and a row has their path relative to the folder around it;
+    without one they stay in the row.
+    """
 
-    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin anew."""
-        self.parts, self.rows = [], []
-
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    def __init__(
+        self, examples: Sequence[Example] | Stream, task: Task, owner: Chosen, spec: DataSpec, folder: Path | None
     ) -> None:
+        self.examples = examples
+        self.task = task
+        self.owner = owner
+        self.spec = spec
+        self.folder = folder
+        self.parts: list[tuple[tuple[int, int], _Part]] = []
+
+    def add(self, host: HostBatch, step: Step) -> None:
         """Keep a batch's predictions and scores."""
-        assert isinstance(pl_module, Task)
-        step: Step = outputs["step"]
-        blank: Sequence[Prediction] = [{}] * len(batch["example"])
-        predictions = pl_module.predict(batch, step.outputs) if pl_module.predicts else blank
-        columns = {name: values.tolist() for name, values in pl_module.scores(batch, step).items()}
-        for i, number in enumerate(batch["example"].tolist()):
-            scores = {name: values[i] for name, values in columns.items()}
-            self.parts.append((number, _Row(predictions[i], scores)))
+        batch = host.tensors
+        if isinstance(self.examples, Stream):
+            return
+        examples = [self.examples[number] for number in batch["example"].tolist()]
+        predictions: Sequence[Prediction] = [{}] * len(examples)
+        if self.task.predicts and self.task.predicts_in_test:
+            predictions = answers(self.task, self.owner, batch, step.outputs, examples, self.task.predict_options())
+        with calling(self.owner, "scores"):
+            columns = {
+                name: self._column(name, values, len(examples))
+                for name, values in self.task.scores(batch, step).items()
+            }
+        for i, key in enumerate(_keys(host)):
+            # Where there may be windows to join, they are needed as they are; else memory holds one batch's at a time.
+            prediction = predictions[i] if self.task.joins else self._attached(predictions[i], examples[i])
+            self.parts.append((key, _Part(prediction, {name: values[i] for name, values in columns.items()})))
 
-    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put the rows of all processes together, in the order of the examples."""
-        assert isinstance(pl_module, Task)
-        self.rows = [self._row(number, parts, pl_module) for number, parts in gather(self.parts)]
+    def finished(self) -> list[Mapping[str, Any]]:
+        """The rows of all processes together, in the order of the examples."""
+        return [self._row(number, parts) for number, parts in gather(self.parts)]
 
-    def _row(self, number: int, parts: Sequence[_Row], task: Task) -> dict[str, Any]:
+    def _column(self, name: str, values: Tensor, examples: int) -> list[float]:
+        if values.shape != (examples,):
+            raise RunFailedError(
+                f"{self.owner.name} ({self.owner.plugin}): the score {name!r} has the shape {tuple(values.shape)}. One "
+                f"number for each of the {examples} examples of the batch was expected. Tell its authors."
+            )
+        scores: list[float] = values.tolist()
+        return scores
+
+    def _row(self, number: int, parts: Sequence[_Part]) -> Mapping[str, Any]:
+        assert not isinstance(self.examples, Stream)
         example = self.examples[number]
         scores = {k: sum(p.scores[k] for p in parts) / len(parts) for k in parts[0].scores}
         target = None if example.target is None else self.spec.target.readable(example.target)
-        return {"id": example.id, "target": target, **_joined([p.prediction for p in parts], task), **scores}
+        joined = _joined([part.prediction for part in parts], self.task, self.task.predict_options())
+        return {"id": example.id, "target": target, **self._attached(joined, example), **scores}
+
+    def _attached(self, prediction: Prediction, example: Example) -> Prediction:
+        if self.folder is None:
+            return prediction
+        return _attached(prediction, self.folder, _file_name(example.id), self.folder.parent)
 
 
-def gather(parts: list[tuple[int, Any]]) -> Iterable[tuple[int, list[Any]]]:
-    """The parts of each example by its number, from all processes, each example in order."""
+def gather(parts: list[tuple[tuple[int, int], Any]]) -> Iterable[tuple[int, list[Any]]]:
+    """The parts of each example by its number, from all processes, in order, as its windows are.
+
+    A part comes with the numbers of its example and of its sample.
+    """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         everywhere: list[Any] = [None] * torch.distributed.get_world_size()
         torch.distributed.all_gather_object(everywhere, parts)
         parts = [part for one in everywhere for part in one]
     together: dict[int, list[Any]] = {}
-    for number, part in sorted(parts, key=lambda pair: pair[0]):
+    for (number, _), part in sorted(parts, key=lambda pair: pair[0]):
         together.setdefault(number, []).append(part)
     return together.items()
+
+
+def _keys(host: HostBatch) -> list[tuple[int, int]]:
+    """For each sample of a batch the number of its example, and its own."""
+    return list(zip(host.tensors["example"].tolist(), host.indices.tolist(), strict=True))
 
 
 def sequential(
@@ -87,13 +148,91 @@ def sequential(
     return Loader(encoded, processor, plan(encoded, processor, batch_size, budget), **options)
 
 
-def predict(task: Task, examples: Sequence[Example], trainer: pl.Trainer, batch_size: int = 64) -> list[Prediction]:
-    """One prediction per example, in their order."""
-    loader = sequential(encode(examples, task.processor, key=None), task.processor, batch_size, resident="no")
-    answers = trainer.predict(task, loader, return_predictions=True)
-    parts = [pair for numbers, predictions in answers or () for pair in zip(numbers, predictions, strict=True)]
-    return [_joined(found, task) for _, found in gather(parts)]
+def predict(
+    task: Task,
+    owner: Chosen,
+    examples: Sequence[Example],
+    options: Any,
+    *,
+    device: torch.device,
+    autocast: Callable[[], AbstractContextManager[Any]],
+    folder: Path,
+    batch_size: int = 64,
+) -> list[Prediction]:
+    """One prediction per example, in their order; the task stays as it was, so that several may ask at once.
+
+    `options` is the task's own. Attachments are written into `folder`.
+    """
+    encoded = encode(examples, task.processor, key=None)
+    loader = sequential(encoded, task.processor, batch_size, resident="no", workers=0)
+    loader.place(device, rank=0, world=1)
+    parts: list[tuple[tuple[int, int], Prediction]] = []
+    with torch.inference_mode(), autocast():
+        for host in loader:
+            batch = {name: tensor.to(device) for name, tensor in host.tensors.items()}
+            chosen = [examples[number] for number in host.tensors["example"].tolist()]
+            with calling(owner, "forward"):
+                outputs = task(batch)
+            parts += zip(_keys(host), answers(task, owner, batch, outputs, chosen, options), strict=True)
+    joined = [_joined(found, task, options) for _, found in gather(parts)]
+    names = _file_names([example.id for example in examples])
+    return [_attached(found, folder, name) for found, name in zip(joined, names, strict=True)]
 
 
-def _joined(parts: Sequence[Prediction], task: Task) -> Prediction:
-    return parts[0] if len(parts) == 1 or not task.predicts else task.join(parts)
+def answers(
+    task: Task, owner: Chosen, batch: Batch, outputs: Any, examples: Sequence[Example], options: Any
+) -> Sequence[Prediction]:
+    """A task's predictions for a batch; raises RunFailedError unless there is one for each sample, as a mapping."""
+    with calling(owner, "predict"):
+        predictions = task.predict(batch, outputs, examples, options)
+    if not isinstance(predictions, Sequence) or len(predictions) != len(examples):
+        count = len(predictions) if isinstance(predictions, Sequence) else f"a {type(predictions).__name__} of"
+        raise RunFailedError(
+            f"{owner.name} ({owner.plugin}): `predict` returned {count} predictions for {len(examples)} samples. A "
+            "list with one for each was expected. Tell its authors."
+        )
+    for prediction in predictions:
+        if not isinstance(prediction, Mapping) or "prediction" not in prediction:
+            raise RunFailedError(
+                f"{owner.name} ({owner.plugin}): `predict` returned a {type(prediction).__name__} for a sample. A "
+                'mapping such as {"prediction": …} of plain values was expected. Tell its authors.'
+            )
+        if isinstance(prediction["prediction"], Tensor):
+            raise RunFailedError(
+                f"{owner.name} ({owner.plugin}): `predict` returned a tensor as a prediction. Plain values were "
+                "expected: call `.tolist()`, or give a taskkit.Attachment. Tell its authors."
+            )
+    return predictions
+
+
+def _attached(prediction: Prediction, folder: Path, stem: str, base: Path | None = None) -> Prediction:
+    """The prediction with its Attachments written into files, and their paths instead, relative to `base` if given."""
+    if not any(isinstance(value, Attachment) for value in prediction.values()):
+        return prediction
+    folder.mkdir(parents=True, exist_ok=True)
+    written = dict(prediction)
+    for name, value in prediction.items():
+        if isinstance(value, Attachment):
+            ending = "" if name == "prediction" else f".{name}"
+            path = folder / f"{stem}{ending}{value.suffix}"
+            path.write_bytes(value.content)
+            written[name] = str(path if base is None else path.relative_to(base))
+    return written
+
+
+def _file_name(example: str) -> str:
+    """A name for the files of an example: its id, with a hash where characters had to go, so that no two are one."""
+    name = _UNSAFE.sub("_", example)[-100:].lstrip(".")
+    return name if name == example else f"{name}-{hashlib.sha256(example.encode()).hexdigest()[:8]}"
+
+
+def _file_names(inputs: Sequence[str]) -> list[str]:
+    """Names for the files of what a person gave: `land` for `land.png`, all numbered where two are the same."""
+    stems = [_UNSAFE.sub("_", PurePath(each).stem)[-100:].lstrip(".") for each in inputs]
+    if len({stem.casefold() for stem in stems}) < len(stems):
+        return [f"{n}-{stem}" for n, stem in enumerate(stems, 1)]
+    return stems
+
+
+def _joined(parts: Sequence[Prediction], task: Task, options: Any) -> Prediction:
+    return parts[0] if len(parts) == 1 or not task.predicts else task.join(parts, options)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import resource
 import time
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -15,34 +14,46 @@ from lightning_fabric.utilities.throughput import get_available_flops
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from taskkit.batches.loader import Loader
+from taskkit.batches.loader import HostBatch
 from taskkit.contracts.data import Batch
+from taskkit.contracts.model import Processor
 from taskkit.contracts.task import Task
+from taskkit.engine.module import TaskModule
 from taskkit.engine.optim import total_steps
 from taskkit.engine.progress import Progress
 from taskkit.errors import RunFailedError
+from taskkit.runs.manifest import Cost
 from taskkit.runs.record import Record
 
 
 class Meter(pl.Callback):
-    """Keep what each training step noted, drain it every N optimiser steps, and measure throughput between drains.
+    """Keep the scalars of each training step, drain them every N optimiser steps, measure throughput between drains.
 
     A drain is one transfer from the device. It writes one line of metrics, moves the progress display, and stops the
-    run when a loss is not a number. What was noted since the last drain is saved in checkpoints, so that a resumed run
-    logs the same losses.
+    run when a loss is not a number. Scalars since the last drain are saved in checkpoints, so that a resumed run logs
+    the same losses.
     """
 
     def __init__(
-        self, every_n_steps: int, loader: Loader, record: Record | None, progress: Progress, *, flops: bool
+        self,
+        every_n_steps: int,
+        processor: Processor,
+        batches: int | None,
+        record: Record | None,
+        progress: Progress,
+        *,
+        flops: bool,
     ) -> None:
         self.every_n_steps = every_n_steps
-        self.loader = loader
+        self.processor = processor
+        self.batches = batches
+        """Of an epoch; None: nobody knows, as of a stream."""
         self.record = record
         self.progress = progress
         self.count_flops = flops
         self.pending: list[dict[str, torch.Tensor]] = []
         self.clock = Clock()
-        self.examples = self.useful = self.capacity = self.drained = 0
+        self.examples = self.real_size = self.padded_size = self.drained = 0
         self.flops_per_example: float | None = None
         self._window = (0.0, 0, 0)
         self._epoch = 0
@@ -52,30 +63,30 @@ class Meter(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock and the display."""
         self.drained = trainer.global_step - trainer.global_step % self.every_n_steps
-        self._window = (self.clock.seconds, self.examples, self.useful)
+        self._window = (self.clock.seconds, self.examples, self.real_size)
         self.clock.start()
-        self.progress.begin(trainer.global_step, total_steps(trainer, len(self.loader)))
+        self.progress.begin(trainer.global_step, total_steps(trainer, self.batches))
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, i: int) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: HostBatch, i: int
+    ) -> None:
         """Count the operations of the network, on the first batch."""
-        if self.count_flops and self.flops_per_example is None:
-            assert isinstance(pl_module, Task)
+        assert isinstance(pl_module, TaskModule)
+        if self.count_flops and self.flops_per_example is None and not pl_module.task.phases:
             with trainer.precision_plugin.forward_context():
-                self.flops_per_example = flops_per_example(pl_module, batch)
+                self.flops_per_example = flops_per_example(pl_module.task, batch.tensors)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, i: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: HostBatch, i: int
     ) -> None:
         """Keep the step's scalars; drain when it is time."""
-        assert isinstance(pl_module, Task)
         # Lightning counts an epoch as over before training ends, so the number is kept from here.
         self._epoch = trainer.current_epoch
-        self.pending.append(pl_module.notes)
-        pl_module.notes = {}
+        self.pending.append(outputs["scalars"])
         world = trainer.world_size
-        self.examples += world * len(self.loader.current)
-        self.useful += world * self.loader.useful()
-        self.capacity += world * self.loader.processor.capacity(batch)
+        self.examples += world * batch.samples
+        self.real_size += world * batch.real_size
+        self.padded_size += world * self.processor.padded_size(batch.tensors)
         if trainer.global_step - self.drained >= self.every_n_steps:
             self.drain(trainer)
         self.progress.advance(trainer.global_step, trainer.current_epoch)
@@ -85,14 +96,14 @@ class Meter(pl.Callback):
         self.clock.stop()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write down and show what validation found."""
+        """Record and show what validation gave."""
         values = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
         if self.record is not None:
             self.record.metrics({"step": trainer.global_step, "epoch": trainer.current_epoch, **values})
         self.progress.evaluated(trainer.global_step, trainer.current_epoch, values)
-        assert isinstance(pl_module, Task)
-        for remark in pl_module.remarks(pl_module.results["val"]):
-            self.progress.say(remark)
+        assert isinstance(pl_module, TaskModule)
+        for remark in pl_module.remarks("val"):
+            self.progress.output(remark)
         self.clock.start()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -106,17 +117,17 @@ class Meter(pl.Callback):
         self.progress.end()
 
     def state_dict(self) -> dict[str, Any]:
-        """The counters, and what was noted since the last drain as plain numbers."""
+        """The counters, and the scalars since the last drain as plain numbers."""
         return {
-            "pending": [{k: float(v) for k, v in notes.items()} for notes in self.pending],
-            "counters": [self.examples, self.useful, self.capacity],
+            "pending": [{k: float(v) for k, v in scalars.items()} for scalars in self.pending],
+            "counters": [self.examples, self.real_size, self.padded_size],
             "seconds": self.clock.seconds,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting where the saved run was."""
-        self.pending = [{k: torch.tensor(v) for k, v in notes.items()} for notes in state_dict["pending"]]
-        self.examples, self.useful, self.capacity = state_dict["counters"]
+        self.pending = [{k: torch.tensor(v) for k, v in scalars.items()} for scalars in state_dict["pending"]]
+        self.examples, self.real_size, self.padded_size = state_dict["counters"]
         self.clock.seconds = state_dict["seconds"]
 
     def drain(self, trainer: pl.Trainer) -> None:
@@ -138,32 +149,32 @@ class Meter(pl.Callback):
             self.record.metrics(line)
         self.progress.drained(line)
 
-    def cost(self, device: torch.device, precision: str) -> dict[str, Any]:
+    def cost(self, device: torch.device, precision: str, parameters: int) -> Cost:
         """What the training cost: time, throughput, memory, operations and, on a known device, MFU."""
-        seconds = self.clock.seconds
-        unit = self.loader.processor.unit
+        seconds, unit = self.clock.seconds, self.processor.unit
         per_second = self.examples / seconds if seconds else None
-        return {
-            "train_seconds": round(seconds, 3),
-            "examples_per_second": per_second,
-            "units": unit.name,
-            "units_per_second": self.useful / unit.scale / seconds if seconds else None,
-            "padding": 1 - self.useful / self.capacity if self.capacity else None,
-            "peak_memory_bytes": peak_memory(device),
-            "flops_per_example": self.flops_per_example,
-            "mfu": mfu(device, precision, self.flops_per_example, per_second),
-        }
+        return Cost(
+            parameters=parameters,
+            train_seconds=round(seconds, 3),
+            examples_per_second=per_second,
+            units=unit.name,
+            units_per_second=self.real_size / unit.scale / seconds if seconds else None,
+            padding=1 - self.real_size / self.padded_size if self.padded_size else None,
+            peak_memory_bytes=peak_memory(device),
+            flops_per_example=self.flops_per_example,
+            mfu=mfu(device, precision, self.flops_per_example, per_second),
+        )
 
     def _rates(self) -> dict[str, float]:
-        seconds, examples, useful = self.clock.seconds, self.examples, self.useful
+        seconds, examples, size = self.clock.seconds, self.examples, self.real_size
         past = self._window
-        self._window = (seconds, examples, useful)
+        self._window = (seconds, examples, size)
         elapsed = max(seconds - past[0], 1e-9)
-        scale = self.loader.processor.unit.scale
+        scale = self.processor.unit.scale
         return {
             "seconds": round(seconds, 3),
             "examples_per_second": (examples - past[1]) / elapsed,
-            "units_per_second": (useful - past[2]) / scale / elapsed,
+            "units_per_second": (size - past[2]) / scale / elapsed,
         }
 
     def _stop_on_nan(self, losses: list[float], step: int) -> None:
@@ -205,8 +216,8 @@ class Clock:
 
 def read(pending: list[dict[str, torch.Tensor]], trainer: pl.Trainer) -> dict[str, list[float]]:
     """The scalars of several steps by name, averaged over the processes, in one transfer from the device."""
-    names = sorted({name for notes in pending for name in notes})
-    columns = {name: [notes[name] for notes in pending if name in notes] for name in names}
+    names = sorted({name for scalars in pending for name in scalars})
+    columns = {name: [scalars[name] for scalars in pending if name in scalars] for name in names}
     device = columns["loss"][-1].device
     together = torch.stack([v.to(device, torch.float32) for column in columns.values() for v in column])
     flat = trainer.strategy.reduce(together, reduce_op="mean").tolist()
@@ -249,8 +260,3 @@ def mfu(device: torch.device, precision: str, flops: float | None, per_second: f
     dtype = {"bf16": torch.bfloat16, "16": torch.float16}.get(precision.split("-")[0], torch.float32)
     peak = get_available_flops(device, dtype)
     return flops * per_second / peak if peak else None
-
-
-def scalars(values: Mapping[str, torch.Tensor]) -> dict[str, float]:
-    """The metrics that are one number."""
-    return {name: float(value) for name, value in values.items() if value.numel() == 1}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
 from importlib.metadata import version
@@ -17,38 +17,77 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from taskkit.contracts.recipe import Optim
+from taskkit.contracts.recipe import OptimSection
+from taskkit.contracts.task import Task
 from taskkit.errors import TaskkitError
+from taskkit.wording import did_you_mean, nearest
 
 
 def configure(
     module: pl.LightningModule,
     *,
-    section: Optim,
-    network: nn.Module,
+    section: OptimSection,
+    task: Task,
     blocks: Sequence[nn.Module],
-    batches: Callable[[], int],
-) -> dict[str, Any] | None:
-    """Make the optimiser and its schedule over all of the trainer's steps, as Lightning takes them.
+    batches: Callable[[], int | None],
+) -> Any:
+    """Make the optimisers and their schedules over all of the trainer's steps, as Lightning takes them.
 
-    `batches` says how many an epoch has, once the loaders are placed.
+    A task of several phases has one for each. `batches` gives how many an epoch has, once the loaders are placed; None:
+    nobody knows, as of a stream.
     """
-    groups = parameter_groups(section, network, blocks)
-    if not groups:
-        return None  # a network without weights, such as a list of what is popular
-    # In fp16 a fused optimiser undoes the scaling of gradients itself, too late for them to be clipped.
-    scaled = str(module.trainer.precision).startswith("16") and module.trainer.gradient_clip_val is not None
-    optimiser = make_optimiser(section, groups, fused=not scaled)
+    # In fp16 gradients are scaled, and a fused optimiser undoes that itself: too late to clip or weigh them.
+    fused = not str(module.trainer.precision).startswith("16")
     total = total_steps(module.trainer, batches())
+    if task.phases:
+        made = [
+            _scheduled(of_phase(section, phase), phase_groups(section, task, phase), total, fused=fused)
+            for phase in task.phases
+        ]
+        return [each["optimizer"] for each in made], [each["lr_scheduler"] for each in made]
+    groups = parameter_groups(section, task.network, blocks, own_parameters(task))
+    # A network may have no weights, such as a list of what is popular.
+    return _scheduled(section, groups, total, fused=fused) if groups else None
+
+
+def _scheduled(
+    section: OptimSection, groups: Sequence[Mapping[str, Any]], total: int, *, fused: bool
+) -> dict[str, Any]:
+    optimiser = make_optimiser(section, groups, fused=fused)
     schedule = LambdaLR(optimiser, partial(factor, section=section, total=total))
     return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def total_steps(trainer: pl.Trainer, batches: int) -> int:
-    """The optimiser steps of a whole run whose epochs have so many batches.
+def of_phase(section: OptimSection, phase: str) -> OptimSection:
+    """The settings of a phase's optimiser: those of all, with what it has of its own."""
+    own = section.phases.get(phase)
+    given = {} if own is None else {name: value for name, value in vars(own).items() if value is not None}
+    return replace(section, **given)
+
+
+def phase_groups(section: OptimSection, task: Task, phase: str) -> list[dict[str, Any]]:
+    """The parameters of the network's submodule of this name; raises TaskkitError when some belong to no phase."""
+    if unknown := sorted(set(section.phases) - set(task.phases)):
+        raise TaskkitError(
+            f"optim.phases.{unknown[0]}: {type(task).__name__} has no such phase."
+            f"{did_you_mean(unknown[0], task.phases)} It has {', '.join(task.phases)}."
+        )
+    trained = {id(p) for each in task.phases for p in task.network.get_submodule(each).parameters()}
+    if left := [name for name, p in task.named_parameters() if p.requires_grad and id(p) not in trained]:
+        raise TaskkitError(
+            f"{type(task).__name__}: the parameter {left[0]} belongs to none of its phases {', '.join(task.phases)}, "
+            "so nothing would train it. Each was expected in the network's submodule of a phase's name."
+        )
+    return _groups(of_phase(section, phase), task.network.get_submodule(phase).named_parameters(), lambda _: 0, depth=0)
+
+
+def total_steps(trainer: pl.Trainer, batches: int | None) -> int:
+    """The optimiser steps of a whole run whose epochs have so many batches; None: as many as `max_steps` wants.
 
     Lightning's `estimated_stepping_batches` would set the loaders up before a checkpoint gives them their state.
     """
+    if batches is None:
+        return max(1, trainer.max_steps)
     limit = trainer.limit_train_batches
     used = min(batches, limit) if isinstance(limit, int) else int(batches * (1.0 if limit is None else limit))
     by_epochs = math.ceil(used / trainer.accumulate_grad_batches) * (trainer.max_epochs or 0)
@@ -56,7 +95,7 @@ def total_steps(trainer: pl.Trainer, batches: int) -> int:
     return max(1, min(limits))
 
 
-def factor(step: int, *, section: Optim, total: int) -> float:
+def factor(step: int, *, section: OptimSection, total: int) -> float:
     """The learning rate at a step, as a share of its peak: linear warm-up, hold, then the schedule down to `min_lr`.
 
     With `exponential` this is the tri-stage rate of wav2vec 2.0 (Baevski et al., 2020).
@@ -71,25 +110,45 @@ def factor(step: int, *, section: Optim, total: int) -> float:
     return section.min_lr + (1.0 - section.min_lr) * fall[section.schedule]
 
 
-def parameter_groups(section: Optim, network: nn.Module, blocks: Sequence[nn.Module]) -> list[dict[str, Any]]:
-    """Group parameters by weight decay and by depth.
+def parameter_groups(
+    section: OptimSection,
+    network: nn.Module,
+    blocks: Sequence[nn.Module],
+    own: Mapping[str, nn.Parameter] | None = None,
+) -> list[dict[str, Any]]:
+    """Group the parameters of the network, and the task's `own`, by weight decay and by depth.
 
     Matrices and kernels decay; vectors (biases, norms) do not. With layer decay the last block and what comes after
-    it have the full rate, each block before it `layer_decay` times the next, and what precedes the first block one
-    factor less. Raises TaskkitError when the network does not say what its blocks are.
+    it have the full rate, the task's own parameters among it, each block before it `layer_decay` times the next, and
+    what precedes the first block one factor less. Raises TaskkitError when the model does not give its blocks.
     """
     if section.layer_decay < 1 and not blocks:
         raise TaskkitError(
             f"optim.layer_decay is {section.layer_decay}, but this model does not say what its blocks are. Set it to 1."
         )
-    depth = _depths(network, blocks)
+    depths = _depths(network, blocks)
+    named = [*network.named_parameters(), *(own or {}).items()]
+    return _groups(section, named, lambda name: depths.get(name, len(blocks)), depth=len(blocks))
+
+
+def own_parameters(task: Task) -> dict[str, nn.Parameter]:
+    """The parameters of the task that its network has not, as `task.…`."""
+    return {f"task.{name}": p for name, p in task.named_parameters() if not name.startswith("network.")}
+
+
+def _groups(
+    section: OptimSection,
+    named: Iterable[tuple[str, nn.Parameter]],
+    depth_of: Callable[[str], int],
+    depth: int,
+) -> list[dict[str, Any]]:
     groups: dict[tuple[bool, int], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        groups.setdefault((parameter.ndim > 1, depth[name]), []).append(parameter)
+    for name, parameter in named:
+        groups.setdefault((parameter.ndim > 1, depth_of(name)), []).append(parameter)
     return [
         {
             "params": parameters,
-            "lr": section.lr * section.layer_decay ** (len(blocks) - at),
+            "lr": section.lr * section.layer_decay ** (depth - at),
             "weight_decay": section.weight_decay if decays else 0.0,
         }
         for (decays, at), parameters in groups.items()
@@ -106,18 +165,15 @@ def _depths(network: nn.Module, blocks: Sequence[nn.Module]) -> dict[str, int]:
     return depths
 
 
-def make_optimiser(section: Optim, groups: Sequence[Mapping[str, Any]], *, fused: bool = True) -> Optimizer:
+def make_optimiser(section: OptimSection, groups: Sequence[Mapping[str, Any]], *, fused: bool = True) -> Optimizer:
     """Make the named optimiser of torch.optim, fused where wanted and torch has that for the parameters' device.
 
     Raises TaskkitError for a name or an argument that torch does not have.
     """
     names = {n.lower(): n for n, v in vars(torch.optim).items() if isinstance(v, type) and issubclass(v, Optimizer)}
     if section.name.lower() not in names or section.name.lower() == "optimizer":
-        near = get_close_matches(section.name.lower(), names, n=1)
-        raise TaskkitError(
-            f"optim.name: torch.optim has no {section.name!r}."
-            + (f" Did you mean {near[0]!r}?" if near else f" It has {', '.join(sorted(names))}.")
-        )
+        near = did_you_mean(section.name, names) or f" It has {', '.join(sorted(names))}."
+        raise TaskkitError(f"optim.name: torch.optim has no {section.name!r}.{near}")
     make = getattr(torch.optim, names[section.name.lower()])
     known = inspect.signature(make).parameters
     ours = {"lr": section.lr, "weight_decay": section.weight_decay, "betas": tuple(section.betas)}
@@ -125,11 +181,8 @@ def make_optimiser(section: Optim, groups: Sequence[Mapping[str, Any]], *, fused
         ours["momentum"] = section.momentum
     arguments = {k: v for k, v in ours.items() if k in known}
     if unknown := sorted(set(section.options) - set(known)):
-        near = get_close_matches(unknown[0], known, n=1)
-        raise TaskkitError(
-            f"optim.options.{unknown[0]}: torch.optim.{make.__name__} takes no such argument."
-            + (f" Did you mean {near[0]!r}?" if near else f" It takes {', '.join(known)}.")
-        )
+        near = did_you_mean(unknown[0], known) or f" It takes {', '.join(known)}."
+        raise TaskkitError(f"optim.options.{unknown[0]}: torch.optim.{make.__name__} takes no such argument.{near}")
     devices = {p.device.type for group in groups for p in group["params"]}
     if fused and "fused" in known and devices <= {"cpu", "cuda"}:
         arguments["fused"] = True
@@ -145,16 +198,15 @@ class Freeze(pl.Callback):
     pattern that matches nothing.
     """
 
-    def __init__(self, patterns: Mapping[str, int | None], network: nn.Module) -> None:
+    def __init__(self, patterns: Mapping[str, int | None], names: Mapping[str, nn.Parameter]) -> None:
         self.frozen: dict[str, tuple[int | None, list[nn.Parameter]]] = {}
-        names = dict(network.named_parameters())
         for pattern, until in patterns.items():
             found = [p for name, p in names.items() if fnmatchcase(name, pattern)]
             if not found:
-                near = get_close_matches(pattern, names, n=1, cutoff=0.3) or list(names)[:1]
+                near = nearest(pattern, names, cutoff=0.3) or next(iter(names), "")
                 raise TaskkitError(
                     f"optim.freeze: no parameter of the network matches {pattern!r}. Parameters are named like "
-                    f"{near[0]!r}; `*` matches any part of a name."
+                    f"{near!r}; `*` matches any part of a name."
                 )
             # What the model itself keeps fixed, as under adapters, is not ours to free.
             self.frozen[pattern] = (until, [parameter for parameter in found if parameter.requires_grad])

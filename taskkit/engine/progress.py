@@ -14,10 +14,10 @@ REFRESH_SECONDS = 0.1
 
 
 class Progress:
-    """One plain line per drain and per validation, said through `say`."""
+    """One plain line per drain and per validation, through `output`."""
 
-    def __init__(self, say: Callable[[str], None], headline: str, unit: str) -> None:
-        self.say = say
+    def __init__(self, output: Callable[[str], None], headline: str, unit: str) -> None:
+        self.output = output
         self.headline = headline
         self.unit = unit
         self.total = 0
@@ -32,7 +32,7 @@ class Progress:
     def drained(self, line: Mapping[str, Any]) -> None:
         """The scalars of the last steps were read."""
         left = _duration((self.total - line["step"]) * line["seconds"] / max(line["step"], 1))
-        self.say(
+        self.output(
             f"step {line['step']:>{len(str(self.total))}}/{self.total}  epoch {line['epoch'] + 1}  "
             f"loss {line['train/loss']:.4f}  lr {line['lr']:.2e}  "
             f"{_rate(line['units_per_second'])} {self.unit}/s  {left} left"
@@ -40,7 +40,7 @@ class Progress:
 
     def evaluated(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
         """A validation ended."""
-        self.say(f"step {step:>{len(str(self.total))}}/{self.total}  epoch {epoch + 1}  {self._validation(values)}")
+        self.output(f"step {step:>{len(str(self.total))}}/{self.total}  epoch {epoch + 1}  {self._validation(values)}")
 
     def end(self) -> None:
         """Training is over, or broke off."""
@@ -54,8 +54,8 @@ class Progress:
 class LiveProgress(Progress):
     """A bar that moves, with a line above it for each validation."""
 
-    def __init__(self, console: Console, say: Callable[[str], None], headline: str, unit: str) -> None:
-        super().__init__(say, headline, unit)
+    def __init__(self, console: Console, output: Callable[[str], None], headline: str, unit: str) -> None:
+        super().__init__(output, headline, unit)
         self.console = console
         self.bar: Bar | None = None
         self._next = 0.0

@@ -1,244 +1,235 @@
-"""Training and testing what a recipe says: the only file that makes a Trainer."""
+"""A run from a recipe to an outcome: prepare, build, encode, train, conclude, test."""
 
 from __future__ import annotations
 
 import logging
-import os
 import time
 import traceback
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.utilities.warnings import PossibleUserWarning
 from rich.console import Console
 
-from taskkit.batches import store
-from taskkit.batches.loader import Loader, Placement
-from taskkit.batches.plan import plan
-from taskkit.contracts.data import DataModule
-from taskkit.contracts.facts import SPLITS, Example, Split
-from taskkit.contracts.recipe import EarlyStopping, Recipe
-from taskkit.contracts.task import Headline
+from taskkit.batches.encode import EncodeProgress
+from taskkit.batches.loader import Loader, StreamLoader
+from taskkit.contracts.data import Batch, DataModule, Prepared
+from taskkit.contracts.facts import Split
+from taskkit.contracts.recipe import Recipe
 from taskkit.data.quality import NAMED
 from taskkit.engine import build, optim
 from taskkit.engine.build import Built
-from taskkit.engine.checkpointing import Keeper, Preempted
-from taskkit.engine.evaluate import Rows, sequential
-from taskkit.engine.meter import Meter, scalars
+from taskkit.engine.checkpointing import Checkpointer, Preempted
+from taskkit.engine.evaluate import Evaluation
+from taskkit.engine.guard import calling
+from taskkit.engine.loaders import Loaders, PlaceLoaders, batches_of, ids_of, make_loaders
+from taskkit.engine.meter import Meter
+from taskkit.engine.module import TaskModule
 from taskkit.engine.progress import LiveProgress, Progress
-from taskkit.errors import DataError, RunFailedError, TaskkitError
-from taskkit.plugins.discovery import Plugins
+from taskkit.engine.trainer import early_stopping, make_trainer, quiet
+from taskkit.errors import RunFailedError, TaskkitError
+from taskkit.plugins.registry import Plugins
 from taskkit.runs import checkpoint
-from taskkit.runs.record import Record, environment
-from taskkit.wording import did_you_mean
+from taskkit.runs.manifest import Cost, DataRecord, Protocol
+from taskkit.runs.record import Record, environment, write_file
 
 ENCODING_SECONDS = 5.0
-"""How often to say how far the encoding of samples is."""
+"""How often to print how far the encoding of samples is."""
 
-PARALLEL_FROM = 10_000
-"""Fewer examples than this are encoded sooner by one process than it takes to start several."""
 
-RUN_DIRECTORY = "TASKKIT_RUN_DIRECTORY"
-"""Tells the processes that a Trainer starts where the run that they belong to is."""
+@dataclass(frozen=True)
+class Fitted:
+    """What training left: the Trainer, which tests too, the module with the last weights, and what it cost."""
+
+    trainer: pl.Trainer
+    module: TaskModule
+    cost: Cost
 
 
 class Run:
-    """One process's part in a run; the process of rank 0 keeps the record and speaks."""
+    """One process's part in a run; the process of rank 0 keeps the record and prints."""
 
     def __init__(
-        self,
-        recipe: Recipe,
-        plain: Mapping[str, Any],
-        plugins: Plugins,
-        directory: Path,
-        record: Record | None,
-        console: Console,
+        self, recipe: Recipe, plugins: Plugins, directory: Path, record: Record | None, console: Console
     ) -> None:
         self.recipe = recipe
-        self.plain = plain
         self.plugins = plugins
         self.directory = directory
         self.record = record
         self.console = console
 
     def execute(self, resume: Path | None = None) -> None:
-        """Prepare, train and test; the record says how it ended, whatever happens."""
-        with quiet(), told(self.say), self._ending():
+        """Prepare, train and test; the record tells how it ended, whatever happens."""
+        with quiet(), forward_logs(self.output), self._ending() as ending:
             pl.seed_everything(self.recipe.seed, workers=True, verbose=False)
-            data = build.data_module(self.recipe, self.plugins)
-            spec = build.prepare(data, self.recipe, self.plugins)
-            built = build.build(self.recipe, data, spec, self.plugins)
-            loaders = self._loaders(built, data)
-            data.loaders = loaders
+            data = build.data_module(self.recipe)
+            prepared = build.prepare(data, self.recipe, self.plugins.components)
+            built = build.build(self.recipe, prepared)
+            loaders = make_loaders(built, prepared, self._encoding)
+            self._fit_at_once(built, loaders)
             self._describe(built, loaders)
-            fit = self._fit(built, data, loaders, resume)
-            self._test(built, data, loaders, fit)
+            baseline = self._baseline(built, prepared, loaders)
+            fitted = self._fit(built, data, loaders, resume)
+            self._use_best(built)
+            self._conclude(built, fitted, loaders)
+            self._test(built, prepared, loaders, fitted, baseline)
+            ending.append(fitted.cost)
 
-    def say(self, text: str, style: str | None = None) -> None:
-        """Tell the person, and the log."""
+    def output(self, text: str, style: str | None = None) -> None:
+        """Print a line, and keep it in the log."""
         if self.record is not None:
             self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
             self.record.log(text)
 
-    def _encoding(self, split: Split) -> Callable[[int, int], None] | None:
-        """Shows how far the encoding of a split is."""
+    # Data.
+
+    def _encoding(self, split: Split) -> EncodeProgress | None:
+        """Prints how far the encoding of a split is."""
         if self.record is None:
             return None
-        said = time.monotonic()
+        last = time.monotonic()
 
         def show(done: int, total: int) -> None:
-            nonlocal said
-            if time.monotonic() - said > ENCODING_SECONDS:
-                said = time.monotonic()
-                self.say(f"encoding {split}: {done:,} of {total:,}")
+            nonlocal last
+            if time.monotonic() - last > ENCODING_SECONDS:
+                last = time.monotonic()
+                self.output(f"encoding {split}: {done:,} of {total:,}")
 
         return show
 
-    # Data.
-
-    def _loaders(self, built: Built, data: DataModule) -> dict[Split, Loader]:
-        section, loaders = self.recipe.loader, dict[Split, Loader]()
-        for split in SPLITS:
-            examples = data.examples(split)
-            if len(examples) == 0:
-                continue
-            encoded = encode(examples, built, split, self.plain["model"], section.cache, self._encoding(split))
-            if split == "train":
-                order = plan(
-                    encoded,
-                    built.processor,
-                    section.batch_size,
-                    section.budget,
-                    seed=self.recipe.seed,
-                    shuffle=True,
-                    drop_last=section.drop_last,
-                )
-                if len(order) == 0 and self.recipe.trainer.max_epochs != 0:
-                    raise DataError(
-                        f"loader.batch_size: the training split has {len(encoded)} samples, fewer than one batch of "
-                        f"{section.batch_size}. Lower it, or set loader.drop_last=false."
-                    )
-                loaders[split] = Loader(
-                    encoded, built.processor, order, resident=section.resident, workers=section.workers
-                )
-            else:
-                size = section.eval_batch_size or section.batch_size
-                loaders[split] = sequential(encoded, built.processor, size, section.budget, workers=section.workers)
-        if "train" not in loaders:
-            raise DataError(f"{self.recipe.data_name}: the training split is empty. At least one example was expected.")
-        return loaders
-
-    def _describe(self, built: Built, loaders: Mapping[Split, Loader]) -> None:
-        """Write down and say what is about to be trained on what."""
-        sizes = {split: len(loader.encoded.ids) for split, loader in loaders.items()}
-        parameters = sum(p.numel() for p in built.network.parameters())
-        r = self.recipe
-        self.say(f"{r.title or r.model_name}: {r.task_name}, {r.model_name}, {r.data_name}, seed {r.seed}")
-        self.say(f"{parameters:,} parameters; " + ", ".join(f"{n:,} {split}" for split, n in sizes.items()))
-        notes = {split: loader.encoded.notes() for split, loader in loaders.items()}
-        for split, found in notes.items():
-            for remark, ids in found.items():
-                share, such = len(ids) / sizes[split], ", ".join(ids[:3]) + (", …" if len(ids) > 3 else "")
-                self.say(f"{len(ids):,} of {sizes[split]:,} {split} examples ({share:.1%}): {remark} ({such})")
+    def _describe(self, built: Built, loaders: Loaders) -> None:
+        """Record and print what is about to be trained on what."""
+        sizes: dict[str, int | None] = {split: _size(loader) for split, loader in loaders.items()}
+        parameters = sum(p.numel() for p in built.task.parameters())
+        r, task = self.recipe, built.task
+        self.output(f"{r.title or r.model.name}: {r.task.name}, {r.model.name}, {r.data.name}, seed {r.seed}")
+        counts = ", ".join(f"{'a stream of' if n is None else format(n, ',')} {split}" for split, n in sizes.items())
+        self.output(f"{parameters:,} parameters; {counts}")
+        flagged = {split: loader.encoded.flagged() for split, loader in loaders.items() if isinstance(loader, Loader)}
+        for split, found in flagged.items():
+            for flag, ids in found.items():
+                total = sizes[split] or 1
+                some = ", ".join(ids[:3]) + (", …" if len(ids) > 3 else "")
+                self.output(f"{len(ids):,} of {total:,} {split} examples ({len(ids) / total:.1%}): {flag} ({some})")
         if self.record is None:
             return
-        metrics = {name: type(metric).__name__ for name, metric in built.task.metrics().items()}
         self.record.update(
-            data={
-                "name": r.data_name,
-                "fingerprint": built.spec.fingerprint,
-                "sizes": sizes,
-                "notes": {
-                    split: {remark: {"count": len(ids), "examples": ids[:NAMED]} for remark, ids in found.items()}
-                    for split, found in notes.items()
+            data=DataRecord(
+                name=r.data.name,
+                fingerprint=built.spec.fingerprint,
+                sizes=sizes,
+                flagged={
+                    split: {flag: {"count": len(ids), "examples": ids[:NAMED]} for flag, ids in found.items()}
+                    for split, found in flagged.items()
+                    if found
                 },
-                "origins": [asdict(origin) for origin in (*built.spec.origins, *built.origins)],
-            },
-            protocol={
-                "task": r.task_name,
-                "data": r.data_name,
-                "splits": built.spec.fingerprint,
-                "headline": list(built.task.headline),
-                "metrics": metrics,
-                "task_protocol": dict(built.task.protocol()),
-                "data_protocol": dict(built.spec.protocol),
-            },
-            plugins=[asdict(plugin) for plugin in built.plugins],
-            cost={"parameters": parameters},
+                origins=tuple(asdict(origin) for origin in (*built.spec.origins, *built.origins)),
+            ),
+            protocol=Protocol(
+                task=r.task.name,
+                data=r.data.name,
+                splits=built.spec.fingerprint,
+                headline=(task.headline.metric, task.headline.direction),
+                metrics={name: type(metric).__name__ for name, metric in task.metrics().items()},
+                task_protocol=dict(task.protocol()),
+                data_protocol=dict(built.spec.protocol),
+            ),
+            plugins=tuple(asdict(plugin) for plugin in built.plugins),
+            cost=Cost(parameters=parameters),
         )
 
     # Training.
 
-    def _fit(self, built: Built, data: DataModule, loaders: Mapping[Split, Loader], resume: Path | None) -> pl.Trainer:
-        r, headline = self.recipe, built.task.headline
-        contents = partial(checkpoint.contents, self.plain, built.spec, built.processor.state_dict(), built.plugins)
-        keeper = Keeper(self.directory / "checkpoints", r.checkpoint, headline, contents)
+    def _fit_at_once(self, built: Built, loaders: Loaders) -> None:
+        """Let a model learn what it learns in one go from the encoded training samples."""
+        train = loaders["train"]
+        if isinstance(train, Loader):
+            with calling(self.recipe.model, "fit"):
+                built.model.fit(built.network, train.encoded)
+
+    def _fit(self, built: Built, data: DataModule, loaders: Loaders, resume: Path | None) -> Fitted:
+        r, headline, train = self.recipe, built.task.headline, loaders["train"]
+        count = train.__len__ if isinstance(train, Loader) else _unknown
+        contents = partial(checkpoint.contents, r.plain(), built.spec, built.processor.state_dict(), built.plugins)
+        checkpointer = Checkpointer(self.directory / "checkpoints", r.checkpoint, headline, contents)
+        place = PlaceLoaders(loaders.values())
         meter = Meter(
             r.meter.every_n_steps,
-            loaders["train"],
+            built.processor,
+            count(),
             self.record,
-            self._progress(built, headline),
+            self._progress(built),
             flops=r.meter.flops,
         )
-        placement = Placement(loaders.values())
-        others = [*self._callbacks(built, headline, "val" in loaders), *self.plugins.callbacks(r)]
-        rows = Rows(data.examples("test"), built.spec)
-        trainer = make_trainer(r, [placement, *others, meter, keeper, rows], len(loaders["train"]))
-        self._say_where(trainer)
-        self._check_processes(trainer)
-        built.task.optimisers = partial(
-            optim.configure,
-            section=r.optim,
-            network=built.network,
-            blocks=built.model.blocks(built.network),
-            batches=loaders["train"].__len__,
+        module = TaskModule(
+            built.task,
+            r.task,
+            augment=None if type(data).augment is DataModule.augment else partial(_augmented, data, r),
+            optimisers=partial(
+                optim.configure,
+                section=r.optim,
+                task=built.task,
+                blocks=built.model.blocks(built.network),
+                batches=count,
+            ),
+            loader=train,
         )
+        others = [*self._callbacks(built, "val" in loaders), *self.plugins.callbacks(r)]
+        callbacks = [place, *others, meter, checkpointer]
+        trainer = make_trainer(r, callbacks, count(), built.task)
+        self._describe_place(trainer)
+        self._check_processes(trainer)
         if r.compile:
             built.network.compile()
         if trainer.global_rank:
             torch.manual_seed(r.seed + trainer.global_rank)
-        trainer.fit(built.task, datamodule=data, ckpt_path=None if resume is None else str(resume))
-        keeper.save(trainer)
+        trainer.fit(module, train, loaders.get("val"), ckpt_path=None if resume is None else str(resume))
+        checkpointer.save(trainer)
         trainer.strategy.barrier()
+        parameters = sum(p.numel() for p in built.task.parameters())
+        cost = meter.cost(trainer.strategy.root_device, str(trainer.precision), parameters)
         if self.record is not None:
-            cost = meter.cost(trainer.strategy.root_device, str(trainer.precision))
-            names = {"last": keeper.last, "best": keeper.best}
+            names = {"last": checkpointer.last, "best": checkpointer.best}
             self.record.update(
-                cost={**self.record.manifest["cost"], **cost},
+                cost=cost,
                 checkpoints={
                     name: str(path.relative_to(self.directory)) for name, path in names.items() if path.exists()
                 },
             )
-        return trainer
+        return Fitted(trainer, module, cost)
 
-    def _callbacks(self, built: Built, headline: Headline, validated: bool) -> list[pl.Callback]:
+    def _callbacks(self, built: Built, validated: bool) -> list[pl.Callback]:
         section, callbacks = self.recipe.optim, list[pl.Callback]()
         if section.freeze:
-            callbacks.append(optim.Freeze(section.freeze, built.network))
+            callbacks.append(
+                optim.Freeze(
+                    section.freeze, {**dict(built.network.named_parameters()), **optim.own_parameters(built.task)}
+                )
+            )
         if section.ema is not None:
             callbacks.append(optim.moving_average(section.ema))
         if (stop := self.recipe.early_stopping) is not None:
-            callbacks.append(early_stopping(stop, built.task.metrics(), headline, validated))
+            callbacks.append(
+                early_stopping(stop, self.recipe.task.component, built.task.metrics(), built.task.headline, validated)
+            )
         return callbacks
 
-    def _progress(self, built: Built, headline: Headline) -> Progress:
-        unit = built.processor.unit.name
+    def _progress(self, built: Built) -> Progress:
+        unit, headline = built.processor.unit.name, built.task.headline.metric
         if self.record is not None and self.console.is_terminal:
-            return LiveProgress(self.console, self.say, headline.metric, unit)
-        return Progress(self.say, headline.metric, unit)
+            return LiveProgress(self.console, self.output, headline, unit)
+        return Progress(self.output, headline, unit)
 
-    def _say_where(self, trainer: pl.Trainer) -> None:
+    def _describe_place(self, trainer: pl.Trainer) -> None:
         device = trainer.strategy.root_device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
         processes = f", {trainer.world_size} processes" if trainer.world_size > 1 else ""
-        self.say(f"{trainer.precision} on {name}{processes}; run directory {self.directory}")
+        self.output(f"{trainer.precision} on {name}{processes}; run directory {self.directory}")
         if self.record is not None:
             self.record.update(precision=str(trainer.precision), environment=environment(name))
 
@@ -249,50 +240,94 @@ class Run:
                 "Set loader.drop_last=true."
             )
 
-    # Testing.
+    # After training.
 
-    def _test(self, built: Built, data: DataModule, loaders: Mapping[Split, Loader], trainer: pl.Trainer) -> None:
-        if "test" not in loaders or self.recipe.trainer.limit_test_batches == 0:
-            return
+    def _use_best(self, built: Built) -> None:
+        """Take the best weights, where a validation chose some."""
         best = self.directory / "checkpoints" / "best.ckpt"
         if best.exists():
-            built.network.load_state_dict(checkpoint.read(best).state)
-        trainer.test(built.task, datamodule=data, verbose=False)
-        if self.record is None:
+            built.task.load_state_dict(checkpoint.read(best).state)
+
+    def _conclude(self, built: Built, fitted: Fitted, loaders: Loaders) -> None:
+        """Let the task make what is kept beside its weights, and take it as whoever reads the run back will."""
+        device = fitted.trainer.strategy.root_device
+        task = built.task.to(device)
+        training = task.training
+        task.eval()
+        owner = self.recipe.task
+        with torch.no_grad(), fitted.trainer.precision_plugin.forward_context(), calling(owner, "conclude"):
+            conclusion = dict(task.conclude(partial(batches_of, loaders, built, device), partial(ids_of, loaders)))
+        task.train(training)
+        if not conclusion:
             return
-        results, headline = built.task.results["test"], built.task.headline.metric
-        values = scalars(results)
-        baseline = built.task.baseline(data.examples("train"), data.examples("test"))
-        self.record.update(
-            metrics={f"test/{name}": value for name, value in values.items()},
-            baseline={f"test/{name}": value for name, value in baseline.items()},
-        )
-        self.record.rows("predictions", rows_of(trainer))
-        for name, table in built.task.tables(results).items():
+        checkpoint.check_plain(f"{owner.name} ({owner.plugin}): `conclude`", conclusion)
+        kept = {name: value.cpu() if isinstance(value, torch.Tensor) else value for name, value in conclusion.items()}
+        with calling(owner, "load_conclusion"):
+            task.load_conclusion(kept)
+        if self.record is not None:
+            with write_file(self.directory / "checkpoints" / checkpoint.CONCLUSION) as path:
+                torch.save(kept, path)
+
+    def _baseline(self, built: Built, prepared: Prepared, loaders: Loaders) -> Mapping[str, float]:
+        """The baseline of the test; before training, since a metric of one process alone would wait for the others."""
+        if self.record is None or self._test_loader(loaders) is None:
+            return {}
+        with calling(self.recipe.task, "baseline"):
+            baseline = built.task.baseline(build.head(prepared, "train"), build.head(prepared, "test"))
+        return {f"test/{name}": value for name, value in baseline.items()}
+
+    def _test_loader(self, loaders: Loaders) -> Loader | None:
+        loader = loaders.get("test")
+        return loader if isinstance(loader, Loader) and self.recipe.trainer.limit_test_batches != 0 else None
+
+    def _test(
+        self, built: Built, prepared: Prepared, loaders: Loaders, fitted: Fitted, baseline: Mapping[str, float]
+    ) -> None:
+        loader = self._test_loader(loaders)
+        if loader is None:
+            return
+        examples = prepared.examples("test")
+        evaluation = fitted.module.test(fitted.trainer, loader, examples, built.spec, self.directory / "predictions")
+        if self.record is not None:
+            self._record_test(built, fitted.module, evaluation, baseline)
+
+    def _record_test(
+        self, built: Built, module: TaskModule, evaluation: Evaluation, baseline: Mapping[str, float]
+    ) -> None:
+        assert self.record is not None
+        self.record.update(metrics=evaluation.metrics, baseline=baseline)
+        self.record.rows("predictions", evaluation.rows)
+        with calling(self.recipe.task, "tables"):
+            tables = dict(built.task.tables(evaluation.results))
+        for name, table in tables.items():
             self.record.table(name, table)
+        headline = f"test/{built.task.headline.metric}"
         trivial = f" (baseline {baseline[headline]:.4f})" if headline in baseline else ""
-        self.say(f"test/{headline} {values[headline]:.4f}{trivial}", style="bold")
-        for remark in built.task.remarks(results):
-            self.say(remark)
+        self.output(f"{headline} {evaluation.metrics[headline]:.4f}{trivial}", style="bold")
+        for remark in module.remarks("test"):
+            self.output(remark)
 
     # The end.
 
     @contextmanager
-    def _ending(self) -> Iterator[None]:
-        """Record how the run ended, and raise what a person should read."""
+    def _ending(self) -> Iterator[list[Cost]]:
+        """Record how the run ended, and raise what a person should read; the cost is put into the list it gives."""
+        costs: list[Cost] = []
         try:
-            yield
+            yield costs
         except Preempted as stop:
             self._end("preempted", str(stop))
-            self.say(f"Stopped by {stop} and saved. Go on with: taskkit run --resume {self.directory}")
+            self.output(f"Stopped by {stop} and saved. Go on with: taskkit run --resume {self.directory}")
             raise
         except (KeyboardInterrupt, SystemExit) as stop:
             self._end("preempted", type(stop).__name__)
             raise
         except TaskkitError as error:
             self._end("failed", str(error))
+            if error.__cause__ is not None and self.record is not None:
+                self.record.log(traceback.format_exc())
             raise
-        except torch.cuda.OutOfMemoryError as error:
+        except torch.OutOfMemoryError as error:
             message = out_of_memory(self.recipe, error)
             self._end("failed", message)
             raise RunFailedError(message) from error
@@ -302,91 +337,13 @@ class Run:
                 self.record.log(traceback.format_exc())
             raise
         self._end("finished", None)
-        if self.record is not None:
-            seconds = self.record.manifest["cost"]["train_seconds"]
-            padding = self.record.manifest["cost"]["padding"]
-            padded = f", {padding:.1%} of it padding" if padding else ""
-            self.say(f"trained in {seconds:.0f} s{padded}; run directory {self.directory}")
+        for cost in costs:
+            padded = f", {cost.padding:.1%} of it padding" if cost.padding else ""
+            self.output(f"trained in {cost.train_seconds:.0f} s{padded}; run directory {self.directory}")
 
-    def _end(self, status: str, reason: str | None) -> None:
+    def _end(self, status: Any, reason: str | None) -> None:
         if self.record is not None:
             self.record.end(status, reason)
-
-
-def early_stopping(
-    section: EarlyStopping, metrics: Iterable[str], headline: Headline, validated: bool
-) -> pl.callbacks.EarlyStopping:
-    """Lightning's early stopping; raises TaskkitError when nothing would tell it that validation got better."""
-    if not validated:
-        raise TaskkitError("early_stopping: these data have no validation split. Set early_stopping=null.")
-    name, known = (section.monitor or headline.metric).removeprefix("val/"), ["loss", *metrics]
-    if name not in known:
-        raise TaskkitError(
-            f"early_stopping.monitor: validation gives no {name!r}.{did_you_mean(name, known)} "
-            f"Expected one of {', '.join(known)}."
-        )
-    mode = section.mode or headline.direction
-    return pl.callbacks.EarlyStopping(
-        f"val/{name}", mode=mode, patience=section.patience, min_delta=section.min_delta, check_finite=False
-    )
-
-
-def make_trainer(r: Recipe, callbacks: list[pl.Callback], batches: int | None = None) -> pl.Trainer:
-    """The Trainer of a recipe; taskkit's own callbacks replace Lightning's logging, bar, summary and checkpoints.
-
-    `batches`: how many an epoch has; validation may be rarer than epochs.
-    """
-    own = asdict(r.trainer)
-    accelerator = own["accelerator"]
-    own["precision"] = precision(own["precision"], accelerator)
-    own["devices"] = int(own["devices"]) if str(own["devices"]).lstrip("-").isdigit() else own["devices"]
-    own["max_steps"] = own["max_steps"] or -1
-    own["max_epochs"] = -1 if own["max_epochs"] is None else own["max_epochs"]
-    for name in ("limit_train_batches", "limit_val_batches", "limit_test_batches", "val_check_interval"):
-        own[name] = int(own[name]) if own[name] > 1 or own[name] == 0 else float(own[name])
-    if batches is not None and isinstance(own["val_check_interval"], int) and own["val_check_interval"] > batches:
-        own["check_val_every_n_epoch"] = None
-    return pl.Trainer(
-        **own,
-        callbacks=callbacks,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-    )
-
-
-def precision(wanted: str, accelerator: str) -> str:
-    """Lightning's name of the precision: `auto` is bf16-mixed where the device computes it natively, else 32-true."""
-    if wanted != "auto":
-        return wanted
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
-    if accelerator == "cpu" or not torch.backends.mps.is_available():
-        able = torch.cpu.get_capabilities()
-        return "bf16-mixed" if able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16") else "32-true"
-    return "32-true"
-
-
-def rows_of(trainer: pl.Trainer) -> list[dict[str, Any]]:
-    """What the trainer's Rows collected in its last test."""
-    return next(callback for callback in trainer.callbacks if isinstance(callback, Rows)).rows  # type: ignore[attr-defined]
-
-
-def encode(
-    examples: Sequence[Example],
-    built: Built,
-    split: Split,
-    section: Mapping[str, Any],
-    keep: bool,
-    progress: Callable[[int, int], None] | None = None,
-) -> store.Encoded:
-    """A split's encoded samples, from the cache when it has them."""
-    key = store.key(built.spec.fingerprint, split, built.processor, section) if keep else None
-    workers = (os.cpu_count() or 1) if len(examples) >= PARALLEL_FROM else 0
-    return store.encode(examples, built.processor, key=key, workers=workers, progress=progress)
 
 
 def out_of_memory(r: Recipe, error: Exception) -> str:
@@ -399,44 +356,40 @@ def out_of_memory(r: Recipe, error: Exception) -> str:
     )
 
 
-class _Teller(logging.Handler):
-    """Says what taskkit's own modules log, such as what is being fetched."""
+class _ConsoleHandler(logging.Handler):
+    """Prints what taskkit's own modules log, such as what is being fetched."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, output: Callable[[str], None]) -> None:
         super().__init__(logging.INFO)
-        self.say = say
+        self.output = output
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say one message."""
-        self.say(record.getMessage())
+        """Print one message."""
+        self.output(record.getMessage())
 
 
 @contextmanager
-def told(say: Callable[[str], None]) -> Iterator[None]:
-    """Say what is logged while a run goes on."""
-    logger, teller = logging.getLogger("taskkit"), _Teller(say)
+def forward_logs(output: Callable[[str], None]) -> Iterator[None]:
+    """Print what is logged while a run goes on."""
+    logger, handler = logging.getLogger("taskkit"), _ConsoleHandler(output)
     level = logger.level
     logger.setLevel(logging.INFO)
-    logger.addHandler(teller)
+    logger.addHandler(handler)
     try:
         yield
     finally:
-        logger.removeHandler(teller)
+        logger.removeHandler(handler)
         logger.setLevel(level)
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Lightning's banners and hints off the terminal; they are about what taskkit decides itself."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PossibleUserWarning)
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+def _augmented(data: DataModule, recipe: Recipe, batch: Batch) -> Batch:
+    with calling(recipe.data, "augment", batch=batch):
+        return data.augment(batch)
+
+
+def _size(loader: Loader | StreamLoader) -> int | None:
+    return len(loader.encoded.ids) if isinstance(loader, Loader) else None
+
+
+def _unknown() -> None:
+    return None

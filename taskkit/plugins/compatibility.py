@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterator, Mapping
+import dataclasses
+import operator
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
-from taskkit.contracts.component import KINDS, Component, Kind, load
+from taskkit.contracts.component import KINDS, Component, Kind, PluginInfo, load
 from taskkit.contracts.facts import Fact, SelfSupervised
-from taskkit.contracts.settings import settings
+from taskkit.contracts.settings import Setting, settings
 from taskkit.errors import PluginError
+from taskkit.plugins.guard import Refused, guard
 
 if TYPE_CHECKING:
     from taskkit.contracts.recipe import Key
-    from taskkit.plugins.discovery import Plugins
+    from taskkit.plugins.registry import Plugins
 
 Found = Iterator[tuple["Key", str]]
 """Keys of a recipe and what is wrong with their values."""
+
+_Side = Literal["inputs", "targets"]
 
 
 def fits(components: Mapping[Kind, Component], plugins: Plugins) -> Found:
@@ -28,13 +35,9 @@ def fits(components: Mapping[Kind, Component], plugins: Plugins) -> Found:
             stated[kind] = _state(component, plugins)
         except PluginError as error:
             yield (kind, "name"), str(error)
-    task, model, data = (stated.get(kind) for kind in KINDS)
-    if task and data:
-        yield from _task_fits_data(task, data, plugins)
-    if model and data:
-        yield from _input_fits(model, data, plugins)
-    if task and model and not any(issubclass(task.targets[0], answer) for answer in model.targets):
-        yield ("model", "name"), _misfit(task, "targets", model, plugins)
+    for needy, side, other in _misfits(stated):
+        advice = _advice(other, stated, plugins)
+        yield (other, "name"), f"{_misfit(stated[needy], side, stated[other])}. {advice}"
 
 
 @dataclass(frozen=True)
@@ -45,77 +48,206 @@ class _Stated:
     input: type[Fact] | None
     targets: tuple[type[Fact], ...]
 
+    def __str__(self) -> str:
+        return f"{self.component.kind} {self.component.name}"
+
 
 def _state(component: Component, plugins: Plugins) -> _Stated:
-    needed = fact(component, component.input, plugins) if component.input else None
-    return _Stated(component, needed, tuple(fact(component, name, plugins) for name in component.targets))
+    plugin = plugins.owner(component)
+    needed = fact(component, component.input, plugin) if component.input else None
+    return _Stated(component, needed, tuple(fact(component, name, plugin) for name in component.targets))
 
 
-def _task_fits_data(task: _Stated, data: _Stated, plugins: Plugins) -> Found:
-    """Data may state more than is asked, and a task may make its targets of the inputs alone."""
-    asked = task.targets[0]
-    if not issubclass(asked, SelfSupervised) and not any(issubclass(one, asked) for one in data.targets):
-        yield ("data", "name"), _misfit(task, "targets", data, plugins)
-    yield from _input_fits(task, data, plugins)
+def _misfits(stated: Mapping[Kind, _Stated]) -> Iterator[tuple[Kind, _Side, Kind]]:
+    """Which component needs a fact of its inputs or targets that which other one has not.
+
+    Data may state more than is needed, and a task may make its targets of the inputs alone.
+    """
+    task, model, data = (stated.get(kind) for kind in KINDS)
+    if task and data:
+        judged = task.targets[0]
+        if not (issubclass(judged, SelfSupervised) or any(issubclass(target, judged) for target in data.targets)):
+            yield "task", "targets", "data"
+    for needy in (task, model):
+        if needy and data and needy.input and not (data.input and issubclass(data.input, needy.input)):
+            yield needy.component.kind, "inputs", "data"
+    if task and model and not any(issubclass(task.targets[0], answer) for answer in model.targets):
+        yield "task", "targets", "model"
 
 
-def _input_fits(needy: _Stated, data: _Stated, plugins: Plugins) -> Found:
-    if needy.input and not (data.input and issubclass(data.input, needy.input)):
-        yield ("data", "name"), _misfit(needy, "inputs", data, plugins)
+def _misfit(needy: _Stated, side: _Side, other: _Stated) -> str:
+    needed = needy.targets[0] if side == "targets" else needy.input
+    assert needed is not None
+    there = other.targets if side == "targets" else (other.input,) if other.input else ()
+    names = [one.__name__ for one in (needed, *there)]
+    if len({*names}) < len(names):  # Two plugins may have facts of one name.
+        names = [one.reference() for one in (needed, *there)]
+    verb = "states" if other.component.kind == "data" else "answers"
+    return f"{needy} needs {names[0]} as {side}; {other} {verb} {' or '.join(names[1:]) or 'none'}"
 
 
-def _misfit(needy: _Stated, side: str, other: _Stated, plugins: Plugins) -> str:
-    one, two = needy.component, other.component
-    needed = one.targets[0] if side == "targets" else one.input
-    facts = two.targets if side == "targets" else (two.input,)
-    stated = " or ".join(_short(reference) for reference in facts) or "none"
-    verb = "states" if two.kind == "data" else "answers"
-    suited = [
-        component.name
-        for component in plugins.components
-        if component.kind == two.kind and needed in (component.targets if side == "targets" else (component.input,))
-    ]
-    known = f"{'Data' if two.kind == 'data' else 'Models'} that fit: {', '.join(suited[:6])}."
-    advice = known if suited else f"No installed {two.kind} does; choose another {one.kind}."
-    needs = f"{one.kind} {one.name} needs {_short(needed)} as {side}"
-    return f"{needs}; {two.kind} {two.name} {verb} {stated}. {advice}"
+def _advice(kind: Kind, stated: Mapping[Kind, _Stated], plugins: Plugins) -> str:
+    """Which components of a kind fit the others of a recipe, in all that they need and give."""
+    rivals = [component for component in plugins.components if component.kind == kind]
+    if suited := [component.name for component in rivals if _suits(component, stated, plugins)]:
+        return f"{'Data' if kind == 'data' else 'Models'} that fit: {', '.join(suited[:6])}."
+    others = [str(other) for other in stated.values() if other.component.kind != kind]
+    return f"No installed {kind} fits {' and '.join(others)}; choose another {others[0].partition(' ')[0]}."
 
 
-def _short(reference: str) -> str:
-    return reference.rpartition(":")[2]
+def _suits(component: Component, stated: Mapping[Kind, _Stated], plugins: Plugins) -> bool:
+    """Whether a component can be used at all, and no fact stands between it and the others."""
+    try:
+        section_of(component, plugins.owner(component))
+        candidate = _state(component, plugins)
+    except PluginError:
+        return False
+    kind = component.kind
+    return not any(kind in (needy, other) for needy, _, other in _misfits({**stated, kind: candidate}))
 
 
-def fact(component: Component, reference: str, plugins: Plugins) -> type[Fact]:
+def fact(component: Component, reference: str, plugin: PluginInfo) -> type[Fact]:
     """Import a Fact that a component declares; raises PluginError."""
-    found = imported(component, reference, plugins)
+    found = _light(component, reference, plugin)
     if not (isinstance(found, type) and issubclass(found, Fact)):
-        raise PluginError(f"{_unusable(component, reference, plugins)} is not a taskkit.Fact. Tell its authors.")
+        raise PluginError(f"{_unusable(component, reference, plugin)} is not a taskkit.Fact. Tell its authors.")
     return found
 
 
-def section_of(component: Component, plugins: Plugins) -> type:
-    """Import a component's section; raises PluginError."""
-    section = imported(component, component.section, plugins)
+def section_of(component: Component, plugin: PluginInfo) -> type:
+    """Import a component's section and check its fields; raises PluginError."""
+    section = _light(component, component.section, plugin)
+    what = _unusable(component, component.section, plugin)
     try:
-        settings(section)
+        fault = next(_section_faults(section), None)
     except Exception as error:
-        what = _unusable(component, component.section, plugins)
         why = f"{type(error).__name__}: {error}"
         raise PluginError(f"{what} is not a dataclass of readable types ({why}). Tell its authors.") from error
+    if fault:
+        raise PluginError(f"{what} has {fault} Tell its authors.")
     return section  # type: ignore[no-any-return]
 
 
-def imported(component: Component, reference: str, plugins: Plugins) -> Any:
+def imported(component: Component, reference: str, plugin: PluginInfo) -> Any:
     """Import something that a component declares; raises PluginError, which names the plugin."""
     try:
-        return load(reference)
-    except Exception as error:
-        package = ((isinstance(error, ModuleNotFoundError) and error.name) or "").partition(".")[0]
-        absent = package and importlib.util.find_spec(package) is None
-        advice = f"Try: pip install {package}" if absent else "Tell its authors."
-        what = _unusable(component, reference, plugins)
-        raise PluginError(f"{what} failed to load ({type(error).__name__}: {error}). {advice}") from error
+        with guard("load"):
+            return load(reference)
+    except Refused as refused:
+        what = _unusable(component, reference, plugin)
+        advice = refused.hint or "Tell its authors."
+        raise PluginError(f"{what} failed to load ({refused.reason}). {advice}") from refused.__cause__
 
 
-def _unusable(component: Component, reference: str, plugins: Plugins) -> str:
-    return f"{component.name} cannot be used: {reference} of {plugins.owner(component)}"
+def _light(component: Component, reference: str, plugin: PluginInfo) -> Any:
+    """Import a fact or a section; raises PluginError when that loads torch, for which every check would wait."""
+    before = "torch" in sys.modules
+    found = imported(component, reference, plugin)
+    if "torch" in sys.modules and not before:
+        module = reference.partition(":")[0]
+        raise PluginError(
+            f"{_unusable(component, reference, plugin)} imports torch, for which every check of a recipe would wait. "
+            f"What needs torch belongs into another module than {module} and those that it imports. Tell its authors."
+        )
+    return found
+
+
+def _unusable(component: Component, reference: str, plugin: PluginInfo) -> str:
+    return f"{component.name} cannot be used: {reference} of {plugin}"
+
+
+# What is wrong with a section.
+
+_SCALARS = (bool, int, float, str, Path, NoneType)
+_READABLE = "bool, int, float, str, Path, None, Any, Literal, a dataclass, or list, tuple, Sequence or dict of these"
+_BOUNDS = {"gt": operator.gt, "ge": operator.ge, "lt": operator.lt, "le": operator.le}
+
+
+def _section_faults(section: type, outer: tuple[type, ...] = ()) -> Iterator[str]:
+    """What is wrong with the fields of a section, and of those inside it: `a field …, and what to write instead`.
+
+    Raises whatever reading its annotations and making its defaults raise.
+    """
+    yield from _plain_class_faults(section)
+    metadata = {field.name: field.metadata for field in dataclasses.fields(section)}
+    for setting in settings(section):
+        what, parts = f"the field {section.__qualname__}.{setting.name}", [*_parts(setting.type)]
+        nested = [part for part in parts if isinstance(part, type) and dataclasses.is_dataclass(part)]
+        if "doc" not in metadata[setting.name] and (setting.required or setting.type not in nested):
+            default = "" if setting.required else f"{setting.default!r}, "
+            yield f"{what} without setting(). Write `{setting.name}: … = taskkit.setting({default}doc=…)`."
+        if unreadable := [part for part in parts if not _is_readable(part)]:
+            yield f"{what} of the type {_type_name(unreadable[0])}, which no recipe can hold. Use {_READABLE}."
+        yield from (f"{what} {fault}" for fault in _value_faults(setting, parts))
+        for inner in nested:
+            if inner not in (section, *outer):
+                yield from _section_faults(inner, (section, *outer))
+
+
+def _plain_class_faults(section: type) -> Iterator[str]:
+    """Settings of a subclass that is no dataclass itself: they would be no fields."""
+    for base in getattr(section, "__mro__", ()):
+        for name, value in vars(base).items():
+            if isinstance(value, dataclasses.Field):
+                what = f"the setting {base.__qualname__}.{name}"
+                yield f"{what}, which is no field. Write @dataclass above the class."
+
+
+def _value_faults(setting: Setting, parts: Sequence[Any]) -> Iterator[str]:
+    bounds = ", ".join(f"{name}={limit}" for name, limit in setting.bounds.items())
+    if bounds and not any(part in (int, float, Any) for part in parts):
+        yield f"of the type {_type_name(setting.type)} with the bounds {bounds}. Only numbers have bounds: remove them."
+    default = setting.default
+    if setting.required:
+        return
+    if not _holds(setting.type, default):
+        yield f"with the default {default!r:.80}. Expected {_type_name(setting.type)}: correct one of them."
+    for number in default if isinstance(default, list | tuple) else [default]:
+        if not _is_within(number, setting.bounds):
+            yield f"with the default {default!r:.80}. Expected {bounds}: correct one of them."
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    """The types that unions and collections are made of; what no recipe can hold stays as it is."""
+    origin, arguments = get_origin(hint), [argument for argument in get_args(hint) if argument is not ...]
+    if origin in (dict, Mapping) and arguments[0] in (str, int):
+        yield from _parts(arguments[1])
+    elif origin in (Union, UnionType, list, tuple, Sequence) and arguments:
+        for argument in arguments:
+            yield from _parts(argument)
+    else:
+        yield hint
+
+
+def _is_readable(part: Any) -> bool:
+    if get_origin(part) is Literal:
+        return all(type(choice) in (bool, int, str, NoneType) for choice in get_args(part))
+    return part is Any or part in _SCALARS or (isinstance(part, type) and dataclasses.is_dataclass(part))
+
+
+def _holds(hint: Any, value: Any) -> bool:
+    """Whether a value is of a type that a recipe can hold."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_holds(member, value) for member in arguments)
+    if origin is Literal:
+        return any(choice == value and type(choice) is type(value) for choice in arguments)
+    if origin is tuple and arguments[-1] is not ...:
+        return isinstance(value, tuple) and len(value) == len(arguments) and all(map(_holds, arguments, value))
+    if origin in (list, tuple, Sequence):
+        kinds = (list, tuple) if origin is Sequence else origin
+        return isinstance(value, kinds) and all(_holds(arguments[0], item) for item in value)
+    if origin in (dict, Mapping):
+        return isinstance(value, dict) and all(_holds(arguments[1], item) for item in value.values())
+    if isinstance(value, bool):
+        return hint in (bool, Any)
+    return hint is Any or isinstance(value, (int, float) if hint is float else hint)
+
+
+def _is_within(value: Any, bounds: Mapping[str, float]) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return not number or all(_BOUNDS[name](value, limit) for name, limit in bounds.items())
+
+
+def _type_name(hint: Any) -> str:
+    return hint.__qualname__ if isinstance(hint, type) and not get_args(hint) else str(hint).replace("typing.", "")

@@ -1,177 +1,37 @@
-"""Guarded discovery: a broken plugin is a reported problem, never a crash nor another plugin's trouble."""
+"""Guarded discovery: finding the installed plugins, loading them, and checking what they declare."""
 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import inspect
 import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
 
 from pluggy import PluginManager
 
 from taskkit.contracts import hookspecs
-from taskkit.contracts.component import KINDS, Component, Kind, RecipeFile
-from taskkit.errors import PluginError
+from taskkit.contracts.component import KINDS, Component, PluginInfo, RecipeFile
+from taskkit.plugins.guard import PluginProblem, Refused, call, guard
+from taskkit.plugins.registry import Offer, Plugins
+from taskkit.wording import did_you_mean
 
-if TYPE_CHECKING:
-    import click
-    from pytorch_lightning import Callback
-
-    from taskkit.contracts.recipe import Recipe
-
-Stage = Literal["metadata", "allow", "clash", "load", "api", "register", "hooks", "call"]
-"""Where discovery stopped: reading the package's metadata, the allow-list, a name that two plugins claim,
-importing, the range of `taskkit_api`, registering, the names of the hooks, or what they gave when called."""
+__all__ = ["HOOKS", "Plugins", "discover", "from_environment"]
 
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("taskkit_"))
 _MODALITY_NAME = re.compile(r"[a-z][a-z0-9_-]*\.[a-z0-9][a-z0-9_-]*")
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
-
-
-@dataclass(frozen=True)
-class PluginInfo:
-    """A plugin: the distribution that brings it, its version, and the name of its entry point."""
-
-    distribution: str
-    version: str
-    entry_point: str
-
-    def __str__(self) -> str:
-        return f"{self.distribution} {self.version}".strip() or self.entry_point
-
-
-@dataclass(frozen=True)
-class PluginProblem:
-    """Why a plugin, or one thing that it declares, cannot be used, and what to do."""
-
-    distribution: str
-    version: str
-    entry_point: str
-    stage: Stage
-    reason: str
-    hint: str
-
-    @property
-    def plugin(self) -> PluginInfo:
-        """The plugin concerned."""
-        return PluginInfo(self.distribution, self.version, self.entry_point)
-
-    def __str__(self) -> str:
-        return f"{self.plugin} failed to load ({self.reason}).\n  {self.hint}"
-
-
-@dataclass(frozen=True)
-class _Offer:
-    """One thing that a plugin declares: a component, a recipe or a command."""
-
-    kind: str
-    name: str
-    value: Any
-    owner: PluginInfo
-
-
-@dataclass(frozen=True)
-class Plugins:
-    """What the installed plugins declare, and what is wrong with them; a value to pass along."""
-
-    plugins: tuple[PluginInfo, ...] = ()
-    """The plugins that are in use."""
-    problems: tuple[PluginProblem, ...] = ()
-    off: tuple[PluginInfo, ...] = ()
-    """Installed plugins that the allow-list leaves out; they are not even imported."""
-    _offers: tuple[_Offer, ...] = ()
-    _clashes: Mapping[tuple[str, str], PluginProblem] = field(default_factory=dict)
-    _managers: Mapping[PluginInfo, PluginManager] = field(default_factory=dict)
-
-    @property
-    def components(self) -> tuple[Component, ...]:
-        """Every component, sorted by kind and name."""
-        offers = sorted(self._of(*KINDS), key=lambda offer: (KINDS.index(offer.value.kind), offer.name))
-        return tuple(offer.value for offer in offers)
-
-    def find(self, kind: Kind, name: str) -> Component:
-        """Return the component of this kind and name.
-
-        Raises PluginError, which says what is near, in which plugin the trouble is, or what to install.
-        """
-        for offer in self._of(kind):
-            if offer.name == name:
-                component: Component = offer.value
-                return component
-        raise PluginError(self._refusal(kind, name) or self._missing(kind, name))
-
-    def owner(self, declared: Component | RecipeFile) -> PluginInfo:
-        """Return the plugin that declares a component or a recipe; raises KeyError when none does."""
-        for offer in self._offers:
-            if offer.value == declared:
-                return offer.owner
-        raise KeyError(declared)
-
-    def recipes(self) -> tuple[RecipeFile, ...]:
-        """Return the recipes shipped inside plugins, sorted by name."""
-        return tuple(offer.value for offer in sorted(self._of("recipe"), key=lambda offer: offer.name))
-
-    def commands(self) -> tuple[click.Command, ...]:
-        """Return the commands that plugins add, sorted by name."""
-        return tuple(offer.value for offer in sorted(self._of("command"), key=lambda offer: offer.name))
-
-    def callbacks(self, recipe: Recipe) -> tuple[Callback, ...]:
-        """Ask each plugin for its Lightning callbacks; raises PluginError when one cannot give them."""
-        callbacks: list[Callback] = []
-        for info, manager in self._managers.items():
-            try:
-                callbacks += _call(manager, "taskkit_callbacks", recipe=recipe)
-            except _Refused as refused:
-                problem = refused.problem(info)
-                raise PluginError(f"{info} gives no callbacks: {problem.reason}.\n  {problem.hint}") from refused
-        return tuple(callbacks)
-
-    def _of(self, *kinds: str) -> Iterator[_Offer]:
-        return (offer for offer in self._offers if offer.kind in kinds)
-
-    def _refusal(self, kind: Kind, name: str) -> str:
-        """Say why a component that a plugin has, or may have, cannot be used; else an empty string."""
-        if clash := self._clashes.get((kind, name)):
-            return f"{name} cannot be used: {clash.reason}.\n  {clash.hint}"
-        modality = name.partition(".")[0]
-        for problem in self.problems:
-            if problem.entry_point == modality and problem.plugin not in self.plugins:
-                return f"{name} cannot be used: {problem}"
-        for info in self.off:
-            if info.entry_point == modality:
-                return (
-                    f"{name} cannot be used: the plugin {modality!r} ({info}) is switched off.\n"
-                    "  Add it to TASKKIT_PLUGINS, or leave out --no-plugins."
-                )
-        return ""
-
-    def _missing(self, kind: Kind, name: str) -> str:
-        """Say that there is no such component, and what comes near."""
-        others = [offer.kind for offer in self._of(*KINDS) if offer.name == name]
-        said = [f"{name!r} is of kind {others[0]}, not {kind}." if others else f"No {kind} named {name!r}."]
-        near = _nearest_component(name, [offer.name for offer in self._of(kind)])
-        if near:
-            said.append(f"Did you mean {near!r}?")
-        modality, dot, _ = name.partition(".")
-        installed = {info.entry_point for info in self.plugins}
-        installed |= {offer.name.partition(".")[0] for offer in self._of(*KINDS)}
-        if dot and modality not in installed and not _nearest(modality, installed):
-            said.append(f"No plugin named {modality!r} is installed.\n  Try: pip install taskkit-{modality}")
-        elif not near:
-            said.append(f"`taskkit list {kind if kind == 'data' else kind + 's'}` shows what there is.")
-        return " ".join(said)
+_MAJOR, _MINOR = hookspecs.API_VERSION.split(".")
+_NEXT_API = f"{_MAJOR}.{int(_MINOR) + 1}"
+_Candidate = tuple[PluginInfo, Callable[[], object]]
 
 
 def from_environment(no_plugins: bool = False) -> Plugins:
-    """Discover what `TASKKIT_PLUGINS` allows: entry-point names with commas; empty: none; not set: all."""
+    """Discover what `TASKKIT_PLUGINS` allows: names as in `discover`, with commas; empty: none; not set: all."""
     allowed = "" if no_plugins else os.environ.get("TASKKIT_PLUGINS")
     if allowed is None:
         return discover()
@@ -181,72 +41,39 @@ def from_environment(no_plugins: bool = False) -> Plugins:
 def discover(allow: Collection[str] | None = None, extra: Mapping[str, object] | None = None) -> Plugins:
     """Load the installed plugins that `allow` names, by default all, and ask them what they declare.
 
-    `extra` are plugin objects by entry-point name, for tests and notebooks; `allow` does not concern them. A
-    plugin is in as a whole or out as a whole, and nothing is raised on account of one.
+    `allow` holds names of entry points or of distributions. `extra` are plugin objects by entry-point name, for tests
+    and notebooks; `allow` does not concern them. A plugin is in as a whole or out as a whole, and nothing is raised on
+    account of one.
     """
     candidates, problems = _candidates()
-    off = [info for info, _ in candidates if allow is not None and info.entry_point not in allow]
-    problems += _not_installed(allow or (), [info.entry_point for info, _ in candidates])
+    installed = [info for info, _ in candidates]
+    off = [info for info in installed if allow is not None and not _names(info) & set(map(_normalised, allow))]
+    problems += _not_installed(allow or (), installed)
     wanted = [(info, load) for info, load in candidates if info not in off]
     wanted += [(PluginInfo(name, "", name), partial(_itself, plugin)) for name, plugin in (extra or {}).items()]
 
     managers: dict[PluginInfo, PluginManager] = {}
-    offers: list[_Offer] = []
+    offers: list[Offer] = []
     # What a plugin prints while it is loaded must not get into `taskkit list --json`.
     with contextlib.redirect_stdout(sys.stderr):
         for info, load in wanted:
             try:
-                _refuse_rivals(info, [rival for rival, _ in wanted])
+                _refuse_twins(info, installed)
                 manager = _admit(info, load)
                 offers += _declared(manager, info)
                 managers[info] = manager
-            except _Refused as refused:
+            except Refused as refused:
                 problems.append(refused.problem(info))
     clashes = _clashes(offers)
+    problems += [problem for claimants in clashes.values() for problem in claimants]
     return Plugins(
         plugins=tuple(managers),
-        problems=(*problems, *(problem for both in clashes.values() for problem in both)),
-        off=tuple(off),
+        problems=tuple(dict.fromkeys(problems)),
+        off=tuple(dict.fromkeys(off)),
         _offers=tuple(offer for offer in offers if (offer.kind, offer.name) not in clashes),
-        _clashes={key: both[0] for key, both in clashes.items()},
+        _clashes={key: claimants[0] for key, claimants in clashes.items()},
         _managers=managers,
     )
-
-
-class _Refused(Exception):
-    """A plugin that cannot be let in."""
-
-    def __init__(self, stage: Stage, reason: str, hint: str = "") -> None:
-        super().__init__(reason)
-        self.stage, self.reason, self.hint = stage, reason, hint
-
-    def problem(self, info: PluginInfo) -> PluginProblem:
-        hint = self.hint or f"Tell the authors of {info.distribution}, or: pip uninstall {info.distribution}"
-        return PluginProblem(info.distribution, info.version, info.entry_point, self.stage, self.reason, hint)
-
-
-@contextlib.contextmanager
-def _guard(stage: Stage, where: str = "") -> Iterator[None]:
-    """Turn whatever a plugin's code raises, and its attempts to leave, into a refusal."""
-    try:
-        yield
-    except _Refused:
-        raise
-    except (Exception, SystemExit) as error:
-        message = " ".join(str(error).split())
-        reason = f"{where}{type(error).__name__}{': ' if message else ''}{message}"
-        raise _Refused(stage, reason, _install_hint(error)) from error
-
-
-def _install_hint(error: BaseException) -> str:
-    """What to install when a module is missing; nothing when it is only a part of something installed."""
-    if not isinstance(error, ModuleNotFoundError) or not error.name:
-        return ""
-    package = error.name.partition(".")[0]
-    return "" if util.find_spec(package) else f"Try: pip install {package}"
-
-
-_Candidate = tuple[PluginInfo, Callable[[], object]]
 
 
 def _candidates() -> tuple[list[_Candidate], list[PluginProblem]]:
@@ -267,9 +94,9 @@ def _readable_entry_points() -> tuple[list[metadata.EntryPoint], list[PluginProb
     distributions = {str(dist.name): dist for dist in reversed([*metadata.distributions()])}
     for name, dist in distributions.items():
         try:
-            with _guard("metadata", "entry_points.txt: "):
+            with guard("metadata", "entry_points.txt: "):
                 found += dist.entry_points.select(group=hookspecs.GROUP)
-        except _Refused as refused:
+        except Refused as refused:
             problems.append(refused.problem(PluginInfo(name, dist.version, "")))
     return found, problems
 
@@ -281,23 +108,33 @@ def _info(entry_point: metadata.EntryPoint) -> PluginInfo:
     return PluginInfo(dist.name or "unknown", dist.version or "", entry_point.name)
 
 
-def _not_installed(allow: Collection[str], installed: Sequence[str]) -> list[PluginProblem]:
+def _names(info: PluginInfo) -> set[str]:
+    """What an allow-list may call a plugin."""
+    return {_normalised(info.entry_point), _normalised(info.distribution)}
+
+
+def _normalised(name: str) -> str:
+    """A name as package indexes compare it: `Taskkit_Image` is `taskkit-image`."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _not_installed(allow: Collection[str], installed: Sequence[PluginInfo]) -> list[PluginProblem]:
     """Allowed names that no installed plugin has."""
+    known = {name for info in installed for name in _names(info)}
     problems = []
     for name in allow:
-        if name not in installed:
-            near = _nearest(name, installed)
-            hint = f"Did you mean {near!r}?" if near else f"Try: pip install taskkit-{name}"
+        if _normalised(name) not in known:
+            package = name if name.startswith("taskkit-") else f"taskkit-{name}"
+            hint = did_you_mean(name, known).strip() or f"Try: pip install {package}"
             problems.append(PluginProblem("", "", name, "allow", f"no plugin named {name!r} is installed", hint))
     return problems
 
 
-def _refuse_rivals(info: PluginInfo, all_wanted: Sequence[PluginInfo]) -> None:
-    """Let neither of two plugins of one name win."""
-    rivals = [str(other) for other in all_wanted if other.entry_point == info.entry_point]
-    if len(rivals) > 1:
-        reason = f"{' and '.join(rivals)} both declare the entry point {info.entry_point!r}"
-        raise _Refused("clash", reason, "Uninstall one of them.")
+def _refuse_twins(info: PluginInfo, installed: Sequence[PluginInfo]) -> None:
+    """Let neither of two entry points win that one distribution gives the same name."""
+    if installed.count(info) > 1:
+        reason = f"it declares the entry point {info.entry_point!r} twice"
+        raise Refused("clash", reason, "Its authors must rename one of them.")
 
 
 def _itself(plugin: object) -> object:
@@ -306,14 +143,14 @@ def _itself(plugin: object) -> object:
 
 def _load(entry_point: metadata.EntryPoint) -> object:
     """Import a plugin and check that it is made for these hooks."""
-    with _guard("load"):
+    with guard("load"):
         try:
             plugin = entry_point.load()
         except ModuleNotFoundError as error:
             if error.name and f"{entry_point.module}.".startswith(f"{error.name}."):
-                raise _Refused("load", f"its module {error.name!r} is missing", "Install it again.") from error
+                raise Refused("load", f"its module {error.name!r} is missing", "Install it again.") from error
             raise
-    with _guard("api"):
+    with guard("api"):
         api = getattr(plugin, "taskkit_api", getattr(sys.modules[entry_point.module], "taskkit_api", None))
         _refuse_other_api(api)
     return plugin
@@ -329,10 +166,10 @@ def _refuse_other_api(api: object) -> None:
     try:
         supported = isinstance(api, str) and SpecifierSet(api).contains(ours, prereleases=True)
     except InvalidSpecifier:
-        raise _Refused("api", f"taskkit_api is {api!r}, expected a range such as '>={ours},<1'") from None
+        raise Refused("api", f"taskkit_api is {api!r}, expected a range such as '>={ours},<{_NEXT_API}'") from None
     if not supported:
         hint = f"Install a version of the plugin for API {ours}, or another version of taskkit-ml."
-        raise _Refused("api", f"it needs taskkit API {api!r}, this is {ours}", hint)
+        raise Refused("api", f"it needs taskkit API {api!r}, this is {ours}", hint)
 
 
 def _admit(info: PluginInfo, load: Callable[[], object]) -> PluginManager:
@@ -343,9 +180,9 @@ def _admit(info: PluginInfo, load: Callable[[], object]) -> PluginManager:
     plugin = load()
     manager = PluginManager(hookspecs.GROUP)
     manager.add_hookspecs(hookspecs)
-    with _guard("hooks"):
+    with guard("hooks"):
         _check_hook_names(manager, plugin)
-    with _guard("register"):
+    with guard("register"):
         manager.register(plugin, info.entry_point)
     return manager
 
@@ -357,15 +194,14 @@ def _check_hook_names(manager: PluginManager, plugin: object) -> None:
     for name, options in implementations.items():
         hook = options.get("specname") or name
         if hook not in HOOKS and not options.get("optionalhook"):
-            near = _nearest(hook, HOOKS)
-            hint = f"Did you mean {near!r}?" if near else f"The hooks are {', '.join(HOOKS)}."
-            raise _Refused("hooks", f"{hook} is not a hook of taskkit", hint)
+            hint = did_you_mean(hook, HOOKS).strip() or f"The hooks are {', '.join(HOOKS)}."
+            raise Refused("hooks", f"{hook} is not a hook of taskkit", hint)
     for name in marked:
         if name.startswith("taskkit_") and name not in implementations and _is_own_function(plugin, name):
-            raise _Refused("hooks", f"{name} is not marked as a hook", "Put @taskkit.hookimpl above it.")
+            raise Refused("hooks", f"{name} is not marked as a hook", "Put @taskkit.hookimpl above it.")
     if not implementations:
         what = getattr(plugin, "__name__", type(plugin).__name__)
-        raise _Refused("hooks", f"{what} is not a plugin: it implements no hook")
+        raise Refused("hooks", f"{what} is not a plugin: it implements no hook")
 
 
 def _is_own_function(plugin: object, name: str) -> bool:
@@ -374,37 +210,22 @@ def _is_own_function(plugin: object, name: str) -> bool:
     return inspect.isroutine(value) and not hasattr(value, f"{hookspecs.GROUP}_spec")
 
 
-def _declared(manager: PluginManager, info: PluginInfo) -> list[_Offer]:
+def _declared(manager: PluginManager, info: PluginInfo) -> list[Offer]:
     """Call a plugin's declaring hooks once and check what they give."""
     offers = []
     for hook, check in _CHECKS.items():
-        for value in _call(manager, hook):
-            with _guard("call", f"{hook}: "):
+        for value in call(manager, hook):
+            with guard("call", f"{hook}: "):
                 kind, name = check(value)
-            offers.append(_Offer(kind, name, value, info))
+            offers.append(Offer(kind, name, value, info))
     return offers
-
-
-def _call(manager: PluginManager, hook: str, **arguments: Any) -> list[Any]:
-    """Everything that one plugin gives for a hook."""
-    caller = getattr(manager.hook, hook)
-    given: list[Any] = []
-    with _guard("call", f"{hook}: "):
-        results = caller(**arguments)
-        if caller.get_hookimpls() and not results:
-            raise _Refused("call", f"{hook} returned None, expected an iterable")
-        for result in results:
-            if isinstance(result, str | bytes) or not isinstance(result, Iterable):
-                raise _Refused("call", f"{hook} returned {result!r:.80}, expected an iterable")
-            given += result
-    return given
 
 
 def _check_component(value: object) -> tuple[str, str]:
     if not isinstance(value, Component):
-        raise _Refused("call", f"taskkit_components gave {value!r:.80}, expected Components")
+        raise Refused("call", f"taskkit_components gave {value!r:.80}, expected Components")
     for fault in _faults(value):
-        raise _Refused("call", f"the component {value.name!r} has the {fault}")
+        raise Refused("call", f"the component {value.name!r} has the {fault}")
     return value.kind, value.name
 
 
@@ -428,6 +249,22 @@ def _faults(component: Component) -> Iterator[str]:
         yield f"targets {targets!r}, expected a tuple of `package.module:Name`"
     elif kind == "task" and len(targets) != 1:
         yield f"targets {targets!r}, expected the one that the task judges"
+    yield from _metric_faults(component)
+
+
+def _metric_faults(component: Component) -> Iterator[str]:
+    """What is wrong with the metrics that a task declares."""
+    metrics = component.metrics
+    if not isinstance(metrics, Mapping):
+        yield f"metrics {metrics!r:.80}, expected a mapping such as {{'accuracy': 'max'}}"
+        return
+    if metrics and component.kind != "task":
+        yield f"metrics {', '.join(map(str, metrics))}, expected none: a task declares them"
+    for metric, direction in metrics.items():
+        if not (isinstance(metric, str) and metric) or metric.startswith(("train/", "val/", "test/")):
+            yield f"metric {metric!r}, expected a name without its split, such as 'accuracy'"
+        elif direction not in ("max", "min"):
+            yield f"direction {direction!r} of the metric {metric!r}, expected 'max' or 'min'"
 
 
 def _is_like(pattern: re.Pattern[str], value: object) -> bool:
@@ -436,9 +273,9 @@ def _is_like(pattern: re.Pattern[str], value: object) -> bool:
 
 def _check_recipe(value: object) -> tuple[str, str]:
     if not (isinstance(value, RecipeFile) and isinstance(value.name, str) and value.name):
-        raise _Refused("call", f"taskkit_recipes gave {value!r:.80}, expected RecipeFiles with a name")
+        raise Refused("call", f"taskkit_recipes gave {value!r:.80}, expected RecipeFiles with a name")
     if not Path(value.path).is_file():
-        raise _Refused("call", f"the recipe {value.name!r} has the path '{value.path}', which is not a file")
+        raise Refused("call", f"the recipe {value.name!r} has the path '{value.path}', which is not a file")
     return "recipe", value.name
 
 
@@ -446,7 +283,7 @@ def _check_command(value: object) -> tuple[str, str]:
     import click
 
     if not (isinstance(value, click.Command) and value.name):
-        raise _Refused("call", f"taskkit_commands gave {value!r:.80}, expected click Commands with a name")
+        raise Refused("call", f"taskkit_commands gave {value!r:.80}, expected click Commands with a name")
     return "command", value.name
 
 
@@ -457,28 +294,26 @@ _CHECKS = {
 }
 
 
-def _clashes(offers: Iterable[_Offer]) -> dict[tuple[str, str], list[PluginProblem]]:
+def _clashes(offers: Iterable[Offer]) -> dict[tuple[str, str], list[PluginProblem]]:
     """What is declared more than once, by kind and name: one problem for each plugin concerned."""
     owners: dict[tuple[str, str], list[PluginInfo]] = {}
     for offer in offers:
         owners.setdefault((offer.kind, offer.name), []).append(offer.owner)
-    clashes = {}
-    for (kind, name), claimants in owners.items():
-        if len(claimants) > 1:
-            reason = f"{' and '.join(map(str, claimants))} both declare the {kind} {name!r}"
-            refused = _Refused("clash", reason, "Uninstall one of them, or name the other in TASKKIT_PLUGINS.")
-            clashes[kind, name] = [refused.problem(info) for info in dict.fromkeys(claimants)]
-    return clashes
+    return {
+        (kind, name): [_clash(f"the {kind} {name!r}", claimants).problem(info) for info in dict.fromkeys(claimants)]
+        for (kind, name), claimants in owners.items()
+        if len(claimants) > 1
+    }
 
 
-def _nearest_component(name: str, names: Sequence[str]) -> str:
-    """The component that was probably meant, of the same modality if that is one."""
-    modality, _, own = name.rpartition(".")
-    full_names = {full.rpartition(".")[2]: full for full in names if full.startswith(f"{modality}.") or not modality}
-    near = _nearest(own, full_names)
-    return full_names[near] if near else _nearest(name, names, cutoff=0.8)
-
-
-def _nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
-    """The name that was probably meant, or an empty string."""
-    return next(iter(difflib.get_close_matches(name, sorted(names), n=1, cutoff=cutoff)), "")
+def _clash(what: str, claimants: Sequence[PluginInfo]) -> Refused:
+    """Say who declares a thing more than once: an author can rename it, a user can choose between distributions."""
+    first, *others = dict.fromkeys(map(str, claimants))
+    if not others:
+        return Refused("clash", f"{first} declares {what} twice", "Its authors must rename one of them.")
+    return Refused(
+        "clash",
+        f"{' and '.join([first, *others])} both declare {what}",
+        "Choose one: uninstall the other, or name in TASKKIT_PLUGINS all plugins but the other, as "
+        f"TASKKIT_PLUGINS={claimants[0].distribution},…",
+    )

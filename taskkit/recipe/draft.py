@@ -69,7 +69,7 @@ class Draft:
             else:
                 try:
                     component = self.plugins.find(kind, str(values["name"]))
-                    yield kind, (section_of(component, self.plugins), component.name)
+                    yield kind, (section_of(component, self.plugins.owner(component)), component.name)
                     self.components[kind] = component
                 except PluginError as error:
                     self.problems.append(((kind, "name"), " ".join(str(error).split())))

@@ -51,4 +51,12 @@ def inline(value: Any) -> str:
 def text(value: str) -> str:
     """Write text, in quotes where it would not be read back as that text."""
     plain = _WORD.fullmatch(value) and isinstance(scalar(value), str) and value.lower() not in _YAML_1_1
-    return value if plain else json.dumps(value, ensure_ascii=not value.isprintable())
+    return value if plain else "".join(map(_escaped, json.dumps(value, ensure_ascii=False)))
+
+
+def _escaped(character: str) -> str:
+    # JSON would write a character beyond 16 bits as two halves, which YAML reads as two characters.
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskkit.contracts.component import KINDS
+from taskkit.contracts.component import KINDS, Chosen
 from taskkit.contracts.recipe import SECTIONS, SWITCHED_OFF, Key, Recipe, root_settings
 from taskkit.errors import Problem, RecipeError
 from taskkit.recipe import interpolate, rules
@@ -120,8 +120,12 @@ def _finished(draft: Draft) -> Recipe:
     if draft.problems:
         where = draft.tree.where
         raise RecipeError([Problem(where(key), dotted(key), message) for key, message in draft.problems])
-    names = {f"{kind}_name": component.name for kind, component in draft.components.items()}
-    return Recipe(**draft.parts | names)
+    chosen: dict[str, Chosen] = {
+        kind: Chosen(component, draft.plugins.owner(component), draft.parts[kind])
+        for kind, component in draft.components.items()
+    }
+    parts: dict[str, Any] = {**draft.parts, **chosen}
+    return Recipe(**parts)
 
 
 def _read(

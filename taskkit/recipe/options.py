@@ -31,13 +31,13 @@ def parse(words: Sequence[str], takers: Sequence[type]) -> tuple[list[str], dict
         if name not in known:
             raise _unknown(flag, known)
         if given:
-            values[name] = scalar(value)
+            values[name] = _worded(value, known[name])
         elif known[name].type is bool:
             values[name] = True
         elif (following := next(rest, None)) is None:
             raise TaskkitError(f"--{flag} needs a value: {known[name].doc}.")
         else:
-            values[name] = scalar(following)
+            values[name] = _worded(following, known[name])
     return inputs, values
 
 
@@ -64,10 +64,19 @@ def _known(takers: Sequence[type]) -> dict[str, Setting]:
     return {setting.name: setting for taker in takers for setting in settings(taker)}
 
 
+def _worded(word: str, setting: Setting) -> Any:
+    """A user whose name is 1e5, 1_000 or null is called so."""
+    return word if _wants_text(setting) else scalar(word)
+
+
 def _as_text(value: Any, setting: Setting) -> Any:
     """A user whose name is 42 is not a number."""
-    wants_text = setting.type is str or setting.type == str | None
-    return str(value) if wants_text and isinstance(value, int | float) and not isinstance(value, bool) else value
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if number and _wants_text(setting) else value
+
+
+def _wants_text(setting: Setting) -> bool:
+    return setting.type is str or setting.type == str | None
 
 
 def _unknown(flag: str, known: Mapping[str, Setting]) -> TaskkitError:

@@ -11,7 +11,8 @@ from taskkit.plugins.compatibility import Found, fits
 from taskkit.wording import did_you_mean
 
 if TYPE_CHECKING:
-    from taskkit.contracts.recipe import EarlyStopping, Key, Loader, Optim, Trainer
+    from taskkit.contracts.component import Direction
+    from taskkit.contracts.recipe import EarlyStoppingSection, Key, LoaderSection, OptimSection, TrainerSection
     from taskkit.plugins.discovery import Plugins
 
 OPTIMISERS = (
@@ -33,19 +34,20 @@ OPTIMISERS = (
 )
 """What torch.optim is known to have; other names are looked up when the optimiser is made."""
 
-FALLING = frozenset({"loss", "error", "perplexity", "wer", "cer", "ece", "mse", "mae", "rmse"})
-RISING = frozenset({"accuracy", "f1", "precision", "recall", "auroc", "ndcg", "map", "mrr", "bleu"})
-
 
 def problems(parts: Mapping[str, Any], components: Mapping[Kind, Component], plugins: Plugins) -> list[tuple[Key, str]]:
     """Everything that contradicts something else.
 
     `parts` are the sections by name, without those that could not be typed; `components`, those found.
     """
-    return [*_sections(parts), *_components(parts, components), *fits(components, plugins)]
+    return [
+        *_sections(parts, components.get("task")),
+        *_components(parts, components),
+        *fits(components, plugins),
+    ]
 
 
-def _sections(parts: Mapping[str, Any]) -> Found:
+def _sections(parts: Mapping[str, Any], task: Component | None) -> Found:
     trainer, optim, loader = parts.get("trainer"), parts.get("optim"), parts.get("loader")
     stopping = parts.get("early_stopping")
     if trainer:
@@ -56,9 +58,11 @@ def _sections(parts: Mapping[str, Any]) -> Found:
         yield from optim_problems(optim, trainer.max_steps if trainer else None)
     if stopping:
         yield from stopping_problems(stopping, trainer)
+    if stopping and stopping.monitor is not None and task:
+        yield from monitor_problems(stopping.monitor, stopping.mode, task)
 
 
-def trainer_problems(trainer: Trainer) -> Found:
+def trainer_problems(trainer: TrainerSection) -> Found:
     """How long to train, and shares that are counts."""
     if trainer.max_epochs is None and trainer.max_steps is None:
         yield (
@@ -87,7 +91,7 @@ def trainer_problems(trainer: Trainer) -> Found:
         )
 
 
-def loader_problems(loader: Loader, trainer: Trainer) -> Found:
+def loader_problems(loader: LoaderSection, trainer: TrainerSection) -> Found:
     """Batches that processes cannot share out evenly."""
     several = trainer.num_nodes > 1 or (trainer.devices != "auto" and trainer.devices > 1)
     if several and not loader.drop_last:
@@ -98,7 +102,7 @@ def loader_problems(loader: Loader, trainer: Trainer) -> Found:
         )
 
 
-def optim_problems(optim: Optim, max_steps: int | None) -> Found:
+def optim_problems(optim: OptimSection, max_steps: int | None) -> Found:
     """The optimiser's name and moments, the rate and freezing."""
     if optim.name.lower() not in OPTIMISERS:
         near = did_you_mean(optim.name, OPTIMISERS)
@@ -115,7 +119,7 @@ def optim_problems(optim: Optim, max_steps: int | None) -> Found:
         yield from _freeze_problems(pattern, until, max_steps)
 
 
-def _rate_problems(optim: Optim, max_steps: int | None) -> Found:
+def _rate_problems(optim: OptimSection, max_steps: int | None) -> Found:
     """Warm-up and hold that are counts or shares, and leave the rate time to fall."""
     for name, value in (("warmup", optim.warmup), ("hold", optim.hold)):
         if value >= 1 and not value.is_integer():
@@ -162,43 +166,48 @@ def _freeze_problems(pattern: str, until: int | None, max_steps: int | None) -> 
         )
 
 
-def stopping_problems(stopping: EarlyStopping, trainer: Trainer | None) -> Found:
-    """What is watched, whether it is there, and which way it should go."""
-    monitor, mode = stopping.monitor, stopping.mode
+def stopping_problems(stopping: EarlyStoppingSection, trainer: TrainerSection | None) -> Found:
+    """Whether there is anything to watch."""
     if trainer and trainer.limit_val_batches == 0:
         yield (
             ("early_stopping",),
             "early_stopping watches validation, but trainer.limit_val_batches is 0. Set it to null.",
         )
-    if monitor is None and mode is not None:
+    if stopping.monitor is None and stopping.mode is not None:
         yield (
             ("early_stopping", "mode"),
-            f"early_stopping.mode is {mode} without a monitor, and the task knows how its own metric goes. "
+            f"early_stopping.mode is {stopping.mode} without a monitor, and the task knows how its own metric goes. "
             "Name a monitor, or remove mode.",
         )
-    if monitor is None:
-        return
+
+
+def monitor_problems(monitor: str, mode: Direction | None, task: Component) -> Found:
+    """Whether the task has the metric that is watched, and which way it should go.
+
+    Of a task that declares no metrics nothing but its loss is known.
+    """
     split, _, metric = monitor.rpartition("/")
+    known = [*task.metrics, "loss"]
     if split in ("train", "test"):
         yield (
             ("early_stopping", "monitor"),
             f"early_stopping.monitor is {monitor!r}. Expected a metric of validation. Did you mean 'val/{metric}'?",
         )
-    known = {"min": FALLING, "max": RISING}
-    right = next((direction for direction, metrics in known.items() if metric in metrics), None)
-    if mode is None:
+        return
+    name = monitor.removeprefix("val/")
+    right = task.direction(name)
+    if right is None and task.metrics:
         yield (
-            ("early_stopping",),
-            f"early_stopping.mode is missing for {monitor}. Write {right or 'max or min'}.",
+            ("early_stopping", "monitor"),
+            f"early_stopping.monitor is {monitor!r}, which is no metric of {task.name}. "
+            f"Expected one of {', '.join(known)}.{did_you_mean(name, known)}",
         )
     if mode and right and mode != right:
+        better = {"min": "smaller", "max": "larger"}[right]
         yield (
             ("early_stopping", "mode"),
-            f"early_stopping.mode is {mode}, but {monitor} is better the {_DIRECTION[right]} it is. Write {right}.",
+            f"early_stopping.mode is {mode}, but {monitor} is better the {better} it is. Write {right}.",
         )
-
-
-_DIRECTION = {"min": "smaller", "max": "larger"}
 
 
 def _components(parts: Mapping[str, Any], components: Mapping[Kind, Component]) -> Found:

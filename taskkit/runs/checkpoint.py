@@ -3,36 +3,48 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
-from taskkit.contracts.component import load
-from taskkit.errors import CheckpointError
-from taskkit.plugins.discovery import PluginInfo, Plugins
-from taskkit.contracts.facts import DataSpec, Fact, Origin
+from taskkit.contracts.component import Component, PluginInfo, load
+from taskkit.contracts.facts import Catalogue, DataSpec, Fact, Origin
+from taskkit.errors import CheckpointError, PluginError
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)
+"""Of format 1, of taskkit 0.1, weights and facts are read; the state of the Trainer in it is another's."""
 KEY = "taskkit"
-NETWORK = "network."
+HISTORY = "taskkit_history"
+"""Holds what each validation so far gave."""
+TASK = "task."
+"""What the names of the task's weights begin with in a checkpoint of format 2."""
+CONCLUSION = "conclusion.pt"
+FindFact = Callable[[str], type[Fact]]
+"""Gives the type of a fact by its reference."""
+_PLAIN = (type(None), bool, int, float, str)
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What a checkpoint says of its run."""
+    """What a checkpoint holds of its run."""
 
     path: Path
+    format: int
     recipe: dict[str, Any]
     spec: dict[str, Any]
     processor: dict[str, Any]
     plugins: list[dict[str, str]]
     state: dict[str, Any]
-    """The network's weights, by the network's own names."""
+    """The weights of the task, those of its network under `network.`."""
     step: int
+    validations: int
+    """How many there were before it."""
 
 
 def contents(
@@ -57,24 +69,30 @@ def read(path: Path) -> Saved:
     ours = whole.get(KEY) if isinstance(whole, dict) else None
     if not isinstance(ours, dict):
         raise CheckpointError(f"{path}: not a checkpoint of taskkit. One from a run directory was expected.")
-    if ours.get("format") != FORMAT:
+    if ours.get("format") not in READABLE:
         raise CheckpointError(
-            f"{path}: checkpoint format {ours.get('format')!r}; this taskkit reads {FORMAT}. "
+            f"{path}: checkpoint format {ours.get('format')!r}; this taskkit reads {READABLE[-1]} and older. "
             "Use the taskkit version that wrote it."
         )
-    state = {k.removeprefix(NETWORK): v for k, v in whole["state_dict"].items() if k.startswith(NETWORK)}
-    return Saved(
-        path=path,
-        recipe=ours["recipe"],
-        spec=ours["spec"],
-        processor=ours["processor"],
-        plugins=ours["plugins"],
-        state=state,
-        step=whole["global_step"],
-    )
+    try:
+        return Saved(
+            path=path,
+            format=ours["format"],
+            recipe=ours["recipe"],
+            spec=ours["spec"],
+            processor=ours["processor"],
+            plugins=ours["plugins"],
+            state={name.removeprefix(TASK): value for name, value in whole["state_dict"].items()},
+            step=whole["global_step"],
+            validations=len(whole.get(HISTORY, ())),
+        )
+    except (KeyError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path}: damaged, since it lacks {error}. A file written by taskkit was expected."
+        ) from None
 
 
-def load_safely(path: Path) -> Any:
+def load_safely(path: Path | io.BytesIO) -> Any:
     """`torch.load` with `weights_only`, on the CPU; raises CheckpointError, never runs a pickle's code."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -86,13 +104,14 @@ def load_safely(path: Path) -> Any:
             "Only checkpoints that torch loads with weights_only=True are read."
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
-            f"{path}: damaged or no checkpoint ({str(error).splitlines()[0]}). A file written by taskkit was expected."
+            f"{path}: damaged or no checkpoint ({reason}). A file written by taskkit was expected."
         ) from None
 
 
 def pack(spec: DataSpec) -> dict[str, Any]:
-    """The facts as plain data, with the import path of each type."""
+    """The facts as plain data, with the public path of each type."""
     return {
         "input": _pack_fact(spec.input),
         "target": _pack_fact(spec.target),
@@ -102,34 +121,144 @@ def pack(spec: DataSpec) -> dict[str, Any]:
     }
 
 
-def unpack(packed: Mapping[str, Any], plugins: Plugins) -> DataSpec:
-    """The facts again; only types that an installed component declares are imported.
-
-    Raises CheckpointError for a type that none declares.
-    """
+def unpack(packed: Mapping[str, Any], find: FindFact) -> DataSpec:
+    """The facts again, their types as `find` gives them by reference."""
     return DataSpec(
-        input=_unpack_fact(packed["input"], plugins),
-        target=_unpack_fact(packed["target"], plugins),
+        input=_unpack_fact(packed["input"], find),
+        target=_unpack_fact(packed["target"], find),
         fingerprint=packed["fingerprint"],
         origins=tuple(Origin(**origin) for origin in packed["origins"]),
         protocol=packed["protocol"],
     )
 
 
-def _pack_fact(fact: Fact) -> dict[str, Any]:
-    return {"type": f"{type(fact).__module__}:{type(fact).__qualname__}", "fields": dataclasses.asdict(fact)}
+def declared_facts(components: Iterable[Component]) -> FindFact:
+    """Find types of facts that an installed component declares, and taskkit's own, also by the names of 0.1.
 
+    Nothing else is imported on behalf of a checkpoint: raises CheckpointError for a type that none declares.
+    """
+    declared = sorted({reference for each in components for reference in (each.input, *each.targets) if reference})
 
-def _unpack_fact(packed: Mapping[str, Any], plugins: Plugins) -> Fact:
-    declared = {reference for component in plugins.components for reference in (component.input, *component.targets)}
-    if packed["type"] not in declared:
+    def find(reference: str) -> type[Fact]:
+        module, _, name = reference.partition(":")
+        if module.partition(".")[0] == "taskkit":
+            return cast(type[Fact], load(f"taskkit:{name}"))
+        for known in declared:
+            if known == reference or (known.partition(":")[2] == name and _reference(known) == reference):
+                return cast(type[Fact], load(known))
+        # The facts inside a Record need no component of their own where they stand beside one that is declared.
+        if module in {known.partition(":")[0] for known in declared} and (found := _fact(reference)) is not None:
+            return found
         raise CheckpointError(
-            f"The checkpoint's facts are of the type {packed['type']}, which no installed plugin declares. "
+            f"The checkpoint's facts are of the type {reference}, which no installed plugin declares. "
             "Install the plugins that the run's manifest names."
         )
-    fact: Fact = load(packed["type"])(**{k: _tuples(v) for k, v in packed["fields"].items()})
-    return fact
+
+    return find
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+def _fact(reference: str) -> type[Fact] | None:
+    try:
+        found = load(reference)
+    except Exception:  # Another plugin's code.
+        return None
+    return found if isinstance(found, type) and issubclass(found, Fact) else None
+
+
+def stated_facts(spec: DataSpec) -> FindFact:
+    """Find the types of the facts of a spec, nested ones too."""
+    return {
+        type(fact).reference(): type(fact) for side in (spec.input, spec.target) for fact in _nested(side)
+    }.__getitem__
+
+
+def references(spec: DataSpec) -> list[str]:
+    """The references of all facts of a spec, nested ones too."""
+    return [type(fact).reference() for side in (spec.input, spec.target) for fact in _nested(side)]
+
+
+def _nested(value: Any) -> Iterator[Fact]:
+    if isinstance(value, Fact):
+        yield value
+        for each in dataclasses.fields(value):
+            yield from _nested(getattr(value, each.name))
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _nested(item)
+
+
+def check_plain(what: str, value: Any) -> None:
+    """Raise PluginError, which names the place, for what could be written into a checkpoint and not be read back."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            check_plain(f"{what}[{name!r}]", item)
+    elif type(value) in (list, tuple, set):
+        for number, item in enumerate(value):
+            check_plain(f"{what}[{number}]", item)
+    elif type(value) not in (*_PLAIN, bytes, torch.Tensor):
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        raise PluginError(
+            f"{what} is a {kind}, which a checkpoint cannot give back. Plain data were expected: None, bool, int, "
+            "float, str, bytes, tensors, and lists, tuples or mappings of these. Convert it, as with float() or str()."
+        )
+
+
+def check_facts(what: str, fact: Fact) -> None:
+    """Raise PluginError for a field of a fact that a checkpoint cannot give back."""
+    for each in dataclasses.fields(fact):
+        _check_field(f"{what}: {type(fact).__name__}.{each.name}", getattr(fact, each.name))
+
+
+def _check_field(where: str, value: Any) -> None:
+    if isinstance(value, Fact):
+        check_facts(where, value)
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            _check_field(f"{where}[{name!r}]", item)
+    elif isinstance(value, tuple):
+        # Names of millions of items are plain, all or none.
+        for item in value[:1000]:
+            _check_field(where, item)
+    elif not isinstance(value, Catalogue):
+        check_plain(where, value)
+
+
+def _pack_fact(fact: Fact) -> dict[str, Any]:
+    fields = {each.name: _pack_value(getattr(fact, each.name)) for each in dataclasses.fields(fact)}
+    return {"type": type(fact).reference(), "fields": fields}
+
+
+def _pack_value(value: Any) -> Any:
+    if isinstance(value, Fact):
+        return {"fact": _pack_fact(value)}
+    if isinstance(value, Catalogue):
+        return {"catalogue": [value.size, value.sha256]}
+    if isinstance(value, Mapping):
+        return {"mapping": {name: _pack_value(item) for name, item in value.items()}}
+    return value
+
+
+def _unpack_fact(packed: Mapping[str, Any], find: FindFact) -> Fact:
+    fields = {name: _unpack_value(value, find) for name, value in packed["fields"].items()}
+    return find(packed["type"])(**fields)
+
+
+def _unpack_value(value: Any, find: FindFact) -> Any:
+    if isinstance(value, dict) and len(value) == 1:
+        ((kind, inside),) = value.items()
+        if kind == "fact":
+            return _unpack_fact(inside, find)
+        if kind == "catalogue":
+            return Catalogue(None, *inside)
+        if kind == "mapping":
+            return {name: _unpack_value(item, find) for name, item in inside.items()}
+    return tuple(_unpack_value(item, find) for item in value) if isinstance(value, list | tuple) else value
+
+
+def _reference(declared: str) -> str:
+    """The canonical path of a declared fact; empty when it cannot be imported."""
+    try:
+        reference: str = load(declared).reference()
+    except Exception:  # Another plugin's code.
+        return ""
+    return reference

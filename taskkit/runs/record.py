@@ -4,49 +4,45 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from taskkit.errors import CheckpointError, TaskkitError
-
-SCHEMA = 1
-MANIFEST = "run.json"
+from taskkit.errors import TaskkitError
+from taskkit.runs.manifest import FILE, Manifest, Status
 
 
 class Record:
     """Writes a run directory; the manifest is replaced in one piece at each change."""
 
-    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+    def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
         self.manifest = manifest
 
     @classmethod
-    def create(cls, path: Path, manifest: Mapping[str, Any]) -> Record:
-        """Begin a run in a directory that is new or empty, with status `running`."""
+    def create(cls, path: Path, manifest: Manifest) -> Record:
+        """Begin a run in a directory that is new or empty."""
         path.mkdir(parents=True, exist_ok=True)
         (path / "checkpoints").mkdir()
-        record = cls(path, {"schema": SCHEMA, "id": path.name, "status": "running", "reason": None})
-        record.update(**manifest, started=now(), ended=None)
+        record = cls(path, manifest)
+        record.update(started=now())
         return record
 
-    @classmethod
-    def open(cls, path: Path) -> Record:
-        """Go on with a run directory; raises CheckpointError when it is none of ours."""
-        return cls(path, manifest(path))
-
     def update(self, **changes: Any) -> None:
-        """Change keys of the manifest."""
-        self.manifest.update(changes)
-        write_atomically(self.path / MANIFEST, json.dumps(self.manifest, indent=2, default=str) + "\n")
+        """Change fields of the manifest."""
+        self.manifest = replace(self.manifest, **changes)
+        write_atomically(self.path / FILE, self.manifest.to_json() + "\n")
 
-    def end(self, status: str, reason: str | None = None) -> None:
-        """Say how the run ended: finished, failed or preempted."""
+    def end(self, status: Status, reason: str | None = None) -> None:
+        """Write how the run ended: finished, failed or preempted."""
         self.update(status=status, reason=reason, ended=now())
 
     def metrics(self, line: Mapping[str, Any]) -> None:
@@ -54,15 +50,23 @@ class Record:
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
 
-    def forget_after(self, step: int) -> None:
-        """Drop the metrics of steps after a checkpoint, which a resumed run takes again."""
+    def forget_after(self, step: int, validations: int) -> None:
+        """Drop the metrics of steps and validations after a checkpoint, which a resumed run takes again."""
         path = self.path / "metrics.jsonl"
-        if path.exists():
-            kept = [line for line in path.read_text().splitlines() if _step(line) <= step]
-            write_atomically(path, "".join(f"{line}\n" for line in kept))
+        if not path.exists():
+            return
+        kept = []
+        for text in path.read_text().splitlines():
+            line = _line(text)
+            validated = any(name.startswith("val/") for name in line)
+            validations -= validated
+            # Inside an accumulation there may be several validations in one step.
+            if line.get("step", math.inf) <= step and not (validated and validations < 0):
+                kept.append(text)
+        write_atomically(path, "".join(f"{text}\n" for text in kept))
 
     def log(self, text: str) -> None:
-        """Append to log.txt what the terminal said."""
+        """Append to log.txt what is printed on the terminal."""
         with (self.path / "log.txt").open("a") as file:
             file.write(text + "\n")
 
@@ -71,44 +75,29 @@ class Record:
         import pyarrow as pa
         from pyarrow import csv
 
-        csv.write_csv(pa.table(dict(table)), self.path / f"{name}.csv")
+        with write_file(self.path / f"{name}.csv") as path:
+            csv.write_csv(pa.table(dict(table)), path)
 
     def rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keep one row per example as NAME.parquet; what is no single value is written as JSON."""
+        """Keep one row per example as NAME.parquet; nested values are written as JSON."""
         import pyarrow as pa
         from pyarrow import parquet
 
         flat = [{k: v if isinstance(v, _PLAIN) else json.dumps(v) for k, v in row.items()} for row in rows]
-        parquet.write_table(pa.Table.from_pylist(flat), self.path / f"{name}.parquet")
+        with write_file(self.path / f"{name}.parquet") as path:
+            parquet.write_table(pa.Table.from_pylist(flat), path)
 
 
 _PLAIN = (str, int, float, bool, type(None))
 
 
-def _step(line: str) -> float:
+def _line(text: str) -> dict[str, Any]:
     # The last line of a killed run may be half written.
     try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError):
-        return float("inf")
-
-
-def manifest(path: Path) -> dict[str, Any]:
-    """Read a run's manifest; raises CheckpointError when there is none that can be read."""
-    try:
-        found: dict[str, Any] = json.loads((path / MANIFEST).read_text())
-    except FileNotFoundError:
-        raise CheckpointError(
-            f"{path}: no {MANIFEST} here. A run directory was expected, such as `taskkit run` prints at its end."
-        ) from None
-    except (ValueError, OSError) as error:
-        raise CheckpointError(f"{path / MANIFEST}: cannot be read ({error}). A run's manifest was expected.") from None
-    if found.get("schema") != SCHEMA:
-        raise CheckpointError(
-            f"{path / MANIFEST}: schema {found.get('schema')!r}; this taskkit reads {SCHEMA}. "
-            "Use the taskkit version that wrote it."
-        )
-    return found
+        line = json.loads(text)
+    except ValueError:
+        return {}
+    return line if isinstance(line, dict) else {}
 
 
 def new_directory(out: Path | None, stem: str) -> Path:
@@ -136,9 +125,19 @@ def new_directory(out: Path | None, stem: str) -> Path:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a file beside its final name, then move it into place."""
+    with write_file(path) as beside:
+        beside.write_text(text)
+
+
+@contextmanager
+def write_file(path: Path) -> Iterator[Path]:
+    """A path to write to, which is moved to its final name once it is whole."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text)
-    beside.replace(path)
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def now() -> str:

@@ -28,40 +28,38 @@ def prepared(module):
         pytest.skip(f"no source within reach: {str(reason).splitlines()[0]}")
 
 
-def counts(module, split):
-    return Counter(example.target for example in module.examples(split))
+def counts(data, split):
+    return Counter(example.target for example in data.examples(split))
 
 
-def held(module):
-    return [{example.id for example in module.examples(split)} for split in ("train", "val", "test")]
+def held(data):
+    return [{example.id for example in data.examples(split)} for split in ("train", "val", "test")]
 
 
 def test_digits_are_there_without_a_network():
-    module = Digits(sections.Digits())
-    spec = module.prepare(Classes)
-    assert spec.input == Images(1, 8, 8)
-    assert spec.target.names == tuple("0123456789")
-    assert sum(spec.target.counts) == 1797 - 180 - 360
-    assert set(counts(module, "val").values()) == {18}
-    assert set(counts(module, "test").values()) == {36}
-    assert max(int(example.input.max()) for example in module.examples("test")) == 255
-    assert list(module.inspect()) == []
+    data = Digits(sections.Digits()).prepare(Classes)
+    assert data.spec.input == Images(1, 8, 8)
+    assert data.spec.target.names == tuple("0123456789")
+    assert sum(data.spec.target.counts) == 1797 - 180 - 360
+    assert set(counts(data, "val").values()) == {18}
+    assert set(counts(data, "test").values()) == {36}
+    assert max(int(example.input.max()) for example in data.examples("test")) == 255
+    assert list(data.inspect()) == []
 
 
 def test_mnist5k_is_split_evenly_and_never_differently(shared_cache, monkeypatch):
     monkeypatch.setenv("TASKKIT_CACHE", str(shared_cache))
-    module = Mnist5k(sections.Mnist5k())
-    spec = prepared(module)
-    assert spec.input == Images(1, 28, 28)
-    assert spec.target.counts == (350,) * 10
-    assert set(counts(module, "val").values()) == {50}
-    assert set(counts(module, "test").values()) == {100}
-    assert len(set.union(*held(module))) == 5000
-    assert [example.id for example in module.examples("test")[:5]] == ["0004", "0005", "0008", "0009", "0010"]
-    image = module.examples("train")[0].input
+    data = prepared(Mnist5k(sections.Mnist5k()))
+    assert data.spec.input == Images(1, 28, 28)
+    assert data.spec.target.counts == (350,) * 10
+    assert set(counts(data, "val").values()) == {50}
+    assert set(counts(data, "test").values()) == {100}
+    assert len(set.union(*held(data))) == 5000
+    assert [example.id for example in data.examples("test")[:5]] == ["0004", "0005", "0008", "0009", "0010"]
+    image = data.examples("train")[0].input
     assert image.dtype == torch.uint8
     assert image.shape == (1, 28, 28)
-    assert [problem for problem in module.inspect() if problem.severity == "error"] == []
+    assert [problem for problem in data.inspect() if problem.severity == "error"] == []
 
 
 def test_mnist5k_is_augmented_only_when_asked(shared_cache, monkeypatch):
@@ -80,25 +78,22 @@ def test_a_folder_that_lacks_the_file_is_an_error_that_names_it(tmp_path):
 def fashion(shared_cache):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TASKKIT_CACHE", str(shared_cache))
-        module = FashionMnist(sections.FashionMnist())
-        return module, prepared(module)
+        return prepared(FashionMnist(sections.FashionMnist()))
 
 
 def test_fashion_mnist_keeps_its_official_test_split(fashion):
-    module, spec = fashion
-    assert spec.target.counts == (5500,) * 10
-    assert set(counts(module, "val").values()) == {500}
-    assert set(counts(module, "test").values()) == {1000}
-    assert spec.target.names[module.examples("test")[0].target] == "Ankle boot"
-    assert not held(module)[0] & held(module)[1]
+    assert fashion.spec.target.counts == (5500,) * 10
+    assert set(counts(fashion, "val").values()) == {500}
+    assert set(counts(fashion, "test").values()) == {1000}
+    assert fashion.spec.target.names[fashion.examples("test")[0].target] == "Ankle boot"
+    assert not held(fashion)[0] & held(fashion)[1]
 
 
 def test_fashion_mnist_is_known_by_its_content_however_it_is_compressed(fashion, shared_cache, tmp_path):
-    _, spec = fashion
     for file in shared_cache.glob("**/*-ubyte.gz"):
         (tmp_path / file.name).write_bytes(gzip.compress(gzip.decompress(file.read_bytes()), compresslevel=1))
     again = FashionMnist(sections.FashionMnist(root=str(tmp_path))).prepare(Classes)
-    assert again.fingerprint == spec.fingerprint
+    assert again.spec.fingerprint == fashion.spec.fingerprint
 
     (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(bytes(10008)))
     with pytest.raises(DataError, match="the sha256 of its content is"):
@@ -119,14 +114,14 @@ def test_a_torchvision_data_set_is_read_from_a_folder_that_torchvision_made(tmp_
         (folder / f"{part}-images-idx3-ubyte").write_bytes(idx(images))
         (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx((np.arange(count) % 10).astype(np.uint8)))
     module = TorchvisionData(sections.TorchvisionData("KMNIST", root=str(tmp_path)))
-    spec = module.prepare(Classes)
-    assert spec.input == Images(1, 28, 28)
-    assert spec.target.names[:2] == ("o", "ki")
-    assert len(module.examples("test")) == 20
-    assert len(module.examples("train")) + len(module.examples("val")) == 50
-    assert len(module.examples("val")) > 0
-    assert {problem.kind for problem in module.inspect()} <= {"empty"}
-    batch = {"image": torch.stack([example.input for example in module.examples("test")])}
+    data = module.prepare(Classes)
+    assert data.spec.input == Images(1, 28, 28)
+    assert data.spec.target.names[:2] == ("o", "ki")
+    assert len(data.examples("test")) == 20
+    assert len(data.examples("train")) + len(data.examples("val")) == 50
+    assert len(data.examples("val")) > 0
+    assert {problem.kind for problem in data.inspect()} <= {"empty"}
+    batch = {"image": torch.stack([example.input for example in data.examples("test")])}
     assert module.augment(batch)["image"].shape == (20, 1, 28, 28)
 
 

@@ -18,13 +18,16 @@ from taskkit_image.processor import ImageProcessor
 MANY = [f"{kind}/{number:02d}.png" for kind in ("cat", "dog") for number in range(40)]
 
 
+def folder(**settings):
+    return Folder(sections.Folder(**{name: str(v) if isinstance(v, Path) else v for name, v in settings.items()}))
+
+
 def prepared(**settings):
-    module = Folder(sections.Folder(**{name: str(v) if isinstance(v, Path) else v for name, v in settings.items()}))
-    return module, module.prepare(Classes)
+    return folder(**settings).prepare(Classes)
 
 
-def ids(module, split):
-    return [example.id for example in module.examples(split)]
+def ids(data, split):
+    return [example.id for example in data.examples(split)]
 
 
 def written(root, text, name="table.csv"):
@@ -34,18 +37,18 @@ def written(root, text, name="table.csv"):
 
 def test_class_folders_are_split_by_a_hash_that_never_moves(photos):
     root = photos(*MANY)
-    module, spec = prepared(root=root)
-    before = {split: ids(module, split) for split in ("train", "val", "test")}
+    data = prepared(root=root)
+    before = {split: ids(data, split) for split in ("train", "val", "test")}
     assert sorted(chain(*before.values())) == sorted(MANY)
     assert all(before.values())
-    assert spec.target.names == ("cat", "dog")
-    assert sum(spec.target.counts) == len(before["train"])
+    assert data.spec.target.names == ("cat", "dog")
+    assert sum(data.spec.target.counts) == len(before["train"])
 
     photos("ant/00.png", "cat/zz.png")
-    module, spec = prepared(root=root)
-    assert spec.target.names == ("ant", "cat", "dog")
+    data = prepared(root=root)
+    assert data.spec.target.names == ("ant", "cat", "dog")
     for split, names in before.items():
-        assert set(names) <= set(ids(module, split))
+        assert set(names) <= set(ids(data, split))
 
 
 @pytest.mark.parametrize(
@@ -53,29 +56,29 @@ def test_class_folders_are_split_by_a_hash_that_never_moves(photos):
 )
 def test_split_folders_are_used_as_they_are(photos, names):
     root = photos(*(f"{name}/{kind}/{n}.jpg" for name in names for kind in "ab" for n in range(3)))
-    module, spec = prepared(root=root)
+    data = prepared(root=root)
     for split, name in zip(("train", "val", "test"), names, strict=True):
-        assert ids(module, split) == [f"{name}/{kind}/{n}.jpg" for kind in "ab" for n in range(3)]
-    assert spec.target == Classes(("a", "b"), (3, 3))
+        assert ids(data, split) == [f"{name}/{kind}/{n}.jpg" for kind in "ab" for n in range(3)]
+    assert data.spec.target == Classes(("a", "b"), (3, 3))
 
 
 def test_a_split_that_is_missing_is_taken_from_training(photos):
     root = photos(*(f"train/{name}" for name in MANY), "test/cat/0.png", "test/dog/0.png")
-    module, _ = prepared(root=root)
-    assert ids(module, "test") == ["test/cat/0.png", "test/dog/0.png"]
-    assert ids(module, "val")
-    assert len(ids(module, "train")) + len(ids(module, "val")) == len(MANY)
+    data = prepared(root=root)
+    assert ids(data, "test") == ["test/cat/0.png", "test/dog/0.png"]
+    assert ids(data, "val")
+    assert len(ids(data, "train")) + len(ids(data, "val")) == len(MANY)
 
 
 def test_class_folders_may_have_folders_of_their_own(photos):
     root = photos("train/a/x/1.png", "train/a/y/1.png", "train/b/1.png", "test/a/1.png")
-    module, _ = prepared(root=root, val_share=0)
-    assert ids(module, "train") == ["train/a/x/1.png", "train/a/y/1.png", "train/b/1.png"]
-    assert ids(module, "val") == []
+    data = prepared(root=root, val_share=0)
+    assert ids(data, "train") == ["train/a/x/1.png", "train/a/y/1.png", "train/b/1.png"]
+    assert ids(data, "val") == []
 
 
 def test_classes_that_are_numbers_are_in_the_order_of_numbers(photos):
-    _, spec = prepared(root=photos("2/0.png", "10/0.png", "1/0.png"), val_share=0, test_share=0)
+    spec = prepared(root=photos("2/0.png", "10/0.png", "1/0.png"), val_share=0, test_share=0).spec
     assert spec.target.names == ("1", "2", "10")
 
 
@@ -94,70 +97,70 @@ def test_a_table_of_paths_and_labels_with_splits(photos, kind):
         separator = "," if kind == "csv" else "\t"
         rows = [columns.keys(), *zip(*columns.values(), strict=True)]
         table.write_text("\n".join(separator.join(row) for row in rows))
-    module, spec = prepared(table=table, path_column="file", label_column="kind")
-    assert spec.target.names == ("07", "7")
-    assert ids(module, "train") == ["1.png", "2.png"]
-    assert ids(module, "val") == ["3.png"]
-    assert [spec.target.names[example.target] for example in module.examples("test")] == ["7"]
+    data = prepared(table=table, path_column="file", label_column="kind")
+    assert data.spec.target.names == ("07", "7")
+    assert ids(data, "train") == ["1.png", "2.png"]
+    assert ids(data, "val") == ["3.png"]
+    assert [data.spec.target.names[example.target] for example in data.examples("test")] == ["7"]
 
 
 def test_a_table_without_splits_is_split_by_a_hash(photos):
     root = photos(*MANY)
     table = written(root, "path,label\n" + "".join(f"{name},{name[:3]}\n" for name in MANY))
-    module, _ = prepared(table=table)
-    by_folder, _ = prepared(root=root)
-    assert ids(module, "test") == ids(by_folder, "test")
+    data = prepared(table=table)
+    by_folder = prepared(root=root)
+    assert ids(data, "test") == ids(by_folder, "test")
 
 
 def test_paths_in_a_table_may_be_relative_to_another_folder(photos, tmp_path):
     root = photos("1.png", "2.png")
     table = written(tmp_path, "path,label\n1.png,a\n2.png,b\n")
-    module, _ = prepared(root=root, table=table, val_share=0, test_share=0)
-    assert ids(module, "train") == ["1.png", "2.png"]
+    data = prepared(root=root, table=table, val_share=0, test_share=0)
+    assert ids(data, "train") == ["1.png", "2.png"]
 
 
 def test_images_of_one_size_state_it_and_others_do_not(photos):
     root = photos("a/1.png", "b/1.png", size=(20, 30))
-    assert prepared(root=root, test_share=0)[1].input == Images(3, 20, 30)
+    assert prepared(root=root, test_share=0).spec.input == Images(3, 20, 30)
     photos("b/2.png", size=(20, 31))
-    assert prepared(root=root, test_share=0)[1].input == Images(3)
+    assert prepared(root=root, test_share=0).spec.input == Images(3)
 
 
 def test_the_fingerprint_is_that_of_the_content_the_labels_and_the_splits(photos):
     root = photos(*MANY)
-    first = prepared(root=root)[1].fingerprint
-    assert prepared(root=root)[1].fingerprint == first
-    assert prepared(root=root, test_share=0.5)[1].fingerprint != first
+    first = prepared(root=root).spec.fingerprint
+    assert prepared(root=root).spec.fingerprint == first
+    assert prepared(root=root, test_share=0.5).spec.fingerprint != first
     Image.fromarray(np.zeros((12, 10, 3), np.uint8)).save(root / MANY[0])
-    assert prepared(root=root)[1].fingerprint != first
+    assert prepared(root=root).spec.fingerprint != first
 
 
 def test_files_that_have_not_changed_are_not_read_again(photos):
     root = photos(*MANY)
-    first = prepared(root=root)[1].fingerprint
+    first = prepared(root=root).spec.fingerprint
     changed, status = root / MANY[0], (root / MANY[0]).stat()
     content = bytearray(changed.read_bytes())
     content[-1] ^= 1
     changed.write_bytes(content)
     os.utime(changed, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert prepared(root=root)[1].fingerprint == first
+    assert prepared(root=root).spec.fingerprint == first
 
 
 def test_an_unreadable_file_is_named_when_it_is_read_and_does_not_hide_the_size(photos):
     root = photos("a/1.png", "a/2.png", "b/1.png")
     (root / "a/2.png").write_bytes(b"no image")
-    module, spec = prepared(root=root, val_share=0, test_share=0)
-    assert spec.input == Images(3, 12, 10)
+    data = prepared(root=root, val_share=0, test_share=0)
+    assert data.spec.input == Images(3, 12, 10)
     with pytest.raises(DataError, match=r"a/2\.png"):
-        ImageProcessor(3, 12, 10).encode(module.examples("train")[1])
+        ImageProcessor(3, 12, 10).encode(data.examples("train")[1])
 
 
 def test_files_that_are_no_images_are_left_out_with_a_word(photos, caplog):
     root = photos("a/1.png", "b/1.png")
     (root / "a/notes.txt").write_text("hello")
     (root / "a/.DS_Store").write_text("")
-    module, _ = prepared(root=root, val_share=0, test_share=0)
-    assert ids(module, "train") == ["a/1.png", "b/1.png"]
+    data = prepared(root=root, val_share=0, test_share=0)
+    assert ids(data, "train") == ["a/1.png", "b/1.png"]
     assert "1 files are left out" in caplog.text
     assert "notes.txt" in caplog.text
 
@@ -222,8 +225,7 @@ def test_a_file_that_is_no_parquet_is_said_so(photos):
 def test_augmenting_can_be_turned_off(photos):
     root = photos("a/1.png", "b/1.png")
     batch = {"image": torch.randint(256, (4, 3, 12, 10), dtype=torch.uint8), "target": torch.arange(4)}
-    quiet, _ = prepared(root=root, augment=False, test_share=0)
-    loud, _ = prepared(root=root, test_share=0)
+    quiet, loud = folder(root=root, augment=False), folder(root=root)
     assert quiet.augment(batch) is batch
     assert not torch.equal(loud.augment(batch)["image"], batch["image"])
     assert torch.equal(loud.augment(batch)["target"], batch["target"])

@@ -6,9 +6,8 @@ from taskkit_image.folder import Folder
 
 
 def inspected(root, **settings):
-    module = Folder(sections.Folder(root=str(root), **settings))
-    module.prepare(Classes)
-    return {problem.kind: problem for problem in module.inspect()}
+    data = Folder(sections.Folder(root=str(root), **settings)).prepare(Classes)
+    return {problem.kind: problem for problem in data.inspect()}
 
 
 def test_good_images_have_no_problems(photos):

@@ -115,6 +115,15 @@ def test_image_size_overrides_that_of_the_data():
     assert (processor.height, processor.width) == (16, 16)
 
 
+def test_samples_are_shared_by_networks_of_any_shape_but_not_of_any_image_size():
+    narrow, wide, large = (
+        Vit(sections.Vit(**shape)).processor(spec(height=8, width=8))
+        for shape in ({"width": 16}, {"width": 32, "depth": 1}, {"image_size": 16})
+    )
+    samples = [(processor.settings(), processor.state_dict()) for processor in (narrow, wide, large)]
+    assert samples[0] == samples[1] != samples[2]
+
+
 def test_patches_that_do_not_fill_the_image_are_refused():
     with pytest.raises(DataError, match="images of 8×12 pixels cannot be cut into patches of 5"):
         Vit(sections.Vit(patch=5)).processor(spec())

@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from taskkit import Classes, DataError, DataSpec, Example
+from taskkit import Classes, DataError, DataSpec, Example, NoOptions
 from taskkit_image.decode import pixels, to_channels
 from taskkit_image.facts import Images
 from taskkit_image.processor import ImageProcessor
@@ -76,7 +76,7 @@ def test_a_truncated_image_is_an_error_not_half_an_image(tmp_path):
 
 def test_a_path_that_does_not_exist_is_said_so(tmp_path):
     with pytest.raises(DataError, match="there is no such file"):
-        ImageProcessor(3, 8, 8).read(str(tmp_path / "none.png"))
+        ImageProcessor(3, 8, 8).read(str(tmp_path / "none.png"), NoOptions())
 
 
 def test_a_sample_is_bytes_of_the_networks_size_and_the_class():
@@ -117,6 +117,15 @@ def test_encoding_is_deterministic_and_survives_saving(tmp_path):
     second.load_state_dict(first.state_dict())
     example = Example("a", saved(tmp_path / "a.png"))
     assert torch.equal(first.encode(example)[0]["image"], second.encode(example)[0]["image"])
+
+
+def test_a_batch_has_the_tensor_that_images_promise_with_the_channels_of_the_network():
+    processor = ImageProcessor(3, 8, 8)
+    grey = [torch.zeros(1, size, size, dtype=torch.uint8) for size in (12, 9)]
+    batch = processor.collate([processor.encode(Example("a", image))[0] for image in grey])
+    assert Images(1).tensors() == {"image": "uint8 (batch, channels, height, width)"}
+    assert batch["image"].dtype == torch.uint8
+    assert batch["image"].shape == (2, 3, 8, 8)
 
 
 def test_images_of_different_sizes_need_an_image_size():

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from taskkit import Classes, DataSpec
-from taskkit_image import sections
+from taskkit_image import plugin, sections
 from taskkit_image.facts import Images
 from taskkit_image.mlp import Mlp
 from taskkit_image.task import ImageClassification
@@ -10,11 +10,11 @@ from taskkit_image.task import ImageClassification
 SPEC = DataSpec(Images(1, 8, 8), Classes(tuple("abcd"), (5, 5, 5, 5)), "f")
 
 
-def task(**settings):
+def task(spec=SPEC, **settings):
     model = Mlp(sections.Mlp(widths=[8]))
-    processor = model.processor(SPEC)
+    processor = model.processor(spec)
     config = sections.ImageClassification(**settings)
-    return ImageClassification(config, model.network(SPEC, processor), processor, SPEC)
+    return ImageClassification(config, model.network(spec, processor), processor, spec)
 
 
 @pytest.fixture
@@ -61,6 +61,17 @@ def test_a_training_step_takes_the_mixed_batch_and_an_evaluation_does_not(batch)
     assert torch.allclose(trained.loss, torch.nn.functional.cross_entropy(mixing(images), probabilities))
     evaluated = mixing.eval().step(batch)
     assert torch.allclose(evaluated.loss, torch.nn.functional.cross_entropy(mixing(batch), batch["target"]))
+
+
+def test_the_metrics_that_a_recipe_may_watch_are_those_that_are_one_number(batch):
+    judging = task(DataSpec(Images(1, 8, 8), Classes(tuple("abcdef")), "f")).eval()
+    metrics = judging.metrics()
+    for metric in metrics.values():
+        metric.update(**judging.step(batch).scored)
+    (component,) = (each for each in plugin.taskkit_components() if each.kind == "task")
+    numbers = {name for name, metric in metrics.items() if metric.compute().ndim == 0}
+    assert {name for name in metrics if component.direction(name)} == numbers
+    assert component.direction(judging.headline.metric) == judging.headline.direction
 
 
 def test_mixing_is_drawn_from_torchs_own_generator(batch):

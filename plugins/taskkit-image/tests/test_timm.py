@@ -25,8 +25,9 @@ def weights(tmp_path_factory):
 def loaded(**settings):
     model = TimmModel(sections.Timm(**{"architecture": "test_vit", **settings}))
     torch.manual_seed(1)
-    network = model.network(SPEC, model.processor(SPEC))
-    return network, list(model.load_pretrained(network))
+    processor = model.processor(SPEC)
+    network = model.network(SPEC, processor)
+    return network, list(model.load_pretrained(network, processor))
 
 
 def test_the_processor_is_what_the_model_was_made_for():

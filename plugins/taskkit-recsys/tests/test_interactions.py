@@ -6,32 +6,39 @@ import sys
 import numpy as np
 import pytest
 
-from taskkit import DataError
+from taskkit import DataError, read_table
 from taskkit_recsys import sections
+from taskkit_recsys.events import Columns, read_events
 from taskkit_recsys.facts import NextItem, Rating
 from taskkit_recsys.interactions import Interactions
+from taskkit_recsys.splits import part
 
 SPLITS = ("train", "val", "test")
 
 
 def prepared(path, target=NextItem, **settings):
-    module = Interactions(sections.Interactions(events=str(path), **settings))
-    return module, module.prepare(target)
+    return Interactions(sections.Interactions(events=str(path), **settings)).prepare(target)
+
+
+def parted(path, **settings):
+    """Events in order, and what each is for."""
+    events = read_events(read_table(path), Columns("user", "item", "timestamp", None), "s")
+    return part(events.in_order(), sections.Interactions(events=str(path), **settings))
 
 
 def log(*rows, header="user,item,timestamp"):
     return "\n".join([header, *rows]) + "\n"
 
 
-def told(module, spec, split):
+def by_id(data, split):
     """The examples of a split by the ids of users and items."""
-    items = spec.input.items
+    items = data.spec.input.items
     return {
         example.id: (
             "".join(items[item] for item in example.input.items),
             None if example.target is None else "".join(items[item] for item in example.target),
         )
-        for example in module.examples(split)
+        for example in data.examples(split)
     }
 
 
@@ -51,45 +58,46 @@ def many(written):
 
 
 def test_leave_one_out_tests_the_last_and_validates_the_last_but_one(three):
-    module, spec = prepared(three)
-    assert told(module, spec, "train") == {"1": ("abc", None), "2": ("a", None), "3": ("ae", None)}
-    assert told(module, spec, "val") == {"1": ("abc", "d"), "2": ("a", "b")}
-    assert told(module, spec, "test") == {"1": ("abcd", "e"), "2": ("ab", "c")}
-    assert spec.target == NextItem(("a", "b", "c", "d", "e"), most=1)
-    assert spec.protocol["users of fewer than 3 events train only"] == 1
-    assert spec.protocol["events"] == 10
+    data = prepared(three)
+    assert by_id(data, "train") == {"1": ("abc", None), "2": ("a", None), "3": ("ae", None)}
+    assert by_id(data, "val") == {"1": ("abc", "d"), "2": ("a", "b")}
+    assert by_id(data, "test") == {"1": ("abcd", "e"), "2": ("ab", "c")}
+    assert data.spec.target == NextItem(("a", "b", "c", "d", "e"), most=1)
+    assert data.spec.protocol["users of fewer than 3 events train only"] == 1
+    assert data.spec.protocol["events"] == 10
 
 
 def test_a_history_has_its_user_and_its_times(three):
-    module, spec = prepared(three)
-    history = module.examples("test")[0].input
-    assert spec.input.users[history.user] == "1"
+    data = prepared(three)
+    history = data.examples("test")[0].input
+    assert data.spec.input.users[history.user] == "1"
     assert list(history.times) == [10, 20, 30, 40]
-    assert np.shares_memory(history.items, module.examples("val")[0].input.items)
+    assert np.shares_memory(history.items, data.examples("val")[0].input.items)
 
 
 def test_a_split_by_time_has_nothing_in_training_that_is_newer(many):
-    module, spec = prepared(many, split="time", val_share=0.2, test_share=0.1)
-    newest = max(max(example.input.times) for example in module.examples("train"))
-    events, parts = module.prepared.events, module.prepared.parted.parts
+    data = prepared(many, split="time", val_share=0.2, test_share=0.1)
+    newest = max(max(example.input.times) for example in data.examples("train"))
+    split = parted(many, split="time", val_share=0.2, test_share=0.1)
+    events, parts = split.events, split.parts
     assert newest < events.times[parts == 2].min() < events.times[parts == 3].min()
     assert [(parts == part).sum() for part in (0, 2, 3)] == [1400, 400, 200]
     for split in ("val", "test"):
         cut = events.times[parts == {"val": 2, "test": 3}[split]].min()
-        assert all(max(example.input.times) < cut for example in module.examples(split))
+        assert all(max(example.input.times) < cut for example in data.examples(split))
     wanted = set(zip(events.users[parts == 3].tolist(), events.items[parts == 3].tolist(), strict=True))
-    assert sum(len(example.target) for example in module.examples("test")) == len(wanted)
-    assert spec.target.most == max(len(e.target) for split in ("val", "test") for e in module.examples(split))
+    assert sum(len(example.target) for example in data.examples("test")) == len(wanted)
+    assert data.spec.target.most == max(len(e.target) for split in ("val", "test") for e in data.examples(split))
 
 
 def test_a_split_by_time_may_begin_on_given_dates(written):
     lines = [f"{user},{item},2024-0{month}-01" for user in "12" for month, item in enumerate("abcde", 1)]
     path = written(log(*lines))
-    module, spec = prepared(path, split="time", val_from="2024-04-01", test_from="2024-05-01")
-    assert told(module, spec, "train") == {"1": ("abc", None), "2": ("abc", None)}
-    assert told(module, spec, "val") == {"1": ("abc", "d"), "2": ("abc", "d")}
-    assert told(module, spec, "test") == {"1": ("abcd", "e"), "2": ("abcd", "e")}
-    assert spec.protocol["val_from"] == "2024-04-01T00:00:00Z"
+    data = prepared(path, split="time", val_from="2024-04-01", test_from="2024-05-01")
+    assert by_id(data, "train") == {"1": ("abc", None), "2": ("abc", None)}
+    assert by_id(data, "val") == {"1": ("abc", "d"), "2": ("abc", "d")}
+    assert by_id(data, "test") == {"1": ("abcd", "e"), "2": ("abcd", "e")}
+    assert data.spec.protocol["val_from"] == "2024-04-01T00:00:00Z"
     with pytest.raises(DataError, match="no event is as late as 2030-01-01"):
         prepared(path, split="time", test_from="2030-01-01")
     with pytest.raises(DataError, match="time leaves no event of 10 to train on"):
@@ -98,15 +106,15 @@ def test_a_split_by_time_may_begin_on_given_dates(written):
 
 def test_what_is_wanted_twice_is_one_target(written):
     rows = [f"1,{item},{time}" for time, item in enumerate("abcdcdc")]
-    module, spec = prepared(written(log(*rows)), split="time", test_from="1970-01-01T00:00:04", val_share=0)
-    assert told(module, spec, "test") == {"1": ("abcd", "cd")}
-    assert spec.target.most == 2
+    data = prepared(written(log(*rows)), split="time", test_from="1970-01-01T00:00:04", val_share=0)
+    assert by_id(data, "test") == {"1": ("abcd", "cd")}
+    assert data.spec.target.most == 2
 
 
 def test_a_share_of_nothing_tests_nothing_and_says_so(many, caplog):
     with caplog.at_level("WARNING", "taskkit"):
-        module, _ = prepared(many, split="time", test_share=0)
-    assert len(module.examples("test")) == 0
+        data = prepared(many, split="time", test_share=0)
+    assert len(data.examples("test")) == 0
     assert "no event is in the test split" in caplog.text
 
 
@@ -130,53 +138,49 @@ def test_settings_that_contradict_each_other_are_refused(settings, field):
 
 
 def test_events_of_one_moment_are_on_one_side_of_the_cut(written):
-    module, _ = prepared(
-        written(log("1,a,1", "1,b,1", "1,c,2", "2,a,2", "2,b,2", "2,c,3")), split="time", val_share=0, test_share=0.4
-    )
-    assert module.prepared.parted.parts.tolist() == [0, 0, 3, 3, 3, 3]
+    path = written(log("1,a,1", "1,b,1", "1,c,2", "2,a,2", "2,b,2", "2,c,3"))
+    assert parted(path, split="time", val_share=0, test_share=0.4).parts.tolist() == [0, 0, 3, 3, 3, 3]
 
 
 def test_users_without_an_earlier_event_are_counted_and_not_judged(written):
     lines = [f"1,{item},{time}" for time, item in enumerate("abcdefgh", 1)]
-    module, spec = prepared(written(log(*lines, "2,a,9", "2,b,10")), split="time", val_share=0.1, test_share=0.1)
-    assert set(told(module, spec, "train")) == {"1"}
-    assert told(module, spec, "test") == {"2": ("a", "b")}
-    assert module.examples("test")[0].input.user is None
-    assert next(count for words, count in spec.protocol.items() if words.startswith("users without")) == 1
+    data = prepared(written(log(*lines, "2,a,9", "2,b,10")), split="time", val_share=0.1, test_share=0.1)
+    assert set(by_id(data, "train")) == {"1"}
+    assert by_id(data, "test") == {"2": ("a", "b")}
+    assert data.examples("test")[0].input.user is None
+    assert next(count for words, count in data.spec.protocol.items() if words.startswith("users without")) == 1
 
 
 def test_users_held_out_are_judged_on_their_last_item_and_never_trained_on(many):
-    module, spec = prepared(many, split="users", val_share=0.2, test_share=0.2)
-    users = [set(told(module, spec, split)) for split in SPLITS]
+    data = prepared(many, split="users", val_share=0.2, test_share=0.2)
+    users = [set(by_id(data, split)) for split in SPLITS]
     assert all(users)
     assert sum(map(len, users)) == len(set.union(*users)) == 50
     for split in ("val", "test"):
-        for example in module.examples(split):
+        for example in data.examples(split):
             assert example.input.user is None
             assert len(example.target) == 1
             assert len(example.input.items) >= 1
 
 
 def test_a_user_stays_where_it_is_when_others_come(many, written):
-    first, spec = prepared(many, split="users")
-    more, with_more = prepared(
-        written(many.read_text() + "zz,i1,1800000000\nzy,i2,1800000000\n", "more.csv"), split="users"
-    )
+    first = prepared(many, split="users")
+    more = prepared(written(many.read_text() + "zz,i1,1800000000\nzy,i2,1800000000\n", "more.csv"), split="users")
     for split in SPLITS:
-        assert set(told(first, spec, split)) <= set(told(more, with_more, split))
+        assert set(by_id(first, split)) <= set(by_id(more, split))
 
 
 def test_ratings_are_examples_of_pairs(written):
     path = written(log("1,a,1,5", "1,b,2,3", "1,c,3,1", "1,a,4,2", "2,a,5,4", header="user,item,timestamp,rating"))
-    module, spec = prepared(path, Rating)
-    assert spec.target == Rating(1, 5)
+    data = prepared(path, Rating)
+    assert data.spec.target == Rating(1, 5)
     pairs = {
-        e.id: (spec.input.users[e.input.user], spec.input.items[e.input.item], e.target)
-        for e in module.examples("test")
+        e.id: (data.spec.input.users[e.input.user], data.spec.input.items[e.input.item], e.target)
+        for e in data.examples("test")
     }
     assert pairs == {"1/a/row 4": ("1", "a", 2.0)}
-    assert [example.target for example in module.examples("val")] == [1.0]
-    assert {example.id for example in module.examples("train")} == {"1/a/row 1", "1/b/row 2", "2/a/row 5"}
+    assert [example.target for example in data.examples("val")] == [1.0]
+    assert {example.id for example in data.examples("train")} == {"1/a/row 1", "1/b/row 2", "2/a/row 5"}
 
 
 @pytest.mark.parametrize(
@@ -199,14 +203,14 @@ def test_ratings_that_cannot_be_right_are_explained(written, settings, ratings, 
 
 def test_a_scale_may_have_negative_ratings(written):
     path = written(log("1,a,1,-9", "1,b,2,9", header="user,item,timestamp,rating"))
-    assert prepared(path, Rating, rating_scale=[-10, 10])[1].target == Rating(-10, 10)
+    assert prepared(path, Rating, rating_scale=[-10, 10]).spec.target == Rating(-10, 10)
 
 
 def test_events_rated_low_or_few_do_not_count(written):
     rated = [f"{user},{item},{time},{5 - time % 5}" for user in range(9) for time, item in enumerate("abcdefghij")]
     path = written(log(*rated, "x,z,1,5", header="user,item,timestamp,rating"))
-    _, spec = prepared(path, min_rating=4, k_core=2)
-    assert spec.input.items == ("a", "b", "f", "g")
+    spec = prepared(path, min_rating=4, k_core=2).spec
+    assert tuple(spec.input.items) == ("a", "b", "f", "g")
     assert (spec.protocol["min_rating"], spec.protocol["k_core"], spec.protocol["events_left_out"]) == (4, 2, 55)
 
 
@@ -240,8 +244,8 @@ def test_a_file_without_events_is_explained(written, text, message):
 
 def test_items_have_titles_where_a_table_gives_them(three, written):
     items = written("item,title\na,Alpha\nb, Beta \nx,Nothing\nc,\n", "items.csv")
-    _, spec = prepared(three, items=str(items))
-    assert spec.input.titles == ("Alpha", "Beta", "", "", "")
+    spec = prepared(three, items=str(items)).spec
+    assert tuple(spec.input.titles) == ("Alpha", "Beta", "", "", "")
     assert spec.target.readable((0, 2)) == "Alpha; c"
 
 
@@ -260,7 +264,7 @@ def test_a_table_of_titles_that_does_not_fit_is_explained(three, written, text, 
 
 def test_the_fingerprint_is_that_of_the_events_and_the_split(three, written):
     def fingerprint(path=three, **settings):
-        return prepared(path, **settings)[1].fingerprint
+        return prepared(path, **settings).spec.fingerprint
 
     first = fingerprint()
     assert fingerprint() == first
@@ -270,7 +274,7 @@ def test_the_fingerprint_is_that_of_the_events_and_the_split(three, written):
 
 
 def test_where_it_came_from_is_recorded(three):
-    (origin,) = prepared(three)[1].origins
+    (origin,) = prepared(three).spec.origins
     assert origin.source == str(three)
     assert len(origin.sha256) == 64
 

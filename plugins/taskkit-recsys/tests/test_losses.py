@@ -27,17 +27,23 @@ def objective(counts=None, **settings):
     return Objective(sections.NextItem(**settings), torch.ones(ITEMS).long() if counts is None else counts)
 
 
+def loss_of(given, counts=None, **settings):
+    return objective(counts, **settings)(given)[0]
+
+
 def test_softmax_is_cross_entropy_over_all_items():
     given = answer()
     expected = F.cross_entropy(given.query @ given.item.T + given.bias, given.target[:, 0], ignore_index=NONE)
-    assert objective()(given).item() == pytest.approx(expected.item())
+    loss, count = objective()(given)
+    assert loss.item() == pytest.approx(expected.item())
+    assert count == 24  # of thirty queries every fifth has no target
 
 
 def test_a_query_may_have_several_targets_that_count_alike():
     given = answer(most=3)
     logits = (given.query @ given.item.T + given.bias)[:, None].expand(-1, 3, -1)
     expected = F.cross_entropy(logits.flatten(0, 1), given.target.flatten(), ignore_index=NONE)
-    assert objective()(given).item() == pytest.approx(expected.item())
+    assert loss_of(given).item() == pytest.approx(expected.item())
 
 
 @pytest.mark.parametrize("popular", [0.0, 1.0])
@@ -45,22 +51,21 @@ def test_many_shared_negatives_come_to_the_same_as_all_items(popular):
     torch.manual_seed(0)
     counts = torch.arange(1, ITEMS + 1)
     given = answer()
-    few = objective(counts, loss="sampled", negatives=100_000, popular_negatives=popular)(given)
-    assert few.item() == pytest.approx(objective()(given).item(), rel=0.02)
+    few = loss_of(given, counts, loss="sampled", negatives=100_000, popular_negatives=popular)
+    assert few.item() == pytest.approx(loss_of(given).item(), rel=0.02)
 
 
 def test_a_negative_that_is_the_target_is_left_out():
     given = answer(items=1)
-    loss = objective(torch.ones(1).long(), loss="sampled", negatives=4)(given)
-    assert loss.item() == 0
+    assert loss_of(given, torch.ones(1).long(), loss="sampled", negatives=4).item() == 0
 
 
 def test_gbce_is_bce_without_its_correction_and_nearly_unbiased_with_all_of_it():
-    found = {}
+    losses = {}
     for name, settings in {"bce": {"loss": "bce"}, "gbce": {"loss": "gbce", "gbce_t": 0.0}}.items():
         torch.manual_seed(0)
-        found[name] = objective(**settings, negatives=5)(answer()).item()
-    assert found["gbce"] == found["bce"]
+        losses[name] = loss_of(answer(), **settings, negatives=5).item()
+    assert losses["gbce"] == losses["bce"]
     assert objective(gbce_t=1.0, negatives=7).beta(ITEMS) == pytest.approx(7 / (ITEMS - 1))
 
 
@@ -70,7 +75,7 @@ def test_bce_is_binary_cross_entropy_of_the_target_and_negatives():
     losses = []
     for seed in range(300):
         torch.manual_seed(seed)
-        losses.append(objective(torch.ones(2).long(), loss="bce", negatives=1)(given).item())
+        losses.append(loss_of(given, torch.ones(2).long(), loss="bce", negatives=1).item())
     positive, negative = -F.logsigmoid(scores.diagonal()), F.softplus(scores.flip(1).diagonal())
     # Half of the negatives are the target itself and left out.
     assert sum(losses) / len(losses) == pytest.approx(((positive + 0.5 * negative) / 2).mean().item(), rel=0.1)
@@ -78,21 +83,21 @@ def test_bce_is_binary_cross_entropy_of_the_target_and_negatives():
 
 @pytest.mark.parametrize("settings", [{"loss": "softmax"}, {"loss": "sampled", "negatives": 20}], ids=str)
 def test_parts_give_the_same_loss_and_gradients_as_the_whole(settings):
-    found = []
+    results = []
     for budget in (2**26, 4 * ITEMS):
         torch.manual_seed(1)
         given = answer(most=2)
-        loss = objective(**settings, logits_budget=budget)(given)
+        loss = loss_of(given, **settings, logits_budget=budget)
         loss.backward()
-        found.append([loss, given.query.grad, given.item.grad, given.bias.grad])
-    for whole, parts in zip(*found, strict=True):
+        results.append([loss, given.query.grad, given.item.grad, given.bias.grad])
+    for whole, parts in zip(*results, strict=True):
         assert torch.allclose(whole, parts, atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["softmax", "sampled", "gbce", "bce"])
 def test_a_query_without_a_target_has_no_gradient(loss):
     given = answer()
-    objective(loss=loss)(given).backward()
+    loss_of(given, loss=loss).backward()
     without = given.target[:, 0] == NONE
     assert not given.query.grad[without].any()
     assert given.query.grad[~without].any(1).all()
@@ -124,6 +129,6 @@ def test_a_large_catalogue_keeps_to_the_budget(loss):
     queries, items, budget = 256, 20_000, 400_000  # all scores at once would be 5 120 000
     given = answer(queries, items)
     with Largest() as largest:
-        objective(torch.ones(items).long(), loss=loss, logits_budget=budget)(given).backward()
+        loss_of(given, torch.ones(items).long(), loss=loss, logits_budget=budget).backward()
     assert largest.elements <= budget
     assert given.item.grad is not None

@@ -63,25 +63,26 @@ def server(tmp_path, monkeypatch):
 
 
 def prepared(target=NextItem, **settings):
-    module = Movielens(sections.Movielens(**{name: str(value) for name, value in settings.items()}))
-    return module, module.prepare(target)
+    section = sections.Movielens(**{name: str(value) for name, value in settings.items()})
+    return Movielens(section).prepare(target)
 
 
 @pytest.mark.parametrize("kind", ["dat", "csv"])
 def test_a_folder_is_read_by_what_is_in_it(request, kind):
-    module, spec = prepared(root=request.getfixturevalue(kind))
-    assert spec.input.users == ("1", "2")
-    assert spec.input.items == ("661", "914", "1193")
+    data = prepared(root=request.getfixturevalue(kind))
+    spec = data.spec
+    assert tuple(spec.input.users) == ("1", "2")
+    assert tuple(spec.input.items) == ("661", "914", "1193")
     assert spec.input.titles[2] == 'Misérables, Les: "Part 1" (1995)'
-    (test,) = module.examples("test")
+    (test,) = data.examples("test")
     assert (test.id, list(test.input.items), test.target) == ("1", [2, 1], (0,))
     assert spec.origins[0].licence.startswith("GroupLens")
     assert "Harper" in spec.origins[0].citation
 
 
 def test_the_same_events_have_the_same_fingerprint_in_either_format(dat, csv):
-    assert prepared(root=dat)[1].fingerprint == prepared(root=csv)[1].fingerprint
-    assert prepared(root=dat, target=Rating)[1].target == Rating(3, 5)
+    assert prepared(root=dat).spec.fingerprint == prepared(root=csv).spec.fingerprint
+    assert prepared(root=dat, target=Rating).spec.target == Rating(3, 5)
 
 
 @pytest.mark.parametrize(
@@ -109,11 +110,11 @@ def test_it_is_downloaded_once_where_the_net_is_open(dat, server):
             archive.write(path, f"ml-1m/{path.name}")
     md5 = hashlib.md5((server / "ml-1m.zip").read_bytes()).hexdigest()
     (server / "ml-1m.zip.md5").write_text(f"MD5 (ml-1m.zip) = {md5}\n")
-    _, spec = prepared()
-    assert spec.fingerprint == prepared(root=dat)[1].fingerprint
+    spec = prepared().spec
+    assert spec.fingerprint == prepared(root=dat).spec.fingerprint
     assert spec.origins[0].source.endswith("/ml-1m.zip")
     (server / "ml-1m.zip").unlink()
-    assert prepared()[1] == spec
+    assert prepared().spec == spec
 
 
 def test_a_download_with_another_checksum_is_refused(dat, server):
@@ -130,25 +131,23 @@ def hundred_thousand(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TASKKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
         try:
-            module = Movielens100k(sections.Movielens100k())
-            return module, module.prepare(NextItem)
+            return Movielens100k(sections.Movielens100k()).prepare(NextItem)
         except SourceError as reason:
             pytest.skip(f"no source within reach: {str(reason).splitlines()[0]}")
 
 
 def test_movielens_100k_is_whole(hundred_thousand):
-    module, spec = hundred_thousand
+    spec = hundred_thousand.spec
     assert (len(spec.input.users), len(spec.input.items)) == (943, 1682)
     assert spec.protocol["events"] == 100_000
-    assert [len(module.examples(split)) for split in ("train", "val", "test")] == [943, 943, 943]
-    assert sum(len(example.input.items) for example in module.examples("train")) == 100_000 - 2 * 943
+    assert [len(hundred_thousand.examples(split)) for split in ("train", "val", "test")] == [943, 943, 943]
+    assert sum(len(example.input.items) for example in hundred_thousand.examples("train")) == 100_000 - 2 * 943
     assert spec.input.title(49) == "Star Wars (1977)"
     assert spec.fingerprint == "recsys.movielens_100k-55eac49d254b116a1a8a65ed66bf3fb6"
 
 
 def test_movielens_100k_has_the_known_weaknesses(hundred_thousand):
-    module, _ = hundred_thousand
-    found = {problem.kind: problem for problem in module.inspect()}
-    assert set(found) == {"order", "ties", "cold", "leak", "skew"}
-    assert "99.9% of the test targets are older" in found["leak"].message
-    assert all(problem.severity == "warning" for problem in found.values())
+    problems = {problem.kind: problem for problem in hundred_thousand.inspect()}
+    assert set(problems) == {"order", "ties", "cold", "leak", "skew"}
+    assert "99.9% of the test targets are older" in problems["leak"].message
+    assert all(problem.severity == "warning" for problem in problems.values())

@@ -8,9 +8,10 @@ import torch
 from taskkit import Example
 from taskkit_recsys import sections
 from taskkit_recsys.answer import Scores
-from taskkit_recsys.history import Asked
+from taskkit_recsys.history import History, Query
 from taskkit_recsys.next_item import NextItem, Recommend
 from taskkit_recsys.popular import Popular
+from taskkit_recsys.sasrec import Sasrec
 
 
 @pytest.fixture
@@ -33,10 +34,15 @@ def batch_of(task, examples):
 
 def results(task, examples):
     step = task.step(batch_of(task, examples))
-    found = task.metrics()
-    for metric in found.values():
-        metric.update(step.preds, step.target)
-    return {name: float(metric.compute()) for name, metric in found.items()}
+    judges = task.metrics()
+    for name, metric in judges.items():
+        metric.update(**step.scored[name])
+    return {name: float(metric.compute()) for name, metric in judges.items()}
+
+
+def predictions(task, examples, outputs=None, **options):
+    batch = batch_of(task, examples)
+    return task.predict(batch, task(batch) if outputs is None else outputs, examples, Recommend(**options))
 
 
 def test_filtered_and_unfiltered_metrics_stand_side_by_side(task, cycle):
@@ -79,30 +85,27 @@ def test_scores_of_users_have_the_metrics_as_their_means(task, cycle):
 
 
 def test_predictions_are_ranked_lists_without_what_was_seen(task):
-    batch = batch_of(task, [Example("a", Asked(None, [2, 3]))])
-    task.asked = Recommend(top=3)
-    (answer,) = task.predict(batch, task(batch))
+    examples = [Example("a", Query(None, [2, 3]))]
+    (answer,) = predictions(task, examples, top=3)
     assert [row["rank"] for row in answer["prediction"]] == [1, 2, 3]
     assert [row["item"] for row in answer["prediction"]] == ["i4", "i5", "i6"]
     assert answer["prediction"][0]["title"] == "i4"
-    assert "note" not in answer
-    task.asked = Recommend(top=2, filter_seen=False)
-    assert [row["item"] for row in task.predict(batch, task(batch))[0]["prediction"]] == ["i2", "i3"]
+    assert "remark" not in answer
+    (answer,) = predictions(task, examples, top=2, filter_seen=False)
+    assert [row["item"] for row in answer["prediction"]] == ["i2", "i3"]
 
 
 def test_an_empty_history_gets_the_popular_list_and_a_note(task, cycle):
-    batch = batch_of(task, [Example("a", Asked(None, [])), Example("b", Asked(None, [1]))])
-    task.asked = Recommend(top=2)
+    examples = [Example("a", Query(None, [])), Example("b", Query(None, [1]))]
     reversed_scores = Scores(-task.counts.float().expand(2, -1))
-    empty, known = task.predict(batch, reversed_scores)
+    empty, known = predictions(task, examples, reversed_scores, top=2)
     assert [row["item"] for row in empty["prediction"]] == ["i2", "i3"]
-    assert "empty history" in empty["note"]
+    assert "empty history" in empty["remark"]
     assert [row["item"] for row in known["prediction"]] == ["i9", "i10"]
 
 
 def test_a_list_is_shorter_where_nothing_new_is_left(task, cycle):
-    batch = batch_of(task, [Example("a", Asked(None, list(range(1, cycle.items))))])
-    (answer,) = task.predict(batch, task(batch))
+    (answer,) = predictions(task, [Example("a", Query(None, list(range(1, cycle.items))))])
     assert [row["item"] for row in answer["prediction"]] == ["i0"]
 
 
@@ -112,9 +115,19 @@ def test_several_targets_are_judged_together(cycle):
     processor = model.processor(spec)
     processor.fit(cycle.train()[:3])
     task = NextItem(sections.NextItem(), model.network(spec, processor), processor, spec).eval()
-    found = results(task, [Example("a", Asked(None, []), (2, 10)), Example("b", Asked(None, []), (2,))])
+    found = results(task, [Example("a", Query(None, []), (2, 10)), Example("b", Query(None, []), (2,))])
     assert found["hr@5"] == 1
     assert found["recall@5"] == 0.75
+
+
+def test_the_loss_of_training_is_the_mean_over_the_targets_of_all_queries(cycle):
+    model = Sasrec(sections.Sasrec(length=4, width=8, depth=1, dropout=0.0))
+    processor = model.processor(cycle.spec())
+    processor.fit(cycle.train())
+    task = NextItem(sections.NextItem(), model.network(cycle.spec(), processor), processor, cycle.spec())
+    step = task.step(batch_of(task, [Example("a", History(0, [0, 1, 2])), Example("b", History(1, [1, 2, 3, 4]))]))
+    assert (int(step.count), step.over) == (5, "items")
+    assert task.eval().step(batch_of(task, cycle.test()[:3])).count == 3
 
 
 def test_judging_does_not_hold_more_scores_than_the_budget(cycle):

@@ -1,6 +1,7 @@
 import dataclasses
 import subprocess
 import sys
+import typing
 
 import pytest
 
@@ -30,7 +31,7 @@ def test_what_is_declared_exists(component):
     base = {"task": Task, "model": Model, "data": DataModule}[component.kind]
     implementation, section = load(component.implementation), load(component.section)
     assert issubclass(implementation, base)
-    assert implementation.__annotations__["config"] == f"sections.{section.__name__}"
+    assert typing.get_args(implementation.__orig_bases__[0])[0] is section
     assert component.name.startswith("recsys.")
 
 

@@ -1,13 +1,16 @@
 """The ways in: windows that cover a history, its bits, and what is remembered of training."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from taskkit import DataError, DataSpec, Example
-from taskkit_recsys.facts import Histories, Rating
-from taskkit_recsys.history import Asked, History, Pair
+from taskkit import Catalogue, DataError, DataSpec, Example
+from taskkit_recsys.facts import Histories, NextItem, Rating
+from taskkit_recsys.history import History, Pair, Query
 from taskkit_recsys.processor import NONE, HistoryProcessor, PairProcessor
+from taskkit_recsys.reading import ReadHistory, ReadPair
 
 
 @pytest.fixture
@@ -43,7 +46,7 @@ def test_a_history_to_continue_is_one_window_of_its_newest_items(processor):
 
 
 def test_a_history_that_somebody_asks_about_is_continued_without_a_target(processor):
-    (sample,) = processor.encode(Example("x", Asked(None, [])))
+    (sample,) = processor.encode(Example("x", Query(None, [])))
     assert sample["history"].tolist() == [NONE] * 5
     assert sample["user"] == NONE
     assert "target" not in sample
@@ -68,6 +71,43 @@ def test_it_remembers_what_users_took_and_its_state_brings_it_back(cycle, proces
     assert other.window == 4
 
 
+def without_names(spec):
+    """The facts as a checkpoint keeps them."""
+    bare = {
+        name: Catalogue(None, len(names), names.sha256)
+        for name, names in vars(spec.input).items()
+        if isinstance(names, Catalogue)
+    }
+    target = NextItem(bare["items"], bare["titles"], spec.target.most)
+    return DataSpec(replace(spec.input, **bare), target, spec.fingerprint)
+
+
+def test_names_come_back_from_its_state_and_not_from_the_facts(cycle, processor):
+    spec = without_names(cycle.spec(most=2))
+    assert spec == cycle.spec(most=2)
+    other = HistoryProcessor(spec, length=9)
+    other.load_state_dict(processor.state_dict())
+    (example,) = other.read("i3,i4", ReadHistory())
+    assert example.input.items == [3, 4]
+    assert other.requested(ReadHistory(user="u5"))[0].input == Query(5, cycle.steps(5, 0, 7))
+    assert other.histories.title(3) == "i3"
+
+
+def test_names_of_a_state_of_0_1_are_those_of_the_facts(cycle, processor):
+    state = {name: value for name, value in processor.state_dict().items() if name != "names"}
+    other = HistoryProcessor(cycle.spec(most=2), length=9)
+    other.load_state_dict(state)
+    assert other.requested(ReadHistory(user="u5"))[0].input == Query(5, cycle.steps(5, 0, 7))
+
+
+def test_all_that_decides_samples_is_in_its_state_or_its_settings(cycle, processor):
+    example = cycle.test()[0]
+    for other in (HistoryProcessor(cycle.spec(most=2), length=5), HistoryProcessor(cycle.spec(most=3), length=4)):
+        other.fit(cycle.train())
+        assert [sample["target"].shape for sample in other.encode(example)] == [(other.most,)]
+        assert (other.settings(), other.state_dict()["window"]) != (processor.settings(), processor.window)
+
+
 def test_a_user_without_training_events_has_an_empty_history(cycle):
     processor = HistoryProcessor(cycle.spec(), length=4)
     processor.fit(cycle.train()[2:])
@@ -82,6 +122,7 @@ def test_pairs_become_numbers_and_the_mean_rating_is_remembered():
     other = PairProcessor(spec)
     other.load_state_dict(processor.state_dict())
     assert other.mean == 2.5
+    assert other.requested(ReadPair(user="u", item="j"))[0].input == Pair(0, 1)
     (sample,) = other.encode(Example("c", Pair(None, 1), 3.0))
     assert {name: value.item() for name, value in sample.items()} == {"user": NONE, "item": 1, "target": 3.0}
 

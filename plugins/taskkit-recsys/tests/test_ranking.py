@@ -1,5 +1,7 @@
 """Where targets stand: against an obvious ranking, whatever is in the batch, with ties and without what was seen."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -67,16 +69,16 @@ def test_places_are_those_of_an_obvious_ranking(scores, histories, targets):
 
 def test_scores_of_users_are_those_of_an_obvious_reference(scores, histories, targets):
     ranking = ranked(scores, targets, histories)
-    there = padded(targets) != NONE
+    valid = padded(targets) != NONE
     for user, wanted in enumerate(targets):
         top = obvious(scores[user], [])[:10]
         gain = sum(1 / np.log2(top.index(item) + 2) for item in wanted if item in top)
         best = sum(1 / np.log2(place + 2) for place in range(len(wanted)))
-        found = {name: score(ranking.unfiltered, there)[user] for name, score in metrics.accuracy([10]).items()}
-        assert found["ndcg@10"] == pytest.approx(gain / best)
-        assert found["hr@10"] == any(item in top for item in wanted)
-        assert found["recall@10"] == pytest.approx(np.mean([item in top for item in wanted]))
-        assert found["mrr"] == pytest.approx(1 / min(obvious(scores[user], []).index(item) + 1 for item in wanted))
+        values = {name: score(ranking.unfiltered, valid)[user] for name, score in metrics.accuracy([10]).items()}
+        assert values["ndcg@10"] == pytest.approx(gain / best)
+        assert values["hr@10"] == any(item in top for item in wanted)
+        assert values["recall@10"] == pytest.approx(np.mean([item in top for item in wanted]))
+        assert values["mrr"] == pytest.approx(1 / min(obvious(scores[user], []).index(item) + 1 for item in wanted))
 
 
 @pytest.mark.parametrize(
@@ -92,37 +94,39 @@ def test_metrics_are_those_of_torchmetrics_on_the_same_scores(histories, targets
     scores = torch.rand(
         USERS, ITEMS, generator=torch.Generator().manual_seed(3)
     )  # without ties, which it breaks by chance
-    metric = metrics.PerUser(metrics.accuracy([10])[name], "unfiltered")
-    metric.update(ranked(scores, targets, histories), padded(targets))
+    values = metrics.accuracy([10])[name](ranked(scores, targets, histories).unfiltered, padded(targets) != NONE)
     relevant = torch.zeros(USERS, ITEMS, dtype=torch.bool)
     for user, wanted in enumerate(targets):
         relevant[user, wanted] = True
     users = torch.arange(USERS)[:, None].expand(-1, ITEMS)
-    assert metric.compute() == pytest.approx(reference(scores.flatten(), relevant.flatten(), users.flatten()))
+    assert values.mean() == pytest.approx(reference(scores.flatten(), relevant.flatten(), users.flatten()))
 
 
 def test_a_target_that_is_not_recommended_since_it_was_seen_is_a_miss():
-    scores, there = torch.arange(4.0)[None], torch.tensor([[True]])
+    scores, valid = torch.arange(4.0)[None], torch.tensor([[True]])
     answer = {"answer": Scores(scores), "target": torch.tensor([[3]]), "k": 10, "example": torch.tensor([0])}
     ranking = rank(seen=torch.tensor([[0b1110]], dtype=torch.uint8), **answer)
     assert ranking.top[0].tolist() == [0, *[NONE] * 9]
-    found = {name: float(score(ranking.filtered, there)) for name, score in metrics.accuracy([10]).items()}
-    assert found == pytest.approx({"ndcg@10": 0, "hr@10": 0, "recall@10": 0, "mrr": 0}, abs=1e-6)
+    values = {name: float(score(ranking.filtered, valid)) for name, score in metrics.accuracy([10]).items()}
+    assert values == pytest.approx({"ndcg@10": 0, "hr@10": 0, "recall@10": 0, "mrr": 0}, abs=1e-6)
 
 
 @pytest.mark.parametrize("size", [1, 7, 40])
 @pytest.mark.parametrize("budget", [1, 5 * ITEMS, 2**26])
 def test_metrics_do_not_depend_on_the_batch_or_on_the_budget(scores, histories, targets, size, budget):
     def judged(size, budget):
-        named = metrics.accuracy([5, 10])
-        found = [metrics.PerUser(s, p) for s in named.values() for p in ("filtered", "unfiltered", "sampled")]
-        found += [metrics.Recommended(10, ITEMS, metrics.coverage), metrics.Recommended(10, ITEMS, metrics.gini)]
+        accuracy = metrics.accuracy([5, 10]).values()
+        lists = [metrics.ItemCounts(ITEMS, measure) for measure in (metrics.coverage, metrics.gini)]
+        values = []
         for start in range(0, USERS, size):
             rows = slice(start, start + size)
             ranking = ranked(scores, targets, histories, rows, sampled=20, budget=budget)
-            for metric in found:
-                metric.update(ranking, padded(targets)[rows])
-        return [float(metric.compute()) for metric in found]
+            valid = padded(targets)[rows] != NONE
+            places = (ranking.filtered, ranking.unfiltered, ranking.sampled)
+            values.append(torch.stack([score(of_kind, valid) for of_kind in places for score in accuracy]))
+            for metric in lists:
+                metric.update(ranking.top)
+        return [*torch.cat(values, 1).mean(1).tolist(), *(float(metric.compute()) for metric in lists)]
 
     assert judged(size, budget) == pytest.approx(judged(USERS, 2**26), abs=1e-6)
 
@@ -166,19 +170,18 @@ def test_recommendations_leave_out_what_was_seen_only_when_asked_to():
 
 
 def test_lists_are_measured_by_how_many_items_and_how_popular_they_are():
-    counts = torch.tensor([4, 0, 0, 8])
-    top = torch.tensor([[3, 0], [3, NONE]])
-    ranking = rank(Scores(torch.zeros(2, 4)), torch.tensor([[1], [0]]), torch.zeros(2, 1, dtype=torch.uint8), k=2,
-                   example=torch.arange(2))._replace(top=top)  # fmt: skip
-    measure = {
-        "coverage": metrics.Recommended(2, 4, metrics.coverage),
-        "popularity": metrics.Recommended(2, 4, lambda times: metrics.popularity(times, counts)),
-        "targets": metrics.Wanted(1, 4, lambda times: metrics.popularity(times, counts)),
+    takers = torch.tensor([4, 0, 0, 8])
+    lists, targets = torch.tensor([[3, 0], [3, NONE]], dtype=torch.int32), torch.tensor([[1], [0]])
+    measured = {
+        "coverage": (metrics.coverage, lists),
+        "popularity": (partial(metrics.popularity, takers=takers), lists),
+        "targets": (partial(metrics.popularity, takers=takers), targets),
     }
-    for metric in measure.values():
-        metric.update(ranking, torch.tensor([[1], [0]]))
-    assert {name: float(metric.compute()) for name, metric in measure.items()} == pytest.approx(
-        {"coverage": 0.5, "popularity": (8 + 8 + 4) / 3, "targets": 2.0}
-    )
+    values = {}
+    for name, (measure, items) in measured.items():
+        metric = metrics.ItemCounts(4, measure)
+        metric.update(items=items)
+        values[name] = float(metric.compute())
+    assert values == pytest.approx({"coverage": 0.5, "popularity": (8 + 8 + 4) / 3, "targets": 2.0})
     assert metrics.gini(torch.tensor([3, 3, 3])).item() == pytest.approx(0)
     assert metrics.gini(torch.tensor([0, 0, 0, 9])).item() == pytest.approx(0.75)

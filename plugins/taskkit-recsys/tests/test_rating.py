@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from taskkit import DataSpec, Example
+from taskkit import DataSpec, Example, NoOptions
 from taskkit_recsys import sections
 from taskkit_recsys.facts import Histories, Rating
 from taskkit_recsys.history import Pair
@@ -44,20 +44,17 @@ def test_it_learns_who_likes_what(task, examples):
         task.step(batch).loss.backward()
         optimiser.step()
     step = task.eval().step(batch)
-    found = task.metrics()
-    for metric in found.values():
-        metric.update(step.preds, step.target)
-    assert found["rmse"].compute() < 0.2
-    assert task.scores(batch, step)["squared_error"].mean().sqrt().item() == pytest.approx(
-        found["rmse"].compute().item()
-    )
+    rmse = task.metrics()["rmse"]
+    rmse.update(**step.scored)
+    assert rmse.compute() < 0.2
+    assert task.scores(batch, step)["squared_error"].mean().sqrt().item() == pytest.approx(rmse.compute().item())
 
 
 def test_what_nobody_knows_gets_what_is_known_without_it(task):
     with torch.no_grad():
         task.network.item_bias[1] = 0.5
-    asked = [Example("nobody", Pair(None, 1)), Example("nothing", Pair(None, None))]
-    assert task(batch_of(task, asked)).tolist() == pytest.approx([29 / 8 + 0.5, 29 / 8])
+    examples = [Example("nobody", Pair(None, 1)), Example("nothing", Pair(None, None))]
+    assert task(batch_of(task, examples)).tolist() == pytest.approx([29 / 8 + 0.5, 29 / 8])
 
 
 def test_answers_stay_on_the_scale(task, examples):
@@ -65,8 +62,8 @@ def test_answers_stay_on_the_scale(task, examples):
         task.network.user_bias[0] = 10
     batch = batch_of(task, examples)
     step = task.step(batch)
-    assert step.preds.max() == 5
-    assert task.predict(batch, step.outputs)[0] == {"prediction": 5.0}
+    assert step.scored["preds"].max() == 5
+    assert task.predict(batch, step.outputs, examples, NoOptions())[0] == {"prediction": 5.0}
 
 
 def test_the_baseline_is_the_mean_of_training(task, examples):

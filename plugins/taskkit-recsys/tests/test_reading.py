@@ -4,9 +4,10 @@ import pytest
 
 from taskkit import DataError
 from taskkit_recsys.facts import Histories
-from taskkit_recsys.history import Asked, Pair
+from taskkit_recsys.history import Pair, Query
 from taskkit_recsys.pseudonyms import Key
 from taskkit_recsys.reading import (
+    Directory,
     ReadHistory,
     ReadPair,
     read_histories,
@@ -15,13 +16,13 @@ from taskkit_recsys.reading import (
     requested_pair,
 )
 
-FACTS = Histories(("41", "42"), ("50", "172", "9"), ("Star Wars (1977)", "Empire Strikes Back, The (1980)", ""))
+TITLES = ("Star Wars (1977)", "Empire Strikes Back, The (1980)", "")
+DIRECTORY = Directory(Histories(("41", "42"), ("50", "172", "9"), TITLES))
 
 
-def read(source, facts=FACTS, **asked):
-    return [
-        (example.id, list(example.input.items)) for example in read_histories(str(source), ReadHistory(**asked), facts)
-    ]
+def read(source, directory=DIRECTORY, **options):
+    examples = read_histories(str(source), ReadHistory(**options), directory)
+    return [(example.id, list(example.input.items)) for example in examples]
 
 
 @pytest.mark.parametrize(
@@ -42,8 +43,8 @@ def test_a_word_is_item_ids_or_one_title(word, items):
 def test_a_file_of_histories_has_ids_and_titles(written):
     lines = '{"history": [50, "Empire Strikes Back, The (1980)", "9"], "id": "mine"}\n\n{"history": []}\n'
     assert read(written(lines, "h.jsonl")) == [("mine", [0, 1, 2]), ("line 3", [])]
-    example = read_histories(str(written(lines, "h.jsonl")), ReadHistory(), FACTS)[0]
-    assert isinstance(example.input, Asked)
+    example = read_histories(str(written(lines, "h.jsonl")), ReadHistory(), DIRECTORY)[0]
+    assert isinstance(example.input, Query)
     assert (example.input.user, example.target) == (None, None)
 
 
@@ -60,8 +61,8 @@ def test_items_that_are_not_known_are_named_and_left_out(written, caplog):
 
 
 def test_a_title_of_two_items_is_told(caplog):
-    facts = Histories(("1",), ("a", "b"), ("Hamlet", "hamlet"))
-    assert read("Hamlet", facts) == [("Hamlet", [0])]
+    directory = Directory(Histories(("1",), ("a", "b"), ("Hamlet", "hamlet")))
+    assert read("Hamlet", directory) == [("Hamlet", [0])]
     assert "'Hamlet' is the title of 2 items (a, b): the first is taken" in caplog.text
 
 
@@ -69,12 +70,13 @@ def test_a_title_of_two_items_is_told(caplog):
     ("line", "message"),
     [
         ("hello", r"h\.jsonl:2: not JSON.*A line such as"),
-        ('["50"]', r"h\.jsonl:2: \[\"50\"\] is not such a line as"),
+        ('["50"]', r"h\.jsonl:2: a JSON object such as {\"history\".* was expected"),
         ('{"items": ["50"]}', "is not such a line as"),
         ('{"history": ["50"], "idd": "x"}', "is not such a line as"),
         ('{"history": "50"}', r"`history` is \"50\". A list of item ids or titles"),
         ('{"history": [["50"]]}', "A list of item ids or titles"),
         ('{"history": [null]}', "A list of item ids or titles"),
+        ('{"history": ["50"], "history": ["9"]}', r"h\.jsonl:2: not JSON: it has 'history' twice"),
     ],
 )
 def test_a_line_that_is_none_is_explained(written, line, message):
@@ -92,16 +94,16 @@ def test_a_file_that_is_none_is_explained(written, tmp_path):
 
 def test_a_user_is_asked_for_by_their_id():
     histories = {0: [2], 1: [0, 1]}
-    (example,) = requested_history(ReadHistory(user="42"), FACTS, histories.__getitem__)
-    assert (example.id, example.input) == ("42", Asked(1, [0, 1]))
-    assert requested_history(ReadHistory(), FACTS, histories.__getitem__) == []
+    (example,) = requested_history(ReadHistory(user="42"), DIRECTORY, histories.__getitem__)
+    assert (example.id, example.input) == ("42", Query(1, [0, 1]))
+    assert requested_history(ReadHistory(), DIRECTORY, histories.__getitem__) == []
 
 
 def test_a_user_that_is_not_known_is_explained():
     with pytest.raises(
         DataError, match=r"--user: the run saw no user '421'.*are 41, 42\. Did you mean '4\d'\?.*give a history"
     ):
-        requested_history(ReadHistory(user="421"), FACTS, {}.__getitem__)
+        requested_history(ReadHistory(user="421"), DIRECTORY, {}.__getitem__)
 
 
 def test_a_user_and_an_input_at_once_are_refused():
@@ -110,44 +112,44 @@ def test_a_user_and_an_input_at_once_are_refused():
 
 
 def test_ratings_are_asked_for_by_user_and_item(written):
-    (example,) = requested_pair(ReadPair(user="42", item="Star Wars (1977)"), FACTS)
+    (example,) = requested_pair(ReadPair(user="42", item="Star Wars (1977)"), DIRECTORY)
     assert (example.id, example.input) == ("42, Star Wars (1977)", Pair(1, 0))
-    assert requested_pair(ReadPair(), FACTS) == []
+    assert requested_pair(ReadPair(), DIRECTORY) == []
     path = written('{"user": 41, "item": "9"}\n{"user": "42", "item": "50", "id": "x"}\n', "p.jsonl")
-    read = [(example.id, example.input) for example in read_pairs(str(path), ReadPair(), FACTS)]
+    read = [(example.id, example.input) for example in read_pairs(str(path), ReadPair(), DIRECTORY)]
     assert read == [("line 1", Pair(0, 2)), ("x", Pair(1, 0))]
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("options", "message"),
     [
         (ReadPair(user="42"), "Give --user and --item"),
         (ReadPair(user="1", item="50"), "--user: the run saw no user '1'"),
         (ReadPair(user="42", item="500"), "--item: the run saw no item '500'.*Did you mean '50'?"),
     ],
 )
-def test_a_pair_that_is_not_known_is_explained(asked, message):
+def test_a_pair_that_is_not_known_is_explained(options, message):
     with pytest.raises(DataError, match=message):
-        requested_pair(asked, FACTS)
+        requested_pair(options, DIRECTORY)
 
 
 def test_pairs_come_in_files(written):
     with pytest.raises(DataError, match=r"'42': not a file.*give --user and --item"):
-        read_pairs("42", ReadPair(), FACTS)
+        read_pairs("42", ReadPair(), DIRECTORY)
     with pytest.raises(DataError, match=r"p\.jsonl:1: the run saw no user '7'"):
-        read_pairs(str(written('{"user": "7", "item": "50"}\n', "p.jsonl")), ReadPair(), FACTS)
+        read_pairs(str(written('{"user": "7", "item": "50"}\n', "p.jsonl")), ReadPair(), DIRECTORY)
 
 
 def test_a_pseudonymised_user_is_found_by_their_id_and_the_key(written):
     key = Key.read(written("a long secret of mine", "own.key"))
-    facts = Histories((key.pseudonym("42"),), ("50",), (), str(key.path), key.check)
-    (example,) = requested_history(ReadHistory(user=" 42 "), facts, {0: [0]}.__getitem__)
+    directory = Directory(Histories((key.pseudonym("42"),), ("50",), (), str(key.path), key.check))
+    (example,) = requested_history(ReadHistory(user=" 42 "), directory, {0: [0]}.__getitem__)
     assert example.input.user == 0
     with pytest.raises(DataError, match=r"the run saw no user '43'\. The run has pseudonyms"):
-        requested_history(ReadHistory(user="43"), facts, {}.__getitem__)
+        requested_history(ReadHistory(user="43"), directory, {}.__getitem__)
     other = written("another secret of mine", "other.key")
     with pytest.raises(DataError, match=r"not the key that the run's users were hashed with.*--key FILE"):
-        requested_history(ReadHistory(user="42", key=str(other)), facts, {}.__getitem__)
+        requested_history(ReadHistory(user="42", key=str(other)), directory, {}.__getitem__)
     key.path.unlink()
     with pytest.raises(DataError, match=r"own\.key: the key.*cannot be read: No such file.*--key FILE"):
-        requested_history(ReadHistory(user="42"), facts, {}.__getitem__)
+        requested_history(ReadHistory(user="42"), directory, {}.__getitem__)

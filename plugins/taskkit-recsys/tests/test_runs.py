@@ -42,9 +42,9 @@ def test_it_is_trained_judged_and_asked(run, model, epochs):
     finished = run(model, epochs)
     assert finished.status == "finished"
     assert 0 <= finished.metrics["test/ndcg@10_unfiltered"] <= finished.metrics["test/ndcg@10"] <= 1
-    protocol = finished.manifest["protocol"]
-    assert protocol["task_protocol"]["ranking"] == "among all 12 items"
-    assert finished.manifest["baseline"]["test/ndcg@10"] > 0
+    protocol = finished.manifest.protocol
+    assert protocol.task_protocol["ranking"] == "among all 12 items"
+    assert finished.manifest.baseline["test/ndcg@10"] > 0
     (answer,) = taskkit.load_run(finished.path).predict(["i3,i4,i5"], top=2)
     items = [row["item"] for row in answer["prediction"]]
     assert len(items) == 2
@@ -61,7 +61,7 @@ def test_judging_again_gives_the_same_in_batches_of_any_size(run, size):
 
 def test_the_baseline_of_every_run_is_what_the_popularity_list_gets(run):
     finished = run("popular", 0)
-    for name, value in finished.manifest["baseline"].items():
+    for name, value in finished.manifest.baseline.items():
         assert finished.metrics[name] == pytest.approx(value), name
 
 
@@ -72,6 +72,29 @@ def test_a_known_user_is_asked_for_by_name(run):
     assert {row["item"] for row in answer["prediction"]} == {"i7", "i8", "i9", "i10", "i11"}
 
 
+def test_a_checkpoint_holds_each_name_once(run, tmp_path):
+    """Its size is that of the names, of numbers that say where each ends, and of one number for each event."""
+    long, items = "of-a-large-catalogue-" * 4, 20_000
+    names = {
+        kind: [f"{kind}-{long}{n}" for n in range(50 if kind == "user" else items)]
+        for kind in ("user", "item", "title")
+    }
+    events = [f"{names['user'][n % 50]},{item},{n}" for n, item in enumerate(names["item"])]
+    (tmp_path / "large.csv").write_text("\n".join(["user,item,timestamp", *events]))
+    (tmp_path / "titles.csv").write_text(
+        "\n".join(["item,title", *map(",".join, zip(names["item"], names["title"], strict=True))])
+    )
+    files = [f"data.events={tmp_path / 'large.csv'}", f"data.items={tmp_path / 'titles.csv'}"]
+    finished = run("popular", 0, overrides=[*files, "data.rating_column=null"])
+    content = finished.checkpoint.read_bytes()
+    for kind, each in names.items():
+        assert content.count(f"{kind}-{long}".encode()) == len(each)
+    every = [name for each in names.values() for name in each]
+    assert len(content) < sum(map(len, every)) + 8 * (len(every) + len(events))
+    (answer,) = finished.predict([], user=names["user"][7], top=1)
+    assert answer["prediction"][0]["title"] in names["title"]
+
+
 def test_counting_for_epochs_is_refused_with_what_to_do(run):
     with pytest.raises(TaskkitError, match=r"Set trainer.max_epochs to 0"):
         run("popular", 1)
@@ -79,6 +102,6 @@ def test_counting_for_epochs_is_refused_with_what_to_do(run):
 
 def test_ratings_are_learnt_from_the_same_log(run):
     finished = run("mf", 30, "recsys.rating", ["model.width=4"])
-    assert finished.metrics["test/rmse"] < finished.manifest["baseline"]["test/rmse"]
+    assert finished.metrics["test/rmse"] < finished.manifest.baseline["test/rmse"]
     (answer,) = finished.predict([], user="u0", item="i3")
     assert 1 <= answer["prediction"] <= 5

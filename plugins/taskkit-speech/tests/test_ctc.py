@@ -1,4 +1,6 @@
 import random
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import jiwer
 import pytest
@@ -7,8 +9,8 @@ from torchmetrics.functional.text import char_error_rate, word_error_rate
 
 from taskkit import DataSpec, Example, TaskkitError
 from taskkit_speech import sections
-from taskkit_speech.ctc import Ctc
-from taskkit_speech.errors import Rate, best_constant, rate, tally
+from taskkit_speech.ctc import Ctc, Emissions
+from taskkit_speech.errors import Rate, best_constant, count_errors, rate
 from taskkit_speech.facts import Audio, Transcript
 from taskkit_speech.wav2vec2 import Wav2vec2
 
@@ -38,7 +40,7 @@ def test_metrics_do_not_depend_on_how_utterances_are_batched(pairs):
     for size in (1, 7, 62):
         metric = Rate("word_errors", "words")
         for at in range(0, len(answers), size):
-            metric.update(tally(answers[at : at + size], references[at : at + size]))
+            metric.update(count_errors(answers[at : at + size], references[at : at + size]))
         assert metric.compute().item() == pytest.approx(rate(answers, references, "word"))
 
 
@@ -74,9 +76,9 @@ def evaluated(task, batches):
     with torch.inference_mode():
         for batch in batches:
             step = task.step(task.processor.collate(batch))
-            losses.append(step.loss * step.size)
+            losses.append(step.loss * step.count)
             for metric in metrics.values():
-                metric.update(step.preds, step.target)
+                metric.update(**step.scored)
     return {name: metric.compute().item() for name, metric in metrics.items()} | {"loss": float(sum(losses))}
 
 
@@ -95,7 +97,7 @@ def test_results_do_not_depend_on_batches_or_padding(task):
 def test_a_reference_keeps_characters_that_the_network_does_not_know(task):
     (sample,) = samples(task, ["xyz"])
     step = task.eval().step(task.processor.collate([sample]))
-    assert step.preds["characters"] == 3
+    assert step.scored["tally"]["characters"] == 3
     assert step.loss.isfinite()
 
 
@@ -110,15 +112,17 @@ def test_a_target_longer_than_its_frames_leaves_the_loss_finite(task):
 
 
 def test_silence_is_remarked_on_once_it_stays(task):
-    silence, speech = {"silent": torch.tensor(1.0)}, {"silent": torch.tensor(0.9)}
-    assert list(task.remarks(silence)) == []
-    (remark,) = task.remarks(silence)
+    def remarks(*shares):
+        *earlier, now = ({"silent": share, "wer": 1.0} for share in shares)
+        return list(task.remarks({"silent": torch.tensor(now["silent"])}, earlier))
+
+    assert remarks(1.0) == []
+    (remark,) = remarks(1.0, 1.0)
     assert "Every transcript is empty" in remark
     assert "optim.lr" in remark
-    (remark,) = task.remarks(silence)
-    assert remark == "Every transcript is still empty."
-    assert list(task.remarks(speech)) == []
-    assert list(task.remarks(silence)) == []
+    assert remarks(1.0, 1.0, 1.0) == ["Every transcript is still empty."]
+    assert remarks(1.0, 1.0, 1.0, 0.9) == []
+    assert remarks(1.0, 1.0, 0.9, 1.0) == []
 
 
 def test_the_protocol_names_the_normaliser_and_the_decoding(task):
@@ -140,11 +144,11 @@ def test_the_protocol_differs_whenever_what_is_decoded_may(tmp_path):
         {"language_model": str(first), "word_score": 1.0},
         {"language_model": str(first), "lm_weight": 1.0},
     ]
-    said = [built(beam=20, **way).protocol()["decoding"] for way in ways]
-    assert len(set(said)) == len(ways)
+    decodings = [built(beam=20, **way).protocol()["decoding"] for way in ways]
+    assert len(set(decodings)) == len(ways)
     assert built(beam=20, word_score=1.0, lm_weight=1.0).protocol() == built(beam=20).protocol()
     first.write_text("a bad")
-    assert built(beam=20, **ways[0]).protocol()["decoding"] not in said
+    assert built(beam=20, **ways[0]).protocol()["decoding"] not in decodings
 
 
 def test_words_and_a_language_model_need_beam_search(tmp_path):
@@ -158,7 +162,7 @@ def test_words_and_a_language_model_need_beam_search(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("run", "asked", "message"),
+    ("run", "options", "message"),
     [
         ({}, {"words": "w"}, "--words: .*Add --beam 50"),
         ({}, {"language_model": "w"}, "--language-model: .*Add --beam 50"),
@@ -167,16 +171,53 @@ def test_words_and_a_language_model_need_beam_search(tmp_path):
         ({}, {"beam": 20, "word_score": 1.0}, "--word-score: there are no words"),
     ],
 )
-def test_an_option_that_would_change_nothing_is_refused(run, asked, message):
+def test_an_option_that_would_change_nothing_is_refused(run, options, message):
     task = built(**run)
     with pytest.raises(TaskkitError, match=message):
-        task.asked = sections.CtcOptions(**asked)
+        task.check_options(sections.CtcOptions(**options))
 
 
-def test_a_run_with_a_language_model_can_be_asked_greedily(tmp_path):
+def test_a_run_with_a_language_model_can_predict_greedily(tmp_path):
     task = built(beam=20, language_model=str(tmp_path / "gone.arpa"))
-    task.asked = sections.CtcOptions(beam=1)
-    assert task._decode(torch.zeros(1, 3, len(task.alphabet)), torch.tensor([3])) == [""]
+    greedy = sections.CtcOptions(beam=1)
+    task.check_options(greedy)
+    outputs = Emissions(torch.zeros(1, 3, len(task.alphabet)), torch.tensor([3]))
+    assert task.predict({}, outputs, [], greedy) == [{"prediction": ""}]
+
+
+def test_predictions_with_other_options_may_be_in_flight_at_once(tmp_path):
+    pytest.importorskip("flashlight")
+    task = built(beam=20)
+    torch.manual_seed(2)
+    outputs = Emissions((3 * torch.randn(8, 60, len(task.alphabet))).log_softmax(-1), torch.full((8,), 60))
+    ways = [{}, {"beam": 1}]
+    for number, words in enumerate(("cab", "dad", "bad abba")):
+        (tmp_path / f"{number}.txt").write_text(words)
+        ways.append({"words": str(tmp_path / f"{number}.txt")})
+    alone = [task.predict({}, outputs, [], sections.CtcOptions(**way)) for way in ways]
+    assert len({str(predictions) for predictions in alone}) == len(ways)
+    with ThreadPoolExecutor(8) as pool:
+        together = pool.map(lambda way: task.predict({}, outputs, [], sections.CtcOptions(**way)), ways * 8)
+        assert list(together) == alone * 8
+
+
+def test_a_test_is_decoded_once_and_a_prediction_with_options_again(task):
+    batch = task.processor.collate(samples(task))
+    with torch.inference_mode():
+        outputs = task.eval().step(batch).outputs
+    predictions = task.predict(batch, outputs, [], sections.CtcOptions())
+    assert [prediction["prediction"] for prediction in predictions] == list(outputs.texts)
+    renamed = replace(outputs, texts=["kept"] * len(TEXTS))
+    assert task.predict(batch, renamed, [], sections.CtcOptions()) == [{"prediction": "kept"}] * len(TEXTS)
+    pytest.importorskip("flashlight")
+    assert {"prediction": "kept"} not in task.predict(batch, renamed, [], sections.CtcOptions(beam=5))
+
+
+def test_the_loss_is_the_mean_over_characters(task):
+    batch = task.processor.collate(samples(task))
+    for step in (task.train().step(batch), task.eval().step(batch)):
+        assert step.over == "characters"
+        assert int(step.count) == sum(max(len(text), 1) for text in TEXTS)
 
 
 def test_scores_are_counts_that_rates_are_made_of(task):

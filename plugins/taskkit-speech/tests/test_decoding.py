@@ -82,6 +82,17 @@ def test_only_words_of_the_list_are_said(tmp_path):
     assert decoder(config, ALPHABET)(scores, lengths) == ["the hat"]
 
 
+def test_a_list_that_was_written_anew_is_read_anew(tmp_path):
+    pytest.importorskip("flashlight")
+    scores, lengths = heard("the -kat", also=[(5, "h")])
+    config = sections.Ctc(beam=20, words=str(tmp_path / "words.txt"))
+    for words, text in (("the\nhat\n", "the hat"), ("the\nkat\n", "the kat"), ("the\ncat\nhat", "the hat")):
+        (tmp_path / "new.txt").write_text(words)
+        (tmp_path / "new.txt").replace(tmp_path / "words.txt")
+        assert decoder(config, ALPHABET)(scores, lengths) == [text]
+    assert decoder(config, ALPHABET) is decoder(config, ALPHABET)
+
+
 def test_words_that_cannot_be_spelt_are_an_error_and_so_is_a_binary_without_a_list(tmp_path):
     (tmp_path / "words.txt").write_text("UPPER\nCASE\n")
     with pytest.raises(DataError, match="no word of its 2 can be spelt"):

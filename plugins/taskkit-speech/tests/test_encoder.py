@@ -92,8 +92,8 @@ def test_every_weight_gets_a_gradient(shape):
 def test_a_frozen_feature_encoder_keeps_no_graph(shape):
     network = encoder(shape).train()
     network.feature_extractor.requires_grad_(False)
-    heard = network._features(torch.randn(1, 400), torch.tensor([400]))
-    assert not heard.requires_grad
+    features = network._features(torch.randn(1, 400), torch.tensor([400]))
+    assert not features.requires_grad
     network(*clips(400)).states.sum().backward()
     assert all(p.grad is None for p in network.feature_extractor.parameters())
 
@@ -102,15 +102,15 @@ def test_masked_frames_are_hidden_from_the_transformer_and_not_from_the_convolut
     network = encoder(SMALL | SHAPES["wav2vec2, as large"]).eval()
     audio, lengths = clips(400)
     plain = network(audio, lengths)
-    hidden = torch.arange(plain.heard.shape[1])[None] % 7 < 3
+    hidden = torch.arange(plain.features.shape[1])[None] % 7 < 3
     masked = network(audio, lengths, hidden)
     assert torch.equal(masked.masked, hidden)
-    assert torch.equal(plain.heard, masked.heard)
+    assert torch.equal(plain.features, masked.features)
     assert not torch.allclose(plain.states, masked.states)
     assert plain.masked is None
 
 
-def test_layers_are_left_out_as_often_as_was_asked_and_only_in_training():
+def test_layers_are_left_out_as_often_as_is_set_and_only_in_training():
     network = encoder(SMALL | SHAPES["wav2vec2, as large"], layer_drop=0.99999).eval()
     audio, lengths = clips(400)
     plain = network(audio, lengths).states
@@ -170,12 +170,14 @@ def test_half_precision_on_a_cpu_is_near_full_precision_however_narrow_its_group
     assert (half.float() - full).norm() < 0.03 * full.norm()
 
 
-def test_a_clip_too_short_for_a_frame_gives_none_and_no_nan():
+@pytest.mark.parametrize("half", [False, True])
+def test_a_clip_too_short_for_a_frame_gives_none_and_no_nan(half):
     network = encoder(SMALL | SHAPES["wav2vec2, as base"]).train()
     audio, lengths = clips(400, 3)
-    said = network(audio, lengths)
-    assert said.lengths.tolist() == [frame_count(torch.tensor(400), network.config), 0]
-    assert said.states.isfinite().all()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+        frames = network(audio, lengths)
+    assert frames.lengths.tolist() == [frame_count(torch.tensor(400), network.config), 0]
+    assert frames.states.isfinite().all()
 
 
 def test_a_clip_played_faster_is_shorter_and_higher():

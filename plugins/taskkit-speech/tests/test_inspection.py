@@ -22,8 +22,7 @@ def inspected(recordings):
         path = recordings() / "table.csv"
         path.write_text("\n".join([header, *rows]))
         module = Table(sections.Table(str(path), val_share=0, test_share=0))
-        module.prepare(target)
-        return {problem.kind: problem for problem in module.inspect()}
+        return {problem.kind: problem for problem in module.prepare(target).inspect()}
 
     return inspect
 
@@ -133,5 +132,4 @@ def test_silence_in_named_data_is_an_error(tmp_path):
     soundfile.write(tmp_path / "hello.wav", np.zeros(8000), 8000)
     (tmp_path / "core-sounds-en.txt.gz").write_bytes(gzip.compress(b"hello: Hello"))
     module = Prompts(sections.Prompts(root=str(tmp_path)))
-    module.prepare(Transcript)
-    assert {problem.kind: problem.severity for problem in module.inspect()}["silent"] == "error"
+    assert {problem.kind: problem.severity for problem in module.prepare(Transcript).inspect()}["silent"] == "error"

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from transformers import Wav2Vec2ForPreTraining
 
-from taskkit import DataSpec, TaskkitError
+from taskkit import DataSpec, Example, TaskkitError
 from taskkit_speech import sections
 from taskkit_speech.facts import Audio, Masked, Transcript
 from taskkit_speech.heads import Pretext
@@ -38,32 +38,32 @@ def evaluated(task, *batches):
     with torch.inference_mode():
         for batch in batches:
             step = task.step(batch)
-            for metric in metrics.values():
-                metric.update(step.preds, step.target)
+            for name, metric in metrics.items():
+                metric.update(**step.scored[name])
     return {name: metric.compute().item() for name, metric in metrics.items()}
 
 
 def test_the_loss_is_that_of_transformers_for_the_same_masks_and_distractors(batch):
     task = built().eval()
     torch.manual_seed(2)
-    said = task(batch)
-    others = distractors(said.masked, 20)
+    outputs = task(batch)
+    others = distractors(outputs.masked, 20)
     theirs = Wav2Vec2ForPreTraining(task.network.encoder.config)
-    predicted, quantised = said.predicted, said.quantised
+    predicted, quantised = outputs.predicted, outputs.quantised
     negatives = torch.stack([q[o] for q, o in zip(quantised, others, strict=True)]).permute(2, 0, 1, 3)
     logits = theirs.compute_contrastive_logits(quantised[None], negatives, predicted, 0.1)
     alike = (quantised == negatives).all(-1)
     logits[1:][alike] = -torch.inf
-    target = torch.where(said.masked, 0, -100).transpose(0, 1).flatten()
+    target = torch.where(outputs.masked, 0, -100).transpose(0, 1).flatten()
     expected = F.cross_entropy(logits.transpose(0, 2).reshape(-1, 21), target)
 
-    step = task._step(said, others)
-    assert step.preds["contrastive"].item() == pytest.approx(expected.item(), rel=1e-4)
+    step = task._step(outputs, others)
+    assert step.scored["contrastive"]["value"].item() == pytest.approx(expected.item(), rel=1e-4)
 
-    ours = similarity(said) / 0.1
-    against = ours.gather(2, others).masked_fill(same_codes(said.codes, others), -torch.inf)
+    ours = similarity(outputs) / 0.1
+    against = ours.gather(2, others).masked_fill(same_codes(outputs.codes, others), -torch.inf)
     both = torch.cat([ours.diagonal(dim1=1, dim2=2)[..., None], against], dim=2)
-    assert -both.log_softmax(2)[..., 0][said.masked].mean().item() == pytest.approx(expected.item(), rel=1e-4)
+    assert -both.log_softmax(2)[..., 0][outputs.masked].mean().item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_an_evaluation_gives_the_same_each_time_and_leaves_chance_as_it_was(batch):
@@ -88,7 +88,7 @@ def test_training_learns_and_every_weight_takes_part(batch):
         step = task.step(batch)
         step.loss.backward()
         optimiser.step()
-        losses.append(step.preds["contrastive"].item())
+        losses.append(step.scored["contrastive"]["value"].item())
     assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
     assert task.network.batches == 61
 
@@ -101,9 +101,9 @@ def test_a_collapsed_codebook_scores_as_chance_does_and_is_remarked_on(batch):
     found = evaluated(task, batch)
     assert found["accuracy"] == pytest.approx(1 / 21)
     assert found["codes_used"] == pytest.approx(1 / 12)
-    (remark,) = task.remarks({"codes_used": torch.tensor(FEW - 0.01)})
+    (remark,) = task.remarks({"codes_used": torch.tensor(FEW - 0.01)}, [])
     assert "collapsed" in remark
-    assert list(task.remarks({"codes_used": torch.tensor(found["codes_used"])})) == []
+    assert list(task.remarks({"codes_used": torch.tensor(found["codes_used"])}, [])) == []
 
 
 def test_a_code_that_always_wins_by_a_hair_is_a_collapse_in_training_too(batch):
@@ -113,8 +113,7 @@ def test_a_code_that_always_wins_by_a_hair_is_a_collapse_in_training_too(batch):
         task.network.quantizer.weight_proj.bias.zero_()
         task.network.quantizer.weight_proj.bias[0], task.network.quantizer.weight_proj.bias[12] = 0.01, 0.01
     assert evaluated(task, batch)["codes_used"] == pytest.approx(1 / 12)
-    task.train().step(batch)
-    assert task.notes["codes_used"].item() == pytest.approx(1 / 12)
+    assert task.train().step(batch).scalars["codes_used"].item() == pytest.approx(1 / 12)
 
 
 def test_codes_in_use_are_those_of_masked_frames_alone():
@@ -151,13 +150,16 @@ def test_the_penalty_is_on_what_the_convolutions_answer_without_padding(batch):
     assert penalty(task) > 50 * before
 
 
-def test_the_size_of_a_step_counts_frames(batch):
+def test_a_step_counts_masked_frames(batch):
     task = built().eval()
-    sizes = [task.step({name: column[:n] for name, column in batch.items()}).size for n in (3, 1)]
-    assert sizes == [3 * task.processor.grid.frames(2000), task.processor.grid.frames(2000)]
+    alone = [task.step({name: column[n : n + 1] for name, column in batch.items()}) for n in range(3)]
+    together = task.step(batch)
+    assert together.over == "frames"
+    assert int(together.count) == int(together.outputs.masked.sum()) == sum(int(step.count) for step in alone)
+    assert 0 < int(together.count) < together.outputs.masked.numel()
 
 
-def test_padding_and_company_do_not_change_what_is_said_of_a_clip(batch):
+def test_padding_and_company_do_not_change_the_outputs_of_a_clip(batch):
     task = built(mask_channels=0.0).eval()
     together: Pretext = task(batch)
     alone: Pretext = task({"audio": batch["audio"][2:, :900]} | {n: batch[n][2:] for n in ("audio_length", "example")})
@@ -176,8 +178,6 @@ def test_a_pretraining_begins_a_recogniser(batch):
     spec = DataSpec(Audio(1000), Transcript(), "f")
     model = Wav2vec2(sections.Wav2vec2(**TINY, codes=12))
     processor = model.processor(spec)
-    from taskkit import Example
-
     processor.fit([Example("a", None, "ab")])
     recogniser = model.network(spec, processor)
     recogniser.encoder.load_state_dict(body.state_dict())

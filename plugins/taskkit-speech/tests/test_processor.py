@@ -39,23 +39,23 @@ def test_a_transcript_becomes_the_numbers_of_its_characters_and_its_text(clip):
     assert len(sample["audio"]) == 4000
     assert sample["target"].tolist() == [2, 1, 3]
     assert "".join(map(chr, sample["target_text"].tolist())) == "a xb"
-    assert sample["note_unknown_characters"] == 1
-    assert sample["note_too_long_target"] == 0
+    assert sample["flag_unknown_characters"] == 1
+    assert sample["flag_too_long_target"] == 0
 
 
-def test_a_transcript_that_has_more_characters_than_frames_is_noted(clip):
+def test_a_transcript_that_has_more_characters_than_frames_is_flagged(clip):
     processor = fitted(Transcript(), [Example("a", None, "ab")])
     frames = processor.grid.frames(4000)
-    notes = [
-        processor.encode(Example("b", clip(0.5), text))[0]["note_too_long_target"].item()
+    flags = [
+        processor.encode(Example("b", clip(0.5), text))[0]["flag_too_long_target"].item()
         for text in ("ab" * (frames // 2), "a" * frames)
     ]
-    assert notes == [0, 1]
+    assert flags == [0, 1]
 
 
 def test_audio_is_resampled_to_the_rate_of_the_network(clip):
     processor = fitted(Classes(("a", "b")), [], rate=None)
-    assert processor.hearing.sample_rate == 16000
+    assert processor.front_end.sample_rate == 16000
     (sample,) = processor.encode(Example("a", clip(0.5, rate=8000), 1))
     assert len(sample["audio"]) == 8000
     assert sample["target"] == 1
@@ -69,7 +69,7 @@ def test_batches_are_padded_to_few_lengths_and_counted_in_seconds(clip):
     assert batch["audio_length"].tolist() == [2400, 4800]
     assert batch["target"].tolist() == [[1, 2], [2, 0]]
     assert not batch["audio"][0, 2400:].any()
-    assert processor.capacity(batch) / processor.unit.scale == 1.5
+    assert processor.padded_size(batch) / processor.unit.scale == 1.5
     assert processor.unit.name == "audio seconds"
     assert [processor.length(sample) for sample in samples] == [2400, 4800]
 
@@ -131,10 +131,20 @@ def test_what_it_learnt_survives_saving(clip):
 def test_a_file_a_folder_and_a_table_are_read(clip):
     processor = fitted(Transcript(), [Example("a", None, "ab")])
     path = clip(0.5).path
-    assert [example.input.path for example in processor.read(str(path))] == [path]
-    assert [example.input.path for example in processor.read(str(path.parent))] == [path]
     (path.parent / "t.csv").write_text(f"file\n{path.name}\n")
-    processor.asked = sections.ReadAudio(column="file")
-    assert [example.input.path for example in processor.read(str(path.parent / "t.csv"))] == [path]
+    (path.parent / "u.csv").write_text(f"path\n{path.name}\n")
+    for source, options in ((path, {}), (path.parent, {}), ("t.csv", {"column": "file"}), ("u.csv", {})):
+        examples = processor.read(str(path.parent / source), sections.ReadAudio(**options))
+        assert [example.input.path for example in examples] == [path]
     with pytest.raises(DataError, match=r"none\.wav"):
-        processor.read("none.wav")
+        processor.read("none.wav", sections.ReadAudio())
+
+
+def test_its_settings_are_those_that_change_its_samples(clip):
+    example = Example("b", clip(2.5))
+    for target, fitting in ((Transcript(), [Example("a", None, "ab")]), (Masked(), []), (Classes(("a", "b")), [])):
+        usual = fitted(target, fitting, window=1.0, overlap=0.2)
+        for change in ({"window": 1.5}, {"overlap": 0.4}, {"pad_to": 1.0}, {"mask_time": 0.2}):
+            other = fitted(target, fitting, **{"window": 1.0, "overlap": 0.2, **change})
+            one, two = ([sample["audio"].tolist() for sample in p.encode(example)] for p in (usual, other))
+            assert (usual.settings() == other.settings()) == (one == two), (target, change)

@@ -19,14 +19,13 @@ MANY = [f"{number:02d}.wav" for number in range(40)]
 
 @pytest.fixture
 def table(recordings):
-    """Prepare a table of this text, whose recordings are noise of one second."""
+    """What is prepared of a table of this text, whose recordings are noise of one second."""
 
     def prepare(text, *names, target=Transcript, suffix=".csv", **settings):
         root = recordings(*names)
         path = root / f"table{suffix}"
         path.write_text(text)
-        module = Table(sections.Table(table=str(path), **settings))
-        return module, module.prepare(target)
+        return Table(sections.Table(table=str(path), **settings)).prepare(target)
 
     return prepare
 
@@ -37,29 +36,29 @@ def many(column="text", cells=None, names=MANY):
     return f"path,{column}\n{''.join(rows)}"
 
 
-def ids(module, split):
-    return [example.id for example in module.examples(split)]
+def ids(prepared, split):
+    return [example.id for example in prepared.examples(split)]
 
 
-def targets(module, split="train"):
-    return [example.target for example in module.examples(split)]
+def targets(prepared, split="train"):
+    return [example.target for example in prepared.examples(split)]
 
 
 def test_recordings_without_splits_are_split_by_a_hash_that_never_moves(table):
-    module, _ = table(many(), *MANY[:30], *MANY[30:])
-    before = {split: ids(module, split) for split in SPLITS}
+    prepared = table(many(), *MANY[:30], *MANY[30:])
+    before = {split: ids(prepared, split) for split in SPLITS}
     assert sorted(chain(*before.values())) == MANY
     assert all(before.values())
-    module, _ = table(many(names=[*MANY, "zz.wav"]), "zz.wav")
+    prepared = table(many(names=[*MANY, "zz.wav"]), "zz.wav")
     for split, names in before.items():
-        assert set(names) <= set(ids(module, split))
+        assert set(names) <= set(ids(prepared, split))
 
 
 def test_listed_splits_are_used_as_they_are(table):
     text = "path,text,split\n0.wav,one two,train\n1.wav,three,Dev\n2.wav,four,test\n"
-    module, spec = table(text, "0.wav", "1.wav", "2.wav")
-    assert [ids(module, split) for split in SPLITS] == [["0.wav"], ["1.wav"], ["2.wav"]]
-    assert spec.protocol["splits"] == "test, train, val as listed"
+    prepared = table(text, "0.wav", "1.wav", "2.wav")
+    assert [ids(prepared, split) for split in SPLITS] == [["0.wav"], ["1.wav"], ["2.wav"]]
+    assert prepared.spec.protocol["splits"] == "test, train, val as listed"
 
 
 @pytest.mark.parametrize(
@@ -75,55 +74,56 @@ def test_listed_splits_are_used_as_they_are(table):
 )
 def test_the_protocol_says_truly_how_recordings_came_into_their_splits(table, listed, settings, words, train):
     rows = "".join(f"{name},this is {name[:2]},{cell}\n" for name, cell in zip(MANY, listed * len(MANY), strict=False))
-    module, spec = table(f"path,text,split\n{rows}" if listed else many(), *MANY, **settings)
-    assert spec.protocol["splits"] == words
-    assert len(module.splits["train"]) in train
+    prepared = table(f"path,text,split\n{rows}" if listed else many(), *MANY, **settings)
+    assert prepared.spec.protocol["splits"] == words
+    assert len(prepared.examples("train")) in train
 
 
 def test_no_speaker_is_in_two_splits(table):
-    rows = "".join(f"{name},this is {name[:2]},s{number % 8}\n" for number, name in enumerate(MANY))
-    module, _ = table(f"path,text,speaker\n{rows}", *MANY, test_share=0.4)
-    speakers = [{one.speaker for one in module.splits[split]} for split in SPLITS]
+    speaker_of = {name: f"s{number % 8}" for number, name in enumerate(MANY)}
+    rows = "".join(f"{name},this is {name[:2]},{speaker}\n" for name, speaker in speaker_of.items())
+    prepared = table(f"path,text,speaker\n{rows}", *MANY, test_share=0.4)
+    speakers = [{speaker_of[name] for name in ids(prepared, split)} for split in SPLITS]
     assert sorted(chain(*speakers)) == sorted(set(chain(*speakers)))
     assert speakers[0]
     assert speakers[2]
 
 
 def test_transcripts_are_normalised_and_the_protocol_says_how(table):
-    module, spec = table(
+    prepared = table(
         "path,text\n0.wav,Press 2!\n", "0.wav", language="en", val_share=0, test_share=0, normaliser="letters-v1"
     )
-    assert targets(module) == ["press two"]
-    assert spec.target == Transcript("en")
-    assert spec.protocol["normaliser"] == "letters-v1 (en)"
-    module, _ = table("path,text\n0.wav,Press 2!\n", "0.wav", val_share=0, test_share=0, normaliser="plain-v1")
-    assert targets(module) == ["Press 2!"]
+    assert targets(prepared) == ["press two"]
+    assert prepared.spec.target == Transcript("en")
+    assert prepared.spec.protocol["normaliser"] == "letters-v1 (en)"
+    prepared = table("path,text\n0.wav,Press 2!\n", "0.wav", val_share=0, test_share=0, normaliser="plain-v1")
+    assert targets(prepared) == ["Press 2!"]
 
 
 def test_the_same_table_can_be_classified(table):
     text = "path,text,label,split\n0.wav,hm,yes,train\n1.wav,hm,no,train\n2.wav,hm,yes,test\n"
-    module, spec = table(text, "0.wav", "1.wav", "2.wav", target=Classes, val_share=0)
-    assert spec.target == Classes(("no", "yes"), (1, 1))
-    assert targets(module) == [1, 0]
-    assert targets(module, "test") == [1]
+    prepared = table(text, "0.wav", "1.wav", "2.wav", target=Classes, val_share=0)
+    assert prepared.spec.target == Classes(("no", "yes"), (1, 1))
+    assert targets(prepared) == [1, 0]
+    assert targets(prepared, "test") == [1]
 
 
 def test_sound_alone_needs_neither_transcripts_nor_classes(table):
-    module, spec = table("path\n0.wav\n1.wav\n", "0.wav", "1.wav", target=Masked, val_share=0, test_share=0)
-    assert spec.target == Masked()
-    assert targets(module) == [None, None]
+    prepared = table("path\n0.wav\n1.wav\n", "0.wav", "1.wav", target=Masked, val_share=0, test_share=0)
+    assert prepared.spec.target == Masked()
+    assert targets(prepared) == [None, None]
 
 
 def test_spans_of_one_recording_are_examples_of_their_own_in_one_split(table):
     text = "path,text,start,end\n0.wav,one two,0,0.5\n0.wav,three,0.5,\n0.wav,all,,\n"
-    module, _ = table(text, "0.wav", val_share=0, test_share=0)
-    assert ids(module, "train") == ["0.wav#0-0.5", "0.wav#0.5-", "0.wav"]
-    assert [len(read_clip(example.input, 16000)) for example in module.examples("train")] == [8000, 8000, 16000]
+    prepared = table(text, "0.wav", val_share=0, test_share=0)
+    assert ids(prepared, "train") == ["0.wav#0-0.5", "0.wav#0.5-", "0.wav"]
+    assert [len(read_clip(example.input, 16000)) for example in prepared.examples("train")] == [8000, 8000, 16000]
 
 
-def test_json_lines_hold_times_as_numbers(table):
+def test_json_lines_hold_times_as_numbers(table, recordings):
     rows = [{"audio": "0.wav", "sentence": "hi", "start": 0.25, "end": 0.5}]
-    module, _ = table(
+    prepared = table(
         "\n".join(map(json.dumps, rows)),
         "0.wav",
         suffix=".jsonl",
@@ -132,43 +132,42 @@ def test_json_lines_hold_times_as_numbers(table):
         val_share=0,
         test_share=0,
     )
-    assert module.examples("train")[0].input == Clip(module.path.parent / "0.wav", 0.25, 0.5)
+    assert prepared.examples("train")[0].input == Clip(recordings() / "0.wav", 0.25, 0.5)
 
 
 def test_paths_may_be_relative_to_another_folder(recordings, tmp_path):
     root = recordings("in/0.wav")
     (tmp_path / "table.tsv").write_text("path\ttext\n0.wav\tone, two\n")
     module = Table(sections.Table(str(tmp_path / "table.tsv"), root=str(root / "in"), val_share=0, test_share=0))
-    module.prepare(Transcript)
-    assert targets(module) == ["one two"]
+    assert targets(module.prepare(Transcript)) == ["one two"]
 
 
 def test_files_of_one_rate_state_it_and_others_do_not(table, recordings):
-    assert table("path,text\n0.wav,a b\n", "0.wav", val_share=0, test_share=0)[1].input == Audio(16000)
+    assert table("path,text\n0.wav,a b\n", "0.wav", val_share=0, test_share=0).spec.input == Audio(16000)
     recordings("1.wav", rate=8000)
-    assert table("path,text\n0.wav,a b\n1.wav,c\n", val_share=0, test_share=0)[1].input == Audio(None)
+    assert table("path,text\n0.wav,a b\n1.wav,c\n", val_share=0, test_share=0).spec.input == Audio(None)
 
 
 def test_the_fingerprint_is_that_of_sound_transcripts_and_splits(table, recordings):
-    first = table(many(), *MANY)[1].fingerprint
-    assert table(many())[1].fingerprint == first
-    assert table(many(), test_share=0.5)[1].fingerprint != first
-    assert table(many(cells=["other words"] * len(MANY)))[1].fingerprint != first
+    first = table(many(), *MANY).spec.fingerprint
+    assert table(many()).spec.fingerprint == first
+    assert table(many(), test_share=0.5).spec.fingerprint != first
+    assert table(many(cells=["other words"] * len(MANY))).spec.fingerprint != first
     recordings(MANY[0])
-    assert table(many())[1].fingerprint != first
+    assert table(many()).spec.fingerprint != first
 
 
-def test_recordings_that_have_not_changed_are_not_heard_again(table, recordings):
-    first = table(many(), *MANY)[1].fingerprint
+def test_recordings_that_have_not_changed_are_not_decoded_again(table, recordings):
+    first = table(many(), *MANY).spec.fingerprint
     path = recordings() / MANY[0]
     status = path.stat()
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert table(many())[1].fingerprint == first
+    assert table(many()).spec.fingerprint == first
     os.utime(path)
-    assert table(many())[1].fingerprint != first
+    assert table(many()).spec.fingerprint != first
 
 
 @pytest.fixture
@@ -192,32 +191,30 @@ FAULTS = {"unreadable": 4, "silent": 1, "transcript too long": 1, "empty transcr
 def test_what_cannot_be_used_is_refused_with_all_its_reasons(faulty):
     with pytest.raises(DataError) as refused:
         Table(sections.Table(str(faulty))).prepare(Transcript)
-    said = str(refused.value)
-    assert (
-        "7 of 10 recordings cannot be used (4 unreadable, 1 silent, 1 transcript too long, 1 empty transcript)" in said
-    )
-    assert "row 4 (none.wav)" in said
-    assert "cut.wav: it is cut short" in said
-    assert "… and 2 more" in said
-    assert "data.unusable=skip" in said
+    message = str(refused.value)
+    counts = "4 unreadable, 1 silent, 1 transcript too long, 1 empty transcript"
+    assert f"7 of 10 recordings cannot be used ({counts})" in message
+    assert "row 4 (none.wav)" in message
+    assert "cut.wav: it is cut short" in message
+    assert "… and 2 more" in message
+    assert "data.unusable=skip" in message
 
 
 def test_what_cannot_be_used_is_left_out_when_asked_counted_and_named(faulty, caplog):
     module = Table(sections.Table(str(faulty), unusable="skip", val_share=0, test_share=0))
-    spec = module.prepare(Transcript)
-    assert ids(module, "train") == ["0.wav", "1.wav", "2.wav"]
-    assert spec.protocol["left out"] == FAULTS
+    prepared = module.prepare(Transcript)
+    assert ids(prepared, "train") == ["0.wav", "1.wav", "2.wav"]
+    assert prepared.spec.protocol["left out"] == FAULTS
     assert "7 of 10 recordings cannot be used" in caplog.text
     assert "none.wav" in caplog.text
-    found = {problem.kind: problem for problem in module.inspect()}
+    found = {problem.kind: problem for problem in prepared.inspect()}
     assert FAULTS.keys() <= found.keys()
     assert found["unreadable"].examples == ("none.wav", "cut.wav", "text.wav", "span.wav#0-9")
 
 
 def test_sound_alone_does_not_mind_bad_transcripts(faulty):
     module = Table(sections.Table(str(faulty), unusable="skip", val_share=0, test_share=0))
-    module.prepare(Masked)
-    assert ids(module, "train") == ["0.wav", "1.wav", "2.wav", "short.wav", "blank.wav"]
+    assert ids(module.prepare(Masked), "train") == ["0.wav", "1.wav", "2.wav", "short.wav", "blank.wav"]
 
 
 def test_rates_and_samples_that_cannot_be_are_faults_of_their_own(recordings):
@@ -230,10 +227,10 @@ def test_rates_and_samples_that_cannot_be_are_faults_of_their_own(recordings):
     (root / "table.csv").write_text("path,text\n0.wav,zero\nrate.wav,one\nnan.wav,two\ninf.wav,three\n")
     module = Table(sections.Table(str(root / "table.csv"), unusable="skip", val_share=0, test_share=0))
     for _ in range(2):  # The second time it is remembered.
-        spec = module.prepare(Transcript)
-        assert ids(module, "train") == ["0.wav"]
-        assert spec.protocol["left out"] == {"not a number": 2, "sample rate": 1}
-    found = {problem.kind: problem.examples for problem in module.inspect()}
+        prepared = module.prepare(Transcript)
+        assert ids(prepared, "train") == ["0.wav"]
+        assert prepared.spec.protocol["left out"] == {"not a number": 2, "sample rate": 1}
+    found = {problem.kind: problem.examples for problem in prepared.inspect()}
     assert found["not a number"] == ("nan.wav", "inf.wav")
     assert found["sample rate"] == ("rate.wav",)
     with pytest.raises(DataError, match="2 not a number, 1 sample rate"):
@@ -278,6 +275,6 @@ def test_a_class_that_is_never_trained_is_named(table):
 
 
 def test_a_split_that_chance_left_empty_is_told(table, caplog):
-    module, _ = table("path,text\n0.wav,zero\n", "0.wav", val_share=0.01, test_share=0.01)
-    assert ids(module, "train") == ["0.wav"]
+    prepared = table("path,text\n0.wav,zero\n", "0.wav", val_share=0.01, test_share=0.01)
+    assert ids(prepared, "train") == ["0.wav"]
     assert "the test split is empty" in caplog.text

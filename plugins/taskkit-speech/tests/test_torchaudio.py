@@ -19,24 +19,38 @@ def record(path, rate=16000):
 
 
 def prepared(dataset, root, target):
-    module = TorchaudioData(sections.TorchaudioData(dataset, root=str(root)))
-    return module, module.prepare(target)
+    return TorchaudioData(sections.TorchaudioData(dataset, root=str(root))).prepare(target)
 
 
-def test_librispeech_is_read_in_its_official_parts(tmp_path):
-    for part, speaker in (("train-clean-100", 19), ("dev-clean", 84), ("test-clean", 61)):
-        chapter = tmp_path / "LibriSpeech" / part / str(speaker) / "198"
+def librispeech(root, speakers):
+    """Two recordings of a speaker in each of three parts."""
+    for part, speaker in zip(("train-clean-100", "dev-clean", "test-clean"), speakers, strict=True):
+        chapter = root / "LibriSpeech" / part / str(speaker) / "198"
         for number in range(2):
             record(chapter / f"{speaker}-198-{number:04d}.flac")
         lines = (f"{speaker}-198-{number:04d} IT'S {part.upper()}\n" for number in range(2))
         (chapter / f"{speaker}-198.trans.txt").write_text("".join(lines))
-    module, spec = prepared("LIBRISPEECH", tmp_path, Transcript)
-    assert spec.input == Audio(16000)
-    assert spec.protocol["splits"] == "the official parts: train-clean-100 / dev-clean / test-clean"
-    assert [example.id for example in module.examples("val")] == ["84-198-0000", "84-198-0001"]
-    assert module.examples("test")[0].target == "it's test clean"
-    assert len(read_clip(module.examples("train")[1].input, 16000)) == 8000
-    assert module.splits["train"][0].speaker == "19"
+    return prepared("LIBRISPEECH", root, Transcript)
+
+
+def test_librispeech_is_read_in_its_official_parts(tmp_path):
+    data = librispeech(tmp_path, (19, 84, 61))
+    assert data.spec.input == Audio(16000)
+    assert data.spec.protocol["splits"] == "the official parts: train-clean-100 / dev-clean / test-clean"
+    assert [example.id for example in data.examples("val")] == ["84-198-0000", "84-198-0001"]
+    assert data.examples("test")[0].target == "it's test clean"
+    assert len(read_clip(data.examples("train")[1].input, 16000)) == 8000
+    assert [origin.name for origin in data.spec.origins] == [
+        "torchaudio-LIBRISPEECH-train-clean-100",
+        "torchaudio-LIBRISPEECH-dev-clean",
+        "torchaudio-LIBRISPEECH-test-clean",
+    ]
+    assert "speaker leak" not in {problem.kind for problem in data.inspect()}
+
+
+def test_speakers_of_librispeech_are_known(tmp_path):
+    leaks = [problem for problem in librispeech(tmp_path, (19, 84, 19)).inspect() if problem.kind == "speaker leak"]
+    assert [leak.examples for leak in leaks] == [("test/19-198-0000", "test/19-198-0001")]
 
 
 @pytest.fixture
@@ -51,26 +65,26 @@ def commands(tmp_path):
 
 
 def test_speech_commands_are_classes_in_their_official_splits(commands):
-    module, spec = prepared("SPEECHCOMMANDS", commands, Classes)
-    assert spec.target == Classes(("no", "yes"), (1, 1))
-    assert [example.id for example in module.examples("test")] == ["yes/c_nohash_0.wav", "no/c_nohash_0.wav"]
-    assert [example.target for example in module.examples("test")] == [1, 0]
+    data = prepared("SPEECHCOMMANDS", commands, Classes)
+    assert data.spec.target == Classes(("no", "yes"), (1, 1))
+    assert [example.id for example in data.examples("test")] == ["yes/c_nohash_0.wav", "no/c_nohash_0.wav"]
+    assert [example.target for example in data.examples("test")] == [1, 0]
 
 
 def test_speech_commands_are_transcripts_too(commands):
-    module, spec = prepared("SPEECHCOMMANDS", commands, Transcript)
-    assert spec.target == Transcript("en")
-    assert [example.target for example in module.examples("val")] == ["yes", "no"]
+    data = prepared("SPEECHCOMMANDS", commands, Transcript)
+    assert data.spec.target == Transcript("en")
+    assert [example.target for example in data.examples("val")] == ["yes", "no"]
 
 
 def test_yes_and_no_are_hebrew_words(tmp_path):
     for number in range(20):
         record(tmp_path / "waves_yesno" / f"{'_'.join(f'{number:05b}')}.wav", rate=8000)
-    module, spec = prepared("YESNO", tmp_path, Transcript)
-    assert spec.input == Audio(8000)
-    said = {example.id: example.target for split in SPLITS for example in module.examples(split)}
-    assert said["0_0_1_0_1"] == "lo lo ken lo ken"
-    assert len(said) == 20
+    data = prepared("YESNO", tmp_path, Transcript)
+    assert data.spec.input == Audio(8000)
+    texts = {example.id: example.target for split in SPLITS for example in data.examples(split)}
+    assert texts["0_0_1_0_1"] == "lo lo ken lo ken"
+    assert len(texts) == 20
 
 
 def test_a_folder_without_the_data_set_is_an_error_that_says_what_to_do(tmp_path):

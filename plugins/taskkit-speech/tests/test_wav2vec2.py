@@ -1,5 +1,6 @@
 import json
 import pickle
+import shutil
 
 import pytest
 import torch
@@ -13,10 +14,11 @@ from transformers import (
 )
 
 from taskkit import CheckpointError, Classes, DataSpec, Example, SourceError, TaskkitError
-from taskkit_speech import sections
+from taskkit_speech import pretrained, sections
 from taskkit_speech.facts import Audio, Masked, Transcript
 from taskkit_speech.heads import Classifier, Pretrainer, Recogniser
 from taskkit_speech.wav2vec2 import Wav2vec2
+from taskkit_transformers.weights import _download
 
 SMALL = {
     "hidden_size": 16,
@@ -63,9 +65,9 @@ def test_the_head_is_what_the_target_asks_for(target, head, outputs):
 
 
 def test_a_small_network_hears_at_the_rate_of_the_data_or_its_own():
-    assert made()[1].hearing.sample_rate == 8000
-    assert made(sample_rate=4000)[1].hearing.sample_rate == 4000
-    assert made(DataSpec(Audio(None), Transcript(), "f"))[1].hearing.sample_rate == 16000
+    assert made()[1].front_end.sample_rate == 8000
+    assert made(sample_rate=4000)[1].front_end.sample_rate == 4000
+    assert made(DataSpec(Audio(None), Transcript(), "f"))[1].front_end.sample_rate == 16000
 
 
 @pytest.mark.parametrize("family", ["wav2vec2", "hubert", "wavlm"])
@@ -84,8 +86,8 @@ def test_every_family_is_built_from_scratch_and_rebuilt_from_its_state(family):
 def test_weights_rate_and_scale_come_from_a_folder(folder):
     path, theirs = folder
     model, processor, network = made(weights=str(path))
-    (origin,) = model.load_pretrained(network)
-    assert processor.hearing[1:] == (4000, False)
+    (origin,) = model.load_pretrained(network, processor)
+    assert processor.front_end[1:] == (4000, False)
     state = theirs.wav2vec2.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in network.encoder.state_dict().items())
     assert network.head.out_features == 5
@@ -96,8 +98,8 @@ def test_weights_rate_and_scale_come_from_a_folder(folder):
 def test_hubert_and_wavlm_are_loaded_too(tmp_path, config, kind):
     kind(config(**SMALL)).save_pretrained(tmp_path / "hf")
     model, processor, network = made(weights=str(tmp_path / "hf"))
-    model.load_pretrained(network)
-    assert processor.hearing[1:] == (16000, True)
+    model.load_pretrained(network, processor)
+    assert processor.front_end[1:] == (16000, True)
     assert network.encoder.config.hidden_size == 16
 
 
@@ -149,40 +151,97 @@ def test_an_adapter_which_would_not_be_run_is_refused(tmp_path):
     Wav2Vec2ForCTC(Wav2Vec2Config(**SMALL, add_adapter=True)).save_pretrained(tmp_path / "hf")
     with pytest.raises(TaskkitError, match=r"model\.weights: .*hf has an adapter.*add_adapter: false"):
         made(weights=str(tmp_path / "hf"))
-    model, _, network = made(weights=str(tmp_path / "hf"), overrides={"add_adapter": False})
-    model.load_pretrained(network)
+    model, processor, network = made(weights=str(tmp_path / "hf"), overrides={"add_adapter": False})
+    model.load_pretrained(network, processor)
     with pytest.raises(TaskkitError, match=r"model\.overrides: the network has an adapter"):
         made(overrides={"add_adapter": True})
 
 
 def test_weights_that_the_hub_does_not_give_are_told_with_the_cause(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(SourceError, match=r"model hub, some/where: .*LocalEntryNotFoundError: "):
+    with pytest.raises(SourceError, match=r"some/where on the model hub: .*LocalEntryNotFoundError: "):
         made(weights="some/where")
 
 
 def test_weights_that_lack_a_layer_are_refused(folder):
     path, _ = folder
-    model, _, network = made(weights=str(path), overrides={"num_hidden_layers": 3})
+    model, processor, network = made(weights=str(path), overrides={"num_hidden_layers": 3})
     with pytest.raises(CheckpointError, match=r"lack encoder\.layers\.2"):
-        model.load_pretrained(network)
+        model.load_pretrained(network, processor)
 
 
 def test_a_model_of_another_kind_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    (tmp_path / "model.safetensors").touch()
     with pytest.raises(TaskkitError, match="is a bert model"):
         made(weights=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("auto_map", {"AutoConfig": "code.Config", "AutoModel": "code.Model"}),
+        ("_attn_implementation_internal", "some/kernel"),
+        ("attn_implementation", "some/kernel"),
+        ("parts", [{"text_config": {"auto_map": {"AutoModel": "code.Model"}}}]),
+    ],
+)
+def test_a_folder_that_names_code_to_be_run_is_refused(folder, key, value):
+    path, _ = folder
+    donor = shutil.copytree(path, path.parent / "donor")
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps({**config, key: value}))
+    (path / "code.py").write_text(f"from pathlib import Path\nPath({str(path / 'ran')!r}).touch()\n")
+    named = "auto_map" if key == "parts" else key
+    with pytest.raises(CheckpointError, match=rf"hf: config\.json has '{named}', which names .*code.*model\.weights"):
+        made(weights=str(path))
+    for settings in ({"weights": str(donor)}, {}):
+        with pytest.raises(CheckpointError, match=rf"model\.overrides has '{named}'"):
+            made(overrides={key: value}, **settings)
+    assert not (path / "ran").exists()
+
+
+def test_what_is_fetched_from_the_hub_is_kept_and_may_not_name_code_either(folder, tmp_path):
+    path, _ = folder  # transformers fetches a model by its name on the hub or its folder alike
+    for name in ("kept", "other"):
+        (tmp_path / name).mkdir()
+    _download(str(path), pretrained._save_extractor, True, tmp_path / "kept")
+    kept = {file.name for file in (tmp_path / "kept").iterdir()}
+    assert kept == {"config.json", "model.safetensors", "preprocessor_config.json"}
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "code.Model"}}))
+    with pytest.raises(CheckpointError, match=r"config\.json has 'auto_map'"):
+        _download(str(path), pretrained._save_extractor, True, tmp_path / "other")
+
+
+def test_a_checkpoint_that_names_a_kernel_is_refused():
+    model, processor, _ = made()
+    state = json.loads(json.dumps(processor.state_dict()))
+    state["shape"]["parts"] = {"_attn_implementation": "some/kernel"}
+    again = model.processor(SPEAKING)
+    again.load_state_dict(state)
+    with pytest.raises(CheckpointError, match="this encoder's shape has '_attn_implementation'"):
+        model.network(SPEAKING, again)
+
+
+def test_a_folder_is_read_without_the_code_that_comes_with_its_preprocessor(folder):
+    path, _ = folder
+    extractor = {"sampling_rate": 4000, "do_normalize": False, "auto_map": {"AutoFeatureExtractor": "code.Extractor"}}
+    (path / "preprocessor_config.json").write_text(json.dumps(extractor))
+    (path / "code.py").write_text(f"from pathlib import Path\nPath({str(path / 'ran')!r}).touch()\n")
+    assert made(weights=str(path))[1].front_end[1:] == (4000, False)
+    assert not (path / "ran").exists()
 
 
 def test_a_trained_run_gives_its_body_and_for_the_same_alphabet_its_head(whistler):
     donor = whistler.built.network
     model, processor, network = made(weights=str(whistler.path), texts=["aeiot "])
-    (origin,) = model.load_pretrained(network)
-    assert processor.hearing == whistler.built.processor.hearing
+    (origin,) = model.load_pretrained(network, processor)
+    assert processor.front_end == whistler.built.processor.front_end
     assert all(torch.equal(value, donor.state_dict()[name]) for name, value in network.state_dict().items())
     assert origin.source == str(whistler.path)
-    model, _, network = made(weights=str(whistler.path), texts=["another"])
-    model.load_pretrained(network)
+    model, processor, network = made(weights=str(whistler.path), texts=["another"])
+    model.load_pretrained(network, processor)
     assert network.head.out_features == 8
     assert torch.equal(network.encoder.masked_spec_embed, donor.encoder.masked_spec_embed)
 

@@ -83,7 +83,7 @@ def test_logits_are_weighted_sums_and_an_unknown_text_has_the_bias():
     network.bias.data = torch.tensor([1.0, 2.0])
     samples = [processor.encode(Example(text, text, 0))[0] for text in ("the cat sat", "zzz", "a cat")]
     batch = processor.collate(samples)
-    assert processor.capacity(batch) == sum(map(processor.length, samples))
+    assert processor.padded_size(batch) == sum(map(processor.length, samples))
     batch.pop("target")
     for row, sample in zip(network(**batch), samples, strict=True):
         expected = sample["weights"] @ network.scores.weight[sample["ngrams"].long()] + network.bias

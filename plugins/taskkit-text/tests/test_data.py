@@ -2,6 +2,7 @@
 
 from collections import Counter
 from functools import lru_cache
+from typing import get_args
 
 import pytest
 
@@ -22,23 +23,23 @@ def corpus(tmp_path_factory):
 
     @lru_cache
     def prepared(kind, **settings):
-        module = kind(getattr(sections, kind.__annotations__["config"].removeprefix("sections."))(**settings))
+        section = get_args(kind.__orig_bases__[0])[0]
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TASKKIT_CACHE", str(cache))
             try:
-                return module, module.prepare(Classes)
+                return kind(section(**settings)).prepare(Classes)
             except SourceError as reason:
                 pytest.skip(f"no source within reach: {str(reason).splitlines()[0]}")
 
     return prepared
 
 
-def sizes(module):
-    return tuple(len(module.examples(split)) for split in SPLITS)
+def sizes(prepared):
+    return tuple(len(prepared.examples(split)) for split in SPLITS)
 
 
-def texts(module, *splits):
-    return {same(example.input) for split in splits for example in module.examples(split)}
+def texts(prepared, *splits):
+    return {same(example.input) for split in splits for example in prepared.examples(split)}
 
 
 def row(text, label="a", split=None, number=0):
@@ -50,17 +51,18 @@ def row(text, label="a", split=None, number=0):
     [(R8, (4936, 549, 2189), 8), (R52, (5879, 653, 2568), 52), (Newsgroups, (10166, 1127, 7528), 20)],
 )
 def test_a_corpus_keeps_its_test_split_and_validates_on_a_tenth_of_the_rest(corpus, kind, counts, classes):
-    module, spec = corpus(kind)
-    assert sizes(module) == counts
+    prepared = corpus(kind)
+    spec = prepared.spec
+    assert sizes(prepared) == counts
     assert spec.input == Text()
     assert len(spec.target.names) == classes
     assert spec.target.names == tuple(sorted(spec.target.names))
     assert sum(spec.target.counts) == counts[0]
     assert min(spec.target.counts) > 0
-    train, val = (Counter(example.target for example in module.examples(split)) for split in ("train", "val"))
+    train, val = (Counter(example.target for example in prepared.examples(split)) for split in ("train", "val"))
     assert all(abs(val[number] - 0.1 * (train[number] + val[number])) <= 1 for number in train)
-    assert [example.id for example in module.examples("test")[:2]] == ["00000", "00001"]
-    assert all(example.input.strip() for split in SPLITS for example in module.examples(split))
+    assert [example.id for example in prepared.examples("test")[:2]] == ["00000", "00001"]
+    assert all(example.input.strip() for split in SPLITS for example in prepared.examples(split))
     (origin,) = spec.origins
     assert origin.licence
     assert origin.citation
@@ -68,19 +70,19 @@ def test_a_corpus_keeps_its_test_split_and_validates_on_a_tenth_of_the_rest(corp
 
 
 def test_the_validation_split_of_r8_never_moves(corpus):
-    module, spec = corpus(R8)
-    ids = [example.id for example in module.examples("val")]
+    prepared = corpus(R8)
+    ids = [example.id for example in prepared.examples("val")]
     assert ids[:4] == ["00012", "00022", "00043", "00079"]
-    assert not {example.id for example in module.examples("train")} & set(ids)
-    everything, other = corpus(R8, val_share=0)
+    assert not {example.id for example in prepared.examples("train")} & set(ids)
+    everything = corpus(R8, val_share=0)
     assert sizes(everything) == (5485, 0, 2189)
-    assert other.fingerprint != spec.fingerprint
+    assert everything.spec.fingerprint != prepared.spec.fingerprint
 
 
 def test_what_is_wrong_with_r8_is_said(corpus):
-    module, _ = corpus(R8)
-    kinds = {problem.kind for problem in module.inspect()}
-    named = [name for problem in module.inspect() for name in problem.examples]
+    prepared = corpus(R8)
+    kinds = {problem.kind for problem in prepared.inspect()}
+    named = [name for problem in prepared.inspect() for name in problem.examples]
     assert named
     assert all(name.count("/") == 1 for name in named)
     assert kinds == {"leak", "duplicate", "label", "lengths", "skew"}
@@ -94,23 +96,24 @@ def test_a_folder_without_the_files_is_an_error_that_names_them(tmp_path):
 
 
 def test_each_review_is_kept_once_and_those_of_both_classes_are_left_out_and_told(corpus):
-    module, spec = corpus(ReviewSentimentZh)
+    prepared = corpus(ReviewSentimentZh)
+    spec = prepared.spec
     assert spec.target.names == ("negative", "positive")
-    assert sizes(module) == (12042, 1766, 3550)
-    assert len(texts(module, *SPLITS)) == sum(sizes(module))
-    told, *others = module.inspect()
+    assert sizes(prepared) == (12042, 1766, 3550)
+    assert len(texts(prepared, *SPLITS)) == sum(sizes(prepared))
+    told, *others = prepared.inspect()
     assert told.message == (
         "Of 35123 lines, 17528 are left out because they are copies of another, and 237 because their review, one of "
         "47, is both positive and negative."
     )
-    assert sum(sizes(module)) + 17528 + 237 == 35123
+    assert sum(sizes(prepared)) + 17528 + 237 == 35123
     assert spec.protocol["left_out"].lower() in told.message.lower()
     assert {problem.severity for problem in others} == {"warning"}
 
 
 def test_reviews_are_split_alike_for_ever(corpus):
-    module, _ = corpus(ReviewSentimentZh)
-    assert [example.id for example in module.examples("test")[:3]] == ["neg/00001", "neg/00007", "neg/00013"]
+    prepared = corpus(ReviewSentimentZh)
+    assert [example.id for example in prepared.examples("test")[:3]] == ["neg/00001", "neg/00007", "neg/00013"]
 
 
 def test_the_same_text_validates_or_trains_but_never_both():

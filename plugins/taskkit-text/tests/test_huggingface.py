@@ -26,17 +26,17 @@ def root(tmp_path):
 
 
 def prepared(root, **settings):
-    module = HuggingFace(sections.HuggingFace("owner/name", root=str(root), **settings))
-    return module, module.prepare(Classes)
+    return HuggingFace(sections.HuggingFace("owner/name", root=str(root), **settings)).prepare(Classes)
 
 
-def sizes(module):
-    return [len(module.examples(split)) for split in SPLITS]
+def sizes(found):
+    return [len(found.examples(split)) for split in SPLITS]
 
 
 def test_its_own_splits_and_class_names_are_used(root):
-    module, spec = prepared(root)
-    assert sizes(module) == [60, 20, 10]
+    found = prepared(root)
+    spec = found.spec
+    assert sizes(found) == [60, 20, 10]
     assert spec.target == Classes(("no", "yes"), (30, 30))
     assert spec.origins[0].citation == "https://huggingface.co/datasets/owner/name"
     assert spec.protocol["splits"] == "val as the data say, test as the data say"
@@ -52,14 +52,14 @@ def shard(root, split, *counts):
 
 
 def test_shards_of_a_split_are_read_together_in_order(root):
-    whole, known = prepared(root)
+    whole = prepared(root)
     shard(root, "train", 50, 7, 3)
     shard(root, "test", 10)
-    module, spec = prepared(root)
+    found = prepared(root)
     for split in SPLITS:
-        assert module.examples(split) == whole.examples(split)
-    assert spec.fingerprint == known.fingerprint
-    assert spec.target == known.target
+        assert found.examples(split) == whole.examples(split)
+    assert found.spec.fingerprint == whole.spec.fingerprint
+    assert found.spec.target == whole.spec.target
 
 
 def test_a_mistake_in_a_shard_is_named_by_its_own_row(root):
@@ -83,16 +83,14 @@ def test_a_shard_that_is_missing_is_told(root):
 
 def test_a_split_that_it_lacks_is_taken_from_training(root):
     (root / "test.parquet").unlink()
-    module, _ = prepared(root, test_share=0.3)
-    train, val, test = sizes(module)
+    train, val, test = sizes(prepared(root, test_share=0.3))
     assert val == 20
     assert test > 5
     assert train + test == 60
 
 
 def test_its_validation_split_may_test_where_the_test_split_hides_its_classes(root):
-    module, _ = prepared(root, test_split="validation")
-    train, val, test = sizes(module)
+    train, val, test = sizes(prepared(root, test_split="validation"))
     assert test == 20
     assert val > 0
     assert train + val == 60
@@ -116,11 +114,10 @@ def test_the_library_fetches_once_and_keeps_the_names_of_classes(tmp_path):
     folder = tmp_path / "hub"
     folder.mkdir()
     datasets.Dataset.from_dict(rows, features=features).to_parquet(folder / "train.parquet")
-    module = HuggingFace(sections.HuggingFace(str(folder)))
-    spec = module.prepare(Classes)
+    spec = HuggingFace(sections.HuggingFace(str(folder))).prepare(Classes).spec
     assert spec.target.names == ("no", "yes")
     (folder / "train.parquet").unlink()
-    assert HuggingFace(sections.HuggingFace(str(folder))).prepare(Classes).fingerprint == spec.fingerprint
+    assert HuggingFace(sections.HuggingFace(str(folder))).prepare(Classes).spec.fingerprint == spec.fingerprint
 
 
 def test_one_split_cannot_be_used_twice():

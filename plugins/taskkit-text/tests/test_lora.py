@@ -15,7 +15,7 @@ def built(folder, **settings):
     processor.fit([])
     torch.manual_seed(1)
     network = model.network(SPEC, processor)
-    list(model.load_pretrained(network))
+    list(model.load_pretrained(network, processor))
     return model, processor, network
 
 

@@ -5,9 +5,10 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from taskkit import Classes, DataSpec, Example, TaskkitError
-from taskkit_text import attention, sections
+from taskkit_text import sections
 from taskkit_text.facts import Text
 from taskkit_text.transformer import Transformer
+from taskkit_transformers import ATTENTION
 
 KINDS = ["bert", "roberta", "distilbert", "modernbert"]
 TEXTS = [
@@ -32,7 +33,7 @@ def built(folder, pairs=False, **settings):
     processor.fit([])
     torch.manual_seed(1)
     network = model.network(spec, processor)
-    list(model.load_pretrained(network))
+    list(model.load_pretrained(network, processor))
     return processor, network
 
 
@@ -87,12 +88,12 @@ def test_pairs_are_packed_as_they_are_padded(encoder_folder, kind):
 def test_these_encoders_take_attention_of_ours(encoder_folder, kind):
     for packed in (False, True):
         _, network = built(encoder_folder(kind), packed=packed)
-        assert network.encoder.config._attn_implementation == attention.NAME
+        assert network.encoder.config._attn_implementation == ATTENTION
 
 
 def test_an_encoder_with_attention_of_its_own_keeps_it_and_is_padded(encoder_folder):
     processor, network = built(encoder_folder("deberta-v2"))
-    assert network.encoder.config._attn_implementation != attention.NAME
+    assert network.encoder.config._attn_implementation != ATTENTION
     texts = examples()
     together = loss_of(network, batch_of(processor, texts))
     alone = sum(loss_of(network, batch_of(processor, [text])) for text in texts)
@@ -111,7 +112,7 @@ def test_a_packed_batch_holds_no_padding_and_positions_begin_again(encoder_folde
     lengths = [packing.length(sample) for sample in samples]
     assert packing.layout == "packed"
     assert batch["input_ids"].shape == (1, sum(lengths))
-    assert packing.capacity(batch) == sum(lengths)
+    assert packing.padded_size(batch) == sum(lengths)
     assert batch["offsets"].diff().tolist() == lengths
     assert batch["position_ids"][0].tolist() == [place for length in lengths for place in range(length)]
 
@@ -126,5 +127,5 @@ def test_nothing_is_masked_where_nothing_is_padded(encoder_folder):
 
 def test_lengths_are_rounded_up_so_that_shapes_are_few(encoder_folder):
     processor, _ = built(encoder_folder(), max_length=60, round_to=16)
-    assert [processor.padded(length) for length in (1, 16, 17, 48, 49, 60)] == [16, 16, 32, 48, 60, 60]
+    assert [processor.padded_length(length) for length in (1, 16, 17, 48, 49, 60)] == [16, 16, 32, 48, 60, 60]
     assert batch_of(processor, examples())["input_ids"].shape == (5, 16)

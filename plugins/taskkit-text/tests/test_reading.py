@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from taskkit import DataError, Line
+from taskkit import DataError, TextLine
 from taskkit_text.reading import ReadText, read_texts
 
 
@@ -82,7 +82,7 @@ def test_pairs_are_two_columns_or_have_a_tab_between(write):
     ("name", "content", "message"),
     [
         ("a.txt", "\n \n", r"a\.txt: it holds no text"),
-        ("a.txt", b"fine\ncaf\xe9\n", r"a\.txt: line 2: byte 4 of it is 0xe9, which is not UTF-8"),
+        ("a.txt", b"fine\ncaf\xe9\n", r"a\.txt: line 2: byte 4 of the line is 0xe9, which is not UTF-8"),
         ("a.txt", "fine".encode("utf-16"), r"line 1: byte 1 .* not UTF-8.*`iconv -f utf-16 -t utf-8`"),
         ("a.csv", "text\nx\n\n", r"a\.csv: row 2: column 'text' is empty"),
         ("a.csv", "", r"a\.csv: it is empty"),
@@ -122,8 +122,8 @@ def test_a_line_of_standard_input_is_a_text_also_where_it_looks_like_a_file(writ
     write("a.txt", "what is in the file")
     assert read("a.txt") == [("a.txt: line 1", "what is in the file")]
     for name in ("a.txt", "none.csv"):
-        assert read(Line(name)) == [(name, name)]
+        assert read(TextLine(name)) == [(name, name)]
     with pytest.raises(DataError, match="--column=body: 'a text' has no columns"):
-        read(Line("a text"), column="body")
+        read(TextLine("a text"), column="body")
     with pytest.raises(DataError, match=r"none\.csv: there is no such file"):
         read("none.csv", column="body")

@@ -87,9 +87,8 @@ def test_the_run_directory_alone_predicts_what_the_test_did(finished, tools, tmp
     rows = moved.predictions().to_pylist()
     with (tools.folder / "texts.csv").open() as file:
         texts = {row["text"]: row["label"] for row in csv.DictReader(file)}
-    module = Table(moved.built.recipe.data)
-    module.prepare(taskkit.Classes)
-    by_id = {example.id: example.input for example in module.examples("test")}
+    test = Table(moved.built.recipe.data.section).prepare(taskkit.Classes).examples("test")
+    by_id = {example.id: example.input for example in test}
     predicted = moved.predict([by_id[row["id"]] for row in rows])
     assert len(rows) > 5
     assert [answer["prediction"] for answer in predicted] == [row["prediction"] for row in rows]
@@ -99,13 +98,12 @@ def test_the_run_directory_alone_predicts_what_the_test_did(finished, tools, tmp
 
 def test_truncated_texts_are_counted_and_told(finished):
     log = (finished.path / "log.txt").read_text()
-    module = Table(finished.built.recipe.data)
-    module.prepare(taskkit.Classes)
+    prepared = Table(finished.built.recipe.data.section).prepare(taskkit.Classes)
     for split in ("train", "val", "test"):
         # Of these texts, only those that hold LONG have more words than there is room for.
-        count = sum(len(example.input.split()) >= 12 for example in module.examples(split))
+        count = sum(len(example.input.split()) >= 12 for example in prepared.examples(split))
         if count:
-            assert f"{count} of {len(module.examples(split))} {split} example" in log
+            assert f"{count} of {len(prepared.examples(split))} {split} example" in log
     assert "truncated" in log
 
 
@@ -124,7 +122,7 @@ def test_a_seed_changes_the_weights_and_no_split(tools):
     recipe = tools.recipe({"name": "text.lstm", "embedding": 4, "width": 4})
     seeds = {"one": 1, "same": 1, "other": 2}
     one, same, other = (tools.run(recipe, f"seed={seed}", out=f"seed-{name}") for name, seed in seeds.items())
-    assert one.manifest["data"] == other.manifest["data"]
+    assert one.manifest.data == other.manifest.data
     assert one.predictions()["id"] == other.predictions()["id"]
     assert all(torch.equal(value, weights(same)[name]) for name, value in weights(one).items())
     assert not torch.equal(weights(one)["embed.weight"], weights(other)["embed.weight"])
@@ -165,7 +163,7 @@ def test_a_run_begins_with_the_encoder_of_another(tools, encoder_folder, donor, 
     assert begun.keys() == learnt.keys()
     assert all(torch.allclose(begun[name], value, atol=1e-6) for name, value in learnt.items())
     assert not torch.equal(again.built.network.head.linear.weight, first.built.network.head.linear.weight)
-    assert str(out) in [origin["source"] for origin in again.manifest["data"]["origins"]]
+    assert str(out) in [origin["source"] for origin in again.manifest.data.origins]
     shape = tools.run(
         tools.recipe(transformer(out, pretrained=False)), "trainer.max_epochs=1", out=f"shape-{donor}-{bool(adapters)}"
     )

@@ -39,26 +39,25 @@ def write(tmp_path):
 
 
 def prepared(path, **settings):
-    module = Table(sections.Table(file=str(path), **settings))
-    return module, module.prepare(Classes)
+    return Table(sections.Table(file=str(path), **settings)).prepare(Classes)
 
 
-def ids(module, split):
-    return [example.id for example in module.examples(split)]
+def ids(found, split):
+    return [example.id for example in found.examples(split)]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
 def test_a_table_of_every_kind_gives_the_same_examples(write, suffix):
-    module, spec = prepared(write(f"table.{suffix}", ROWS))
-    reference, known = prepared(write("reference.csv", ROWS))
+    found, reference = prepared(write(f"table.{suffix}", ROWS)), prepared(write("reference.csv", ROWS))
+    spec = found.spec
     assert spec.input == Text()
     assert spec.target == Classes(("a", "b"), spec.target.counts)
-    assert sum(spec.target.counts) == len(module.examples("train"))
+    assert sum(spec.target.counts) == len(found.examples("train"))
     for split in SPLITS:
-        assert len(module.examples(split)) > 0
-        assert module.examples(split) == reference.examples(split)
-    assert spec.fingerprint == known.fingerprint
-    assert ids(module, "train")[0] == "row 1"
+        assert len(found.examples(split)) > 0
+        assert found.examples(split) == reference.examples(split)
+    assert spec.fingerprint == reference.spec.fingerprint
+    assert ids(found, "train")[0] == "row 1"
     assert (
         spec.protocol["splits"]
         == "val 0.1 of the rest by a hash of the text, test 0.2 of the rest by a hash of the text"
@@ -66,92 +65,92 @@ def test_a_table_of_every_kind_gives_the_same_examples(write, suffix):
 
 
 def test_a_row_never_moves_to_another_split_when_others_come(write):
-    before, _ = prepared(write("a.csv", ROWS))
+    before = prepared(write("a.csv", ROWS))
     more = [{"text": f"new {n}", "label": "b"} for n in range(40)]
-    after, _ = prepared(write("b.csv", [*more, *ROWS]))
+    after = prepared(write("b.csv", [*more, *ROWS]))
     for split in SPLITS:
         assert {each.input for each in before.examples(split)} <= {each.input for each in after.examples(split)}
 
 
 def test_the_same_text_never_is_in_two_splits(write):
-    module, _ = prepared(write("a.csv", [*ROWS, *({**row, "text": row["text"].upper()} for row in ROWS)]))
-    assert all(problem.kind != "leak" for problem in module.inspect())
+    found = prepared(write("a.csv", [*ROWS, *({**row, "text": row["text"].upper()} for row in ROWS)]))
+    assert all(problem.kind != "leak" for problem in found.inspect())
 
 
 def test_a_column_of_splits_is_used_as_it_is(write):
     rows = [{**row, "split": ["training", "dev", "Test"][number % 3]} for number, row in enumerate(ROWS)]
-    module, spec = prepared(write("a.csv", rows))
-    assert [len(module.examples(split)) for split in SPLITS] == [20, 20, 20]
-    assert ids(module, "val")[:2] == ["row 2", "row 5"]
-    assert spec.protocol["splits"] == "val as the data say, test as the data say"
+    found = prepared(write("a.csv", rows))
+    assert [len(found.examples(split)) for split in SPLITS] == [20, 20, 20]
+    assert ids(found, "val")[:2] == ["row 2", "row 5"]
+    assert found.spec.protocol["splits"] == "val as the data say, test as the data say"
     renamed = [{"fold" if name == "split" else name: cell for name, cell in row.items()} for row in rows]
-    module, _ = prepared(write("b.csv", renamed), split_column="fold")
-    assert ids(module, "val")[:2] == ["row 2", "row 5"]
+    found = prepared(write("b.csv", renamed), split_column="fold")
+    assert ids(found, "val")[:2] == ["row 2", "row 5"]
 
 
 def test_files_of_their_own_are_their_splits(write):
     test, val = write("test.jsonl", ROWS[:10]), write("val.tsv", ROWS[10:15])
-    module, spec = prepared(write("train.csv", ROWS[15:]), test_file=str(test), val_file=str(val))
-    assert [len(module.examples(split)) for split in SPLITS] == [45, 5, 10]
-    assert [origin.source for origin in spec.origins][1:] == [str(val), str(test)]
-    assert all(origin.sha256 for origin in spec.origins)
-    module, _ = prepared(write("train.csv", ROWS[15:]), test_file=str(test))
-    assert len(module.examples("test")) == 10
-    assert len(module.examples("val")) > 0
+    found = prepared(write("train.csv", ROWS[15:]), test_file=str(test), val_file=str(val))
+    assert [len(found.examples(split)) for split in SPLITS] == [45, 5, 10]
+    assert [origin.source for origin in found.spec.origins][1:] == [str(val), str(test)]
+    assert all(origin.sha256 for origin in found.spec.origins)
+    found = prepared(write("train.csv", ROWS[15:]), test_file=str(test))
+    assert len(found.examples("test")) == 10
+    assert len(found.examples("val")) > 0
 
 
 def test_rows_may_be_split_by_an_id(write):
     rows = [{"name": f"n{number}", **row} for number, row in enumerate(ROWS)]
-    module, spec = prepared(write("a.csv", rows), id_column="name")
-    changed, _ = prepared(write("b.csv", [{**row, "text": "another"} for row in rows]), id_column="name")
+    found = prepared(write("a.csv", rows), id_column="name")
+    changed = prepared(write("b.csv", [{**row, "text": "another"} for row in rows]), id_column="name")
     for split in SPLITS:
-        assert ids(module, split) == ids(changed, split)
-        assert all(name.startswith("n") for name in ids(module, split))
-    assert "a hash of the column 'name'" in spec.protocol["splits"]
+        assert ids(found, split) == ids(changed, split)
+        assert all(name.startswith("n") for name in ids(found, split))
+    assert "a hash of the column 'name'" in found.spec.protocol["splits"]
     with pytest.raises(DataError, match="row 3: its id 'n0' is that of row 1 too"):
         prepared(write("c.csv", [*rows[:2], rows[0]]), id_column="name")
 
 
 def test_two_columns_are_pairs(write):
     rows = [{"first": f"a {n}", "second": f"b {n}", "label": n % 2} for n in range(60)]
-    module, spec = prepared(write("a.csv", rows), text_column="first", pair_column="second")
-    assert spec.input == Text(pairs=True)
-    assert all(isinstance(example.input, tuple) for example in module.examples("train"))
-    assert ("a 0", "b 0") in {example.input for split in SPLITS for example in module.examples(split)}
-    assert spec.target.names == ("0", "1")
-    assert [problem.kind for problem in module.inspect()] == ["lengths"]
+    found = prepared(write("a.csv", rows), text_column="first", pair_column="second")
+    assert found.spec.input == Text(pairs=True)
+    assert all(isinstance(example.input, tuple) for example in found.examples("train"))
+    assert ("a 0", "b 0") in {example.input for split in SPLITS for example in found.examples(split)}
+    assert found.spec.target.names == ("0", "1")
+    assert [problem.kind for problem in found.inspect()] == ["lengths"]
 
 
 def test_the_fingerprint_is_that_of_texts_classes_and_splits(write):
-    first = prepared(write("a.csv", ROWS))[1].fingerprint
-    assert prepared(write("b.csv", [{**row, "note": 1} for row in ROWS]))[1].fingerprint == first
-    assert prepared(write("a.csv", ROWS), test_share=0.5)[1].fingerprint != first
-    assert prepared(write("a.csv", [*ROWS[1:], {**ROWS[0], "text": "x"}]))[1].fingerprint != first
+    first = prepared(write("a.csv", ROWS)).spec.fingerprint
+    assert prepared(write("b.csv", [{**row, "note": 1} for row in ROWS])).spec.fingerprint == first
+    assert prepared(write("a.csv", ROWS), test_share=0.5).spec.fingerprint != first
+    assert prepared(write("a.csv", [*ROWS[1:], {**ROWS[0], "text": "x"}])).spec.fingerprint != first
 
 
 @pytest.mark.parametrize("labels", [[1.0, 2.0], [1, 2], pa.array(["1", "2"]).dictionary_encode(), ["1", "2"]])
 def test_whole_numbers_are_classes_by_any_type(write, labels):
     content = {"text": ["x", "y"], "label": labels}
-    module, spec = prepared(write("a.parquet", content), val_share=0, test_share=0)
-    assert spec.target == Classes(("1", "2"), (1, 1))
-    assert [example.target for example in module.examples("train")] == [0, 1]
+    found = prepared(write("a.parquet", content), val_share=0, test_share=0)
+    assert found.spec.target == Classes(("1", "2"), (1, 1))
+    assert [example.target for example in found.examples("train")] == [0, 1]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
 def test_whole_numbers_are_the_same_classes_however_they_are_written(write, suffix):
     rows = [{"text": f"text {n}", "label": ["1", "1.0", "2", "2.", "1e1"][n % 5]} for n in range(10)]
-    _, spec = prepared(write(f"a.{suffix}", rows), val_share=0, test_share=0)
+    spec = prepared(write(f"a.{suffix}", rows), val_share=0, test_share=0).spec
     assert spec.target == Classes(("1", "2", "10"), (4, 4, 2))
 
 
 def test_numbers_beside_words_are_classes_as_they_are_written(write):
     path = write("a.csv", "text,label\nx,1\ny,1.0\nz,none\n")
-    assert set(prepared(path, val_share=0, test_share=0)[1].target.names) == {"1", "1.0", "none"}
+    assert set(prepared(path, val_share=0, test_share=0).spec.target.names) == {"1", "1.0", "none"}
 
 
 def test_classes_keep_their_text_and_are_in_the_order_of_numbers_or_letters(write):
     path = write("a.csv", "text,label\nx,007\ny,7\nz,10\n")
-    assert prepared(path, val_share=0, test_share=0)[1].target.names == ("007", "7", "10")
+    assert prepared(path, val_share=0, test_share=0).spec.target.names == ("007", "7", "10")
 
 
 def test_class_names_that_a_parquet_file_brings_are_used(write, tmp_path):
@@ -159,9 +158,9 @@ def test_class_names_that_a_parquet_file_brings_are_used(write, tmp_path):
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     table = pa.table({"text": ["x", "y", "z"], "label": [1, 0, 1]}).replace_schema_metadata(metadata)
     pq.write_table(table, tmp_path / "a.parquet")
-    module, spec = prepared(tmp_path / "a.parquet", val_share=0, test_share=0)
-    assert spec.target == Classes(("no", "yes"), (1, 2))
-    assert [example.target for example in module.examples("train")] == [1, 0, 1]
+    found = prepared(tmp_path / "a.parquet", val_share=0, test_share=0)
+    assert found.spec.target == Classes(("no", "yes"), (1, 2))
+    assert [example.target for example in found.examples("train")] == [1, 0, 1]
     hidden = pa.table({"text": ["x", "y"], "label": [1, -1]}).replace_schema_metadata(metadata)
     pq.write_table(hidden, tmp_path / "b.parquet")
     with pytest.raises(DataError, match="row 2: column 'label' is -1, which is none of its 2 classes"):
@@ -224,8 +223,8 @@ def test_a_line_that_is_not_utf8_is_named(write):
 
 def test_a_huge_text_is_a_text(write):
     text = "word " * 1_000_000
-    module, _ = prepared(write("a.csv", f"text,label\n{text},a\ny,b\n"), val_share=0, test_share=0)
-    assert module.examples("train")[0].input == text.strip()
+    found = prepared(write("a.csv", f"text,label\n{text},a\ny,b\n"), val_share=0, test_share=0)
+    assert found.examples("train")[0].input == text.strip()
 
 
 def test_settings_that_cannot_be_right_are_problems(tmp_path):

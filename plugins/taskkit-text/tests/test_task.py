@@ -1,7 +1,8 @@
+import pytest
 import torch
 
 from taskkit import Classes, DataSpec, Example
-from taskkit_text import sections
+from taskkit_text import plugin, sections
 from taskkit_text.bag import Bag
 from taskkit_text.facts import Text
 from taskkit_text.task import TextClassification
@@ -38,3 +39,13 @@ def test_macro_averages_count_classes_alike_and_micro_ones_decisions():
 def test_balanced_weights_are_inverse_to_frequency():
     weights = task(class_weights="balanced").class_weights
     torch.testing.assert_close(weights, torch.tensor([9 / 18, 9 / 6, 9 / 3]))
+
+
+@pytest.mark.parametrize("top_k", [2, 5])
+def test_every_metric_of_one_number_may_be_watched(top_k):
+    (component,) = [each for each in plugin.taskkit_components() if each.kind == "task"]
+    made = task(top_k=top_k)
+    assert ("top2_accuracy" in made.metrics()) == (top_k == 2)
+    for name in made.metrics().keys() - {"confusion"}:
+        assert component.direction(name) == ("min" if name == "calibration_error" else "max"), name
+    assert component.direction(made.headline.metric) == made.headline.direction

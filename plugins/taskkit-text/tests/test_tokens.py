@@ -90,8 +90,8 @@ def fitted(pairs=False, **settings):
 
 
 def test_a_truncated_sample_says_so():
-    notes = [fitted().encode(Example("1", text))[0]["note_truncated"] for text in ("a b", LETTERS)]
-    assert [int(note) for note in notes] == [0, 1]
+    flags = [fitted().encode(Example("1", text))[0]["flag_truncated"] for text in ("a b", LETTERS)]
+    assert [int(flag) for flag in flags] == [0, 1]
 
 
 def test_a_sample_without_a_target_has_none():
@@ -111,7 +111,7 @@ def test_padding_is_a_number_of_its_own_beyond_the_end_of_each_text():
     assert batch["input_ids"].tolist() == [[*samples[0]["input_ids"].tolist(), 7, 7], samples[1]["input_ids"].tolist()]
     assert batch["attention_mask"].tolist() == [[True, True, False, False], [True] * 4]
     assert batch["input_ids"].dtype == torch.int64
-    assert processor.capacity(batch) == 8
+    assert processor.padded_size(batch) == 8
 
 
 def test_of_a_pair_each_token_says_which_text_it_is_of():
@@ -134,6 +134,6 @@ def test_predict_reads_lines_and_tables_as_its_options_say(tmp_path):
     table = tmp_path / "reviews.csv"
     table.write_text("id,body\n1,good\n2,bad\n")
     processor = fitted()
-    assert [example.input for example in processor.read("a line of text")] == ["a line of text"]
-    processor.asked = processor.predict_options(column="body")
-    assert [example.input for example in processor.read(str(table))] == ["good", "bad"]
+    options = processor.predict_options
+    assert [example.input for example in processor.read("a line of text", options())] == ["a line of text"]
+    assert [example.input for example in processor.read(str(table), options(column="body"))] == ["good", "bad"]

@@ -12,6 +12,7 @@ from taskkit_text import sections, weights
 from taskkit_text.encoder import answer_padded
 from taskkit_text.facts import Text
 from taskkit_text.transformer import Transformer
+from taskkit_transformers.weights import _download
 
 SPEC = DataSpec(Text(), Classes(("a", "b", "c")), "f")
 KINDS = ["bert", "roberta", "distilbert", "modernbert", "deberta-v2"]
@@ -23,7 +24,7 @@ def built(folder, spec=SPEC, **settings):
     processor.fit([])
     torch.manual_seed(1)
     network = model.network(spec, processor)
-    return model, processor, network, list(model.load_pretrained(network))
+    return model, processor, network, list(model.load_pretrained(network, processor))
 
 
 def logits(processor, network, *texts):
@@ -221,21 +222,9 @@ def test_a_folder_without_weights_says_what_it_lacks(encoder_folder, tmp_path):
         built(tmp_path)
 
 
-def test_weights_of_a_whole_model_are_taken_without_its_other_heads(encoder_folder, tmp_path, caplog):
-    shutil.copytree(encoder_folder(), tmp_path, dirs_exist_ok=True)
-    state = load_file(tmp_path / "model.safetensors")
-    whole = {f"bert.{name}": value for name, value in state.items()} | {"cls.predictions.bias": torch.zeros(3)}
-    save_file(whole, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    caplog.set_level("INFO", "taskkit")
-    _, _, network, _ = built(tmp_path)
-    own = network.encoder.state_dict()
-    assert torch.equal(own["encoder.layer.0.output.dense.weight"], state["encoder.layer.0.output.dense.weight"])
-    assert "cls.predictions.bias" in caplog.text
-
-
 @pytest.mark.parametrize("kind", ["bert", "modernbert"])
-def test_what_transformers_downloads_is_kept_as_a_folder(encoder_folder, tmp_path, kind):
-    weights._download(str(encoder_folder(kind)), True, tmp_path)
+def test_the_tokenizer_of_what_transformers_downloads_is_kept_beside_it(encoder_folder, tmp_path, kind):
+    _download(str(encoder_folder(kind)), weights._save_tokenizer, True, tmp_path)
     _, processor, network, _ = built(tmp_path)
     _, _, original, _ = built(encoder_folder(kind))
     assert torch.equal(logits(processor, network, "the cat"), logits(processor, original, "the cat"))
@@ -253,12 +242,6 @@ def test_minilm_arrives_by_its_name_and_knows_what_is_alike(monkeypatch):
     meaning = torch.nn.functional.normalize((states * mask).sum(dim=1) / mask.sum(dim=1))
     alike = meaning @ meaning.T
     assert alike[0, 1] > 0.5 > 0.2 > alike[0, 2]
-
-
-def test_a_name_that_no_hub_gives_lists_what_was_tried(monkeypatch):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(SourceError, match=r"(?s)some/encoder on the model hub: .*model\.weights=FOLDER"):
-        weights.find("some/encoder", pretrained=True)
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,12 @@ from step_cost.work import objective
 from taskkit import api
 from taskkit.batches.loader import Loader
 from taskkit.batches.plan import Fixed
-from taskkit.contracts.data import Batch
+from taskkit.contracts.data import Batch, Stream
 from taskkit.contracts.task import Task
-from taskkit.engine import build, meter, optim
-from taskkit.engine import run as training
-from taskkit.plugins.discovery import Plugins, discover
+from taskkit.engine import build, loaders, meter, optim
+from taskkit.engine import trainer as trainers
+from taskkit.plugins.discovery import discover
+from taskkit.plugins.registry import Plugins
 from taskkit.recipe import load as recipes
 from taskkit.recipe.load import Resolved
 
@@ -115,12 +116,14 @@ class Collated:
 
 def parts(place: Place) -> Parts:
     """Build everything in the order in which taskkit does, so that the same weights are drawn."""
-    r, plain = place.resolved.recipe, place.resolved.plain()
+    r = place.resolved.recipe
     device = torch.device(r.trainer.accelerator)
     pl.seed_everything(r.seed, workers=True, verbose=False)
-    data = build.data_module(r, place.plugins)
-    built = build.build(r, data, build.prepare(data, r, place.plugins), place.plugins)
-    encoded = training.encode(data.examples("train"), built, "train", plain["model"], r.loader.cache)
+    prepared = build.prepare(build.data_module(r), r)
+    built = build.build(r, prepared)
+    examples = prepared.examples("train")
+    assert not isinstance(examples, Stream)
+    encoded = loaders.encoded_split(examples, built, "train")
     plan = Fixed(len(encoded), r.loader.batch_size, seed=r.seed, shuffle=True, drop_last=r.loader.drop_last)
     loader = Loader(encoded, built.processor, plan, resident="yes")
     loader.place(device, rank=0, world=1)
@@ -131,7 +134,14 @@ def parts(place: Place) -> Parts:
     groups = optim.parameter_groups(r.optim, network, built.model.blocks(network))
     optimiser = optim.make_optimiser(r.optim, groups)
     schedule = LambdaLR(optimiser, partial(optim.factor, section=r.optim, total=r.trainer.max_steps))
-    return Parts(built.task, network, Collated(list(loader)), optimiser, schedule, Stopwatch(r.task))
+    return Parts(
+        built.task,
+        network,
+        Collated([batch.tensors for batch in loader]),
+        optimiser,
+        schedule,
+        Stopwatch(r.task.section),
+    )
 
 
 def raw(place: Place) -> None:
@@ -192,7 +202,7 @@ def ours(place: Place) -> None:
 
 def _fit(place: Place, module: Module, **options: Any) -> None:
     section = place.resolved.recipe.trainer
-    with training.quiet():
+    with trainers.quiet():
         trainer = pl.Trainer(
             max_steps=section.max_steps or -1,
             max_epochs=-1,

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from taskkit import Component, hookimpl
 
 WORK, SECTIONS = "step_cost.work", "step_cost.sections"
-PIXELS, CLASSES = f"{SECTIONS}:Pixels", ("taskkit.contracts.facts:Classes",)
+PIXELS, CLASSES = f"{SECTIONS}:Pixels", ("taskkit:Classes",)
 
 
 @hookimpl

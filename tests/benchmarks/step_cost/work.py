@@ -22,9 +22,9 @@ from taskkit import (
     Headline,
     Model,
     Prediction,
+    Prepared,
     Processor,
     Sample,
-    Split,
     Step,
     Task,
     Unit,
@@ -45,7 +45,7 @@ def objective(logits: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]
 
 
 class Classify(Task):
-    """The objective under taskkit: five notes a step, the loss among them."""
+    """The objective under taskkit: five scalars a step, the loss among them."""
 
     headline = Headline("accuracy", "max")
 
@@ -54,20 +54,19 @@ class Classify(Task):
         self.stopwatch = Stopwatch(config)
 
     def step(self, batch: Batch) -> Step:
-        """Compute the objective and note its scalars."""
+        """Compute the objective and its scalars."""
         logits, target = self(batch), batch["target"]
         loss, scalars = objective(logits, target)
-        for name, value in scalars.items():
-            self.note(name, value)
         self.stopwatch.tick(loss)
-        return Step(loss, len(target), logits, target)
+        scored = {"preds": logits, "target": target}
+        return Step(loss, len(target), outputs=logits, scored=scored, scalars=scalars)
 
     def metrics(self) -> Mapping[str, Metric]:
         """Accuracy."""
         assert isinstance(self.spec.target, Classes)
         return {"accuracy": MulticlassAccuracy(len(self.spec.target.names), average="micro")}
 
-    def predict(self, batch: Batch, outputs: Any) -> Sequence[Prediction]:
+    def predict(self, batch: Batch, outputs: Any, examples: Sequence[Example], options: Any) -> Sequence[Prediction]:
         """The number of the class."""
         return [{"prediction": number} for number in outputs.argmax(-1).tolist()]
 
@@ -75,14 +74,11 @@ class Classify(Task):
 class Noise(DataModule):
     """Images and classes drawn from a generator seeded by their number."""
 
-    def prepare(self, target: type[Fact]) -> DataSpec:
-        """State the sizes."""
+    def prepare(self, target: type[Fact]) -> Prepared:
+        """State the sizes; a training split alone."""
         c = self.config
-        return DataSpec(Pixels(c.size), Classes(tuple(map(str, range(c.classes)))), fingerprint=f"noise-{c}")
-
-    def examples(self, split: Split) -> Sequence[Example]:
-        """A training split alone."""
-        return [self._example(number) for number in range(self.config.samples if split == "train" else 0)]
+        spec = DataSpec(Pixels(c.size), Classes(tuple(map(str, range(c.classes)))), fingerprint=f"noise-{c}")
+        return Prepared(spec, {"train": [self._example(number) for number in range(c.samples)]})
 
     def _example(self, number: int) -> Example:
         c, generator = self.config, torch.Generator().manual_seed(number)
@@ -95,7 +91,7 @@ class Images(Processor):
 
     unit = Unit("images")
 
-    def read(self, source: str) -> Sequence[Example]:
+    def read(self, source: str, options: Any) -> Sequence[Example]:
         """Nobody predicts noise."""
         raise NotImplementedError
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def affine(images: Tensor, degrees: float, scale: float, shift: float, shear: float) -> Tensor:
-    """Turn, grow, slant and move each image at random.
+    """Turn, grow, slant and move each image (batch, channels, height, width) at random.
 
     At most `degrees` of turn and `shear` of slant either way, a size between 1 - `scale` and 1 + `scale`,
     and a move of at most `shift` of the image's size. What comes into view is black.
@@ -36,7 +36,7 @@ def affine(images: Tensor, degrees: float, scale: float, shift: float, shear: fl
 
 
 def resized_crop(images: Tensor, smallest: float, flip: bool) -> Tensor:
-    """Cut a random part out of each image and stretch it over the whole; turn half of them left to right.
+    """Cut a part out of each image (batch, channels, height, width) and stretch it; turn half of them left to right.
 
     The part has between `smallest` and all of the area, and sides that differ by at most a third.
     """
@@ -50,19 +50,19 @@ def resized_crop(images: Tensor, smallest: float, flip: bool) -> Tensor:
     down = (1 - height) * _uniform(images, 1)
     if flip:
         width = torch.where(torch.rand(count, device=images.device) < 0.5, -width, width)
-    nought = torch.zeros_like(width)
-    rows = [width, nought, across, nought, height, down]
+    zero = torch.zeros_like(width)
+    rows = [width, zero, across, zero, height, down]
     return _sample(images, torch.stack(rows, dim=1).view(-1, 2, 3), padding="reflection")
 
 
 def flip(images: Tensor) -> Tensor:
-    """Turn half of the images left to right."""
+    """Turn half of the images (batch, channels, height, width) left to right."""
     chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
     return torch.where(chosen, images.flip(-1), images)
 
 
 def move(images: Tensor, pixels: int) -> Tensor:
-    """Move each image by up to `pixels` along both axes; what comes into view is black."""
+    """Move each image (batch, channels, height, width) by up to `pixels` along both axes; what comes in is black."""
     count, channels, height, width = images.shape
     padded = F.pad(images, [pixels] * 4)
     top, left = torch.randint(2 * pixels + 1, (2, count, 1), device=images.device)
@@ -74,7 +74,7 @@ def move(images: Tensor, pixels: int) -> Tensor:
 
 
 def erase(images: Tensor, share: float) -> Tensor:
-    """Fill a random rectangle of half of the images with noise, up to `share` of the area (Zhong, 2020)."""
+    """Fill a part of half of the images (batch, channels, height, width), up to `share`, with noise (Zhong, 2020)."""
     count, _, height, width = images.shape
     device = images.device
     area = torch.empty(count, device=device).uniform_(0.02, share)

@@ -46,7 +46,7 @@ def pixels(source: Tensor | Path, channels: int) -> Tensor:
 
 
 def read_image(path: Path, channels: int) -> Tensor:
-    """Decode a file with torchvision, or with Pillow when it is of a kind that torchvision cannot decode."""
+    """The uint8 pixels (channels, height, width) of a file that torchvision can decode, or else Pillow."""
     mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
     try:
         image: Tensor = decode_image(read_file(str(path)), mode, apply_exif_orientation=True)
@@ -58,7 +58,7 @@ def read_image(path: Path, channels: int) -> Tensor:
 
 
 def to_channels(image: Tensor, channels: int) -> Tensor:
-    """Make a grey image of an RGB one, by the luma weights of ITU-R 601, or the other way round."""
+    """Make a grey image (1, height, width) of an RGB one, by the luma weights of ITU-R 601, or the other way round."""
     if image.shape[0] == channels:
         return image
     if channels == 3:

@@ -10,7 +10,7 @@ from typing import overload
 import torch
 from torch import Tensor
 
-from taskkit import Classes, Example
+from taskkit import Classes, Example, Split, stratified
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ class ImageExamples(Sequence[Example]):
         return ImageExamples(
             images, [self.targets[number] for number in numbers], [self.ids[number] for number in numbers]
         )
+
+    def stratified(self, val: int, test: int = 0) -> dict[Split, ImageExamples]:
+        """All of them in splits: of each class `val` and `test` are held out, by a hash of their ids."""
+        numbers = stratified(self.ids, self.targets, val=val, test=test)
+        return {split: self.take(chosen) for split, chosen in numbers.items()}
 
     def classes(self, names: Sequence[str]) -> Classes:
         """The classes of these names, with how many of these examples each has."""

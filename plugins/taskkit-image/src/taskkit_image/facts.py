@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from taskkit import Classes, DataSpec, Fact
+from taskkit import Fact
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,10 @@ class Images(Fact):
     width: int | None = None
     """Pixels; None when the images differ."""
 
+    def tensors(self) -> Mapping[str, str]:
+        """`image`: its channels and size are those that the network takes, which may differ from those of the data."""
+        return {"image": "uint8 (batch, channels, height, width)"}
 
-def class_count(spec: DataSpec) -> int:
-    """The number of classes that the data state."""
-    assert isinstance(spec.target, Classes)
-    return len(spec.target.names)
+    def agrees(self, other: Fact) -> bool:
+        """Whether the other are images too: whatever their sizes, they are brought to that of the network."""
+        return isinstance(other, Images)

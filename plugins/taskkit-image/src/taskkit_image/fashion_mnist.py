@@ -4,30 +4,16 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from taskkit import (
-    Batch,
-    DataError,
-    DataModule,
-    DataProblem,
-    DataSpec,
-    Debian,
-    Download,
-    Example,
-    Fact,
-    Local,
-    Split,
-    fetch,
-    stratified,
-)
-from taskkit_image import augment, inspection, sections
+from taskkit import Batch, DataError, DataModule, Debian, Download, Fact, Local, Prepared, fetch
+from taskkit_image import augment, sections
 from taskkit_image.examples import ImageExamples
 from taskkit_image.facts import Images
+from taskkit_image.prepared import prepared
 
 NAMES = (
     "T-shirt/top",
@@ -51,13 +37,14 @@ SHA256 = {
 DEB = "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0"
 
 
-class FashionMnist(DataModule):
+class FashionMnist(DataModule[sections.FashionMnist]):
     """55 000 pictures to train on, 5 000 to validate and the official 10 000 to test, all classes alike."""
 
-    config: sections.FashionMnist
+    def prepare(self, target: type[Fact]) -> Prepared:
+        """Fetch the four files; hold out a part of the training pictures by a hash of their number.
 
-    def prepare(self, target: type[Fact]) -> DataSpec:
-        """Fetch the four files; hold out a part of the training pictures by a hash of their number."""
+        Raises SourceError when they cannot be had and DataError when one is damaged.
+        """
         folder, origin = fetch(
             "fashion-mnist",
             dict.fromkeys(SHA256),
@@ -74,29 +61,15 @@ class FashionMnist(DataModule):
             licence="MIT",
             citation="Xiao et al., Fashion-MNIST, 2017, arXiv:1708.07747",
         )
-        train = _read(folder, "train")
-        held_out = stratified(train.ids, train.targets, val=500)
-        self.splits: dict[Split, ImageExamples] = {
-            "train": train.take(held_out["train"]),
-            "val": train.take(held_out["val"]),
-            "test": _read(folder, "t10k"),
-        }
+        splits = {**_read(folder, "train").stratified(val=500), "test": _read(folder, "t10k")}
         fingerprint = f"fashion-mnist-{SHA256['train-images-idx3-ubyte.gz'][:16]}-val500"
-        return DataSpec(Images(1, 28, 28), self.splits["train"].classes(NAMES), fingerprint, (origin,))
-
-    def examples(self, split: Split) -> Sequence[Example]:
-        """The pictures of a split."""
-        return self.splits[split]
+        return prepared(splits, Images(1, 28, 28), NAMES, fingerprint, origin)
 
     def augment(self, batch: Batch) -> Batch:
         """Move and mirror the pictures and erase parts of them, if `augment` is set."""
         if not self.config.augment:
             return batch
         return {**batch, "image": augment.erase(augment.flip(augment.move(batch["image"], 4)), share=0.33)}
-
-    def inspect(self) -> Iterable[DataProblem]:
-        """Look for duplicates, leaks and skew."""
-        return inspection.problems(self.splits, NAMES, channels=1)
 
 
 def _download(folder: Path) -> None:

@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from taskkit import Batch, Classes, DataError, DataModule, DataProblem, DataSpec, Example, Fact, Origin, Split, by_share
-from taskkit_image import augment, inspection, sections
+from taskkit import Batch, Classes, DataError, DataModule, Fact, Origin, Prepared, Split, by_share
+from taskkit_image import augment, sections
 from taskkit_image.examples import ImageExamples
 from taskkit_image.facts import Images
 from taskkit_image.layouts import Labelled, read_folders, read_listed
+from taskkit_image.prepared import prepared
 from taskkit_image.scan import common_size, scan
 
 
-class Folder(DataModule):
+class Folder(DataModule[sections.Folder]):
     """Labelled image files.
 
     The classes are those of the training images. A split that the layout does not have is taken from these
     by a hash of each path, so an image never moves to another split when others come or go.
     """
 
-    config: sections.Folder
+    def prepare(self, target: type[Fact]) -> Prepared:
+        """Find the images, hash and measure them, and choose the splits that the layout leaves open.
 
-    def prepare(self, target: type[Fact]) -> DataSpec:
-        """Find the images, hash and measure them, and choose the splits that the layout leaves open."""
+        Raises DataError for a layout or a table that cannot be understood, an image that is in a split twice, a class
+        without training images, and when no image is left to train on.
+        """
         root, found = self._find()
-        self.classes = Classes.of(image.label for image in found if image.split in (None, "train"))
-        images = self._place(root, found)
-        self.splits: dict[Split, ImageExamples] = {
-            split: self._gather(root, images, split) for split in ("train", "val", "test")
+        classes = Classes.of(image.label for image in found if image.split in (None, "train"))
+        images = self._assigned(root, found)
+        splits: dict[Split, ImageExamples] = {
+            split: _examples(root, [image for image in images if image.split == split], classes)
+            for split in ("train", "val", "test")
         }
-        if not self.splits["train"]:
+        if not splits["train"]:
             raise DataError(f"{root}: no image is left to train on. Add images, or make data.test_share smaller.")
         scanned = scan(root, [image.path for image in images])
         rows = sorted(
@@ -42,24 +46,13 @@ class Folder(DataModule):
         sha256 = hashlib.sha256("\n".join(rows).encode()).hexdigest()
         facts = Images(self.config.channels, *common_size(scanned))
         origin = Origin("image.folder", self.config.table or str(root), sha256)
-        return DataSpec(facts, self.splits["train"].classes(self.classes.names), f"folder-{sha256}", (origin,))
-
-    def examples(self, split: Split) -> Sequence[Example]:
-        """The images of a split, as paths."""
-        return self.splits[split]
+        return prepared(splits, facts, classes.names, f"folder-{sha256}", origin)
 
     def augment(self, batch: Batch) -> Batch:
         """Cut out, stretch and mirror the images, if `augment` is set."""
         if not self.config.augment:
             return batch
-        return {
-            **batch,
-            "image": augment.resized_crop(batch["image"], self.config.min_crop, self.config.flip),
-        }
-
-    def inspect(self) -> Iterable[DataProblem]:
-        """Decode every image; look for unreadable and odd ones, duplicates, leaks and skew."""
-        return inspection.problems(self.splits, self.classes.names, self.config.channels)
+        return {**batch, "image": augment.resized_crop(batch["image"], self.config.min_crop, self.config.flip)}
 
     def _find(self) -> tuple[Path, list[Labelled]]:
         config = self.config
@@ -70,7 +63,7 @@ class Folder(DataModule):
         root = Path(config.root).expanduser().absolute() if config.root else table.parent
         return root, read_listed(table, root, config.path_column, config.label_column, config.split_column)
 
-    def _place(self, root: Path, images: Sequence[Labelled]) -> list[Labelled]:
+    def _assigned(self, root: Path, images: Sequence[Labelled]) -> list[Labelled]:
         """The images, each in a split."""
         present = {image.split for image in images}
         val = 0.0 if "val" in present else self.config.val_share
@@ -80,20 +73,19 @@ class Folder(DataModule):
             for image in images
         ]
 
-    def _gather(self, root: Path, images: Sequence[Labelled], split: Split) -> ImageExamples:
-        chosen: dict[str, Labelled] = {}
-        for image in (image for image in images if image.split == split):
-            first = chosen.setdefault(_id(root, image), image)
-            if first is not image:
-                raise DataError(
-                    f"{image.where}: {image.path} is in the {split} split twice. Each image was expected "
-                    f"once, and {first.where} has it already. Take one of them out."
-                )
-        return ImageExamples(
-            [image.path for image in chosen.values()],
-            [self.classes.number(image.label, image.where) for image in chosen.values()],
-            list(chosen),
-        )
+
+def _examples(root: Path, images: Sequence[Labelled], classes: Classes) -> ImageExamples:
+    """The examples of one split."""
+    by_id: dict[str, Labelled] = {}
+    for image in images:
+        first = by_id.setdefault(_id(root, image), image)
+        if first is not image:
+            raise DataError(
+                f"{image.where}: {image.path} is in the {image.split} split twice. Each image was expected "
+                f"once, and {first.where} has it already. Take one of them out."
+            )
+    numbers = [classes.number(image.label, image.where) for image in by_id.values()]
+    return ImageExamples([image.path for image in by_id.values()], numbers, list(by_id))
 
 
 def _id(root: Path, image: Labelled) -> str:

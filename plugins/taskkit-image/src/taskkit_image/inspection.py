@@ -15,13 +15,23 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from taskkit import Classes, DataError, DataProblem, Example, Look, Split, copies, named, skew
+from taskkit import (
+    Classes,
+    DataError,
+    DataProblem,
+    Example,
+    ExampleLook,
+    Split,
+    find_duplicates,
+    find_imbalance,
+    first_ids,
+)
 from taskkit_image.decode import pixels
 from taskkit_image.examples import ImageExamples
 
 
 @dataclass(frozen=True)
-class Seen(Look):
+class ImageLook(ExampleLook):
     """What one look at an image found; the digest is that of its pixels and shape."""
 
     mode: str = ""
@@ -29,8 +39,11 @@ class Seen(Look):
     error: str = ""
 
 
-def problems(splits: Mapping[Split, ImageExamples], names: Sequence[str], channels: int) -> Iterator[DataProblem]:
-    """Look at every image once, several at a time, and say what a person should know."""
+def problems(splits: Mapping[Split, ImageExamples], classes: Classes, channels: int) -> Iterator[DataProblem]:
+    """Look at every image once, several at a time, and say what a person should know.
+
+    Images count as the same when they are so with 1 channel (grey) or 3 (RGB), as `channels` says.
+    """
     with ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1))) as pool:
         looks = list(
             chain.from_iterable(
@@ -39,18 +52,18 @@ def problems(splits: Mapping[Split, ImageExamples], names: Sequence[str], channe
         )
     yield from _unreadable(looks)
     yield from _modes(looks)
-    yield from copies(looks, "image")
-    yield from skew({split: examples.targets for split, examples in splits.items()}, Classes(tuple(names)), "image")
+    yield from find_duplicates(looks, "image")
+    yield from find_imbalance({split: examples.targets for split, examples in splits.items()}, classes, "image")
 
 
-def _look(split: Split, channels: int, example: Example) -> Seen:
+def _look(split: Split, channels: int, example: Example) -> ImageLook:
     try:
         image = pixels(example.input, channels)
     except DataError as error:
-        return Seen(split, example.id, None, example.target, error=str(error))
+        return ImageLook(split, example.id, None, example.target, error=str(error))
     content = bytes(str(tuple(image.shape)), "ascii") + image.contiguous().numpy().tobytes()
     digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-    return Seen(split, example.id, digest, example.target, mode=_mode(example.input))
+    return ImageLook(split, example.id, digest, example.target, mode=_mode(example.input))
 
 
 def _mode(source: Tensor | Path) -> str:
@@ -60,13 +73,13 @@ def _mode(source: Tensor | Path) -> str:
         return file.mode
 
 
-def _unreadable(looks: Sequence[Seen]) -> Iterator[DataProblem]:
+def _unreadable(looks: Sequence[ImageLook]) -> Iterator[DataProblem]:
     for look in looks:
         if look.error:
             yield DataProblem("error", "unreadable", look.error, (str(look),))
 
 
-def _modes(looks: Sequence[Seen]) -> Iterator[DataProblem]:
+def _modes(looks: Sequence[ImageLook]) -> Iterator[DataProblem]:
     modes = Counter(look.mode for look in looks if look.digest)
     if len(modes) < 2:
         return
@@ -78,5 +91,5 @@ def _modes(looks: Sequence[Seen]) -> Iterator[DataProblem]:
                 "mode",
                 f"{count} of {modes.total()} images are {mode}, unlike most, which are {usual}. They will "
                 "be converted; look whether they belong here.",
-                named([look for look in looks if look.mode == mode and look.digest]),
+                first_ids([look for look in looks if look.mode == mode and look.digest]),
             )

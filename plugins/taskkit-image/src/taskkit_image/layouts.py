@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from taskkit import SPLIT_NAMES, DataError, Split, more, read_table
+from taskkit import SPLIT_NAMES, DataError, Split, and_more, read_table
 from taskkit_image.decode import SUFFIXES
 
 log = logging.getLogger("taskkit")
@@ -62,7 +62,7 @@ def read_listed(
     if missing:
         first = missing[0]
         raise DataError(
-            f"{first.where}: there is no file {first.path}{more(missing)}. Every path must be that of an "
+            f"{first.where}: there is no file {first.path}{and_more(missing)}. Every path must be that of an "
             f"image, relative to {root}. Correct the table, or set data.root."
         )
     return images
@@ -89,7 +89,7 @@ def _classes(root: Path, split: Split | None) -> Iterator[Labelled]:
     """The images of each class folder of `root`."""
     if stray := [path.name for path in root.iterdir() if _is_image(path)]:
         raise DataError(
-            f"{root}: {stray[0]} lies beside the class folders{more(stray)}, so its class is not known. "
+            f"{root}: {stray[0]} lies beside the class folders{and_more(stray)}, so its class is not known. "
             "Every image must be in the folder of its class. Move it there."
         )
     for folder in _folders(root):

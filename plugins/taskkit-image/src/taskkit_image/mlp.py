@@ -6,26 +6,23 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from taskkit import DataSpec, Model, Processor
+from taskkit import Classes, DataSpec, Model
 from taskkit_image import sections
-from taskkit_image.facts import class_count
 from taskkit_image.normalise import Normalise
 from taskkit_image.processor import ImageProcessor
 
 
-class Mlp(Model):
+class Mlp(Model[sections.Mlp, ImageProcessor]):
     """Fully connected layers on the pixels; it does not know that they are neighbours."""
-
-    config: sections.Mlp
 
     def processor(self, spec: DataSpec) -> ImageProcessor:
         """Images of `image_size`, or of the data's own size."""
         return ImageProcessor.for_data(spec, self.config.image_size, "image.mlp")
 
-    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
+    def network(self, spec: DataSpec, processor: ImageProcessor) -> nn.Module:
         """A freshly initialised perceptron."""
-        assert isinstance(processor, ImageProcessor)
-        return Perceptron(self.config, processor.channels, processor.height, processor.width, class_count(spec))
+        assert isinstance(spec.target, Classes)
+        return Perceptron(self.config, processor.channels, processor.height, processor.width, len(spec.target))
 
     def blocks(self, network: nn.Module) -> list[nn.Module]:
         """The hidden layers."""

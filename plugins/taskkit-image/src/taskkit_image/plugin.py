@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from taskkit import Component, RecipeFile, hookimpl
+from taskkit import CLASSIFICATION_METRICS, Component, RecipeFile, hookimpl, recipes_in
 
-taskkit_api = ">=0.1,<0.2"
+taskkit_api = ">=0.2,<0.3"
 
 
 @hookimpl
 def taskkit_components() -> Iterable[Component]:
     """The task, its models and its data."""
-    yield _component("task", "classification", "choose one class for each image", "task:ImageClassification")
+    yield _component(
+        "task",
+        "classification",
+        "choose one class for each image",
+        "task:ImageClassification",
+        metrics=CLASSIFICATION_METRICS,
+    )
     yield _component("model", "vit", "a vision transformer for small images, from scratch", "vit:Vit")
     yield _component("model", "resnet", "a residual network for small images, from scratch", "resnet:Resnet")
     yield _component("model", "mlp", "a multilayer perceptron: the smallest honest baseline", "mlp:Mlp")
@@ -34,12 +39,16 @@ def taskkit_components() -> Iterable[Component]:
 @hookimpl
 def taskkit_recipes() -> Iterable[RecipeFile]:
     """The recipes that come inside the package."""
-    folder = Path(__file__).parent / "recipes"
-    return [RecipeFile(path.stem, path) for path in sorted(folder.glob("*.yaml"))]
+    return recipes_in("taskkit_image")
 
 
 def _component(
-    kind: Literal["task", "model", "data"], name: str, summary: str, implementation: str, section: str = ""
+    kind: Literal["task", "model", "data"],
+    name: str,
+    summary: str,
+    implementation: str,
+    section: str = "",
+    metrics: Mapping[str, Literal["max", "min"]] | None = None,
 ) -> Component:
     return Component(
         kind,
@@ -48,5 +57,6 @@ def _component(
         implementation=f"taskkit_image.{implementation}",
         section=f"taskkit_image.sections:{section or implementation.partition(':')[2]}",
         input="taskkit_image.facts:Images",
-        targets=("taskkit.contracts.facts:Classes",),
+        targets=("taskkit:Classes",),
+        metrics=metrics or {},
     )

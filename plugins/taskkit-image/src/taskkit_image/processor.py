@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,13 +12,14 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import center_crop, resize
 
-from taskkit import DataError, DataSpec, Example, Processor, Sample, Unit
+from taskkit import DataError, DataSpec, Example, NoOptions, Processor, Sample, Unit
 from taskkit_image.decode import pixels
 from taskkit_image.facts import Images
 
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 
 
+@dataclass
 class ImageProcessor(Processor):
     """Bring images to one size and number of channels; normalising is the network's own first layer.
 
@@ -25,21 +27,13 @@ class ImageProcessor(Processor):
     `height` and `width`.
     """
 
-    unit = Unit("images")
+    channels: int
+    height: int
+    width: int
+    crop: float = 1.0
+    interpolation: Interpolation = "bilinear"
 
-    def __init__(
-        self,
-        channels: int,
-        height: int,
-        width: int,
-        crop: float = 1.0,
-        interpolation: Interpolation = "bilinear",
-    ) -> None:
-        self.channels = channels
-        self.height = height
-        self.width = width
-        self.crop = crop
-        self.interpolation = interpolation
+    unit = Unit("images")
 
     @classmethod
     def for_data(cls, spec: DataSpec, image_size: int | None, model: str) -> ImageProcessor:
@@ -57,8 +51,8 @@ class ImageProcessor(Processor):
             )
         return cls(images.channels, height, width)
 
-    def read(self, source: str) -> Sequence[Example]:
-        """An example of an image file."""
+    def read(self, source: str, options: NoOptions) -> Sequence[Example]:
+        """An example of an image file; raises DataError when it cannot be read."""
         path = Path(source).expanduser()
         return [Example(id=source, input=pixels(path, self.channels))]
 
@@ -68,6 +62,10 @@ class ImageProcessor(Processor):
         if example.target is not None:
             sample["target"] = torch.tensor(example.target)
         return [sample]
+
+    def settings(self) -> Mapping[str, Any]:
+        """Nothing: all that decides what an image becomes is in the state."""
+        return {}
 
     def state_dict(self) -> Mapping[str, Any]:
         """All that decides what an image becomes."""

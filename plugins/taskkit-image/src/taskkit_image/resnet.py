@@ -6,26 +6,23 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from taskkit import DataSpec, Model, Processor
+from taskkit import Classes, DataSpec, Model
 from taskkit_image import sections
-from taskkit_image.facts import class_count
 from taskkit_image.normalise import Normalise
 from taskkit_image.processor import ImageProcessor
 
 
-class Resnet(Model):
+class Resnet(Model[sections.Resnet, ImageProcessor]):
     """A residual network of basic blocks, trained from scratch."""
-
-    config: sections.Resnet
 
     def processor(self, spec: DataSpec) -> ImageProcessor:
         """Images of `image_size`, or of the data's own size."""
         return ImageProcessor.for_data(spec, self.config.image_size, "image.resnet")
 
-    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
+    def network(self, spec: DataSpec, processor: ImageProcessor) -> nn.Module:
         """A freshly initialised network."""
-        assert isinstance(processor, ImageProcessor)
-        return ResidualNetwork(self.config, processor.channels, class_count(spec))
+        assert isinstance(spec.target, Classes)
+        return ResidualNetwork(self.config, processor.channels, len(spec.target))
 
     def blocks(self, network: nn.Module) -> list[nn.Module]:
         """The residual blocks."""

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
-from taskkit import cache_directory
+from taskkit import FileMemory, file_sha256
 
 
 class Scanned(NamedTuple):
     """One file."""
 
-    bytes: int
-    modified: int
-    """Nanoseconds; with `bytes` it tells whether the file changed."""
     sha256: str
     height: int | None
     """Pixels, upright; None when the file cannot be read."""
@@ -31,14 +24,9 @@ class Scanned(NamedTuple):
 
 def scan(root: Path, paths: Sequence[Path]) -> list[Scanned]:
     """Hash and measure files, several at a time; those that did not change since last time are not read."""
-    memory = _memory(root)
-    known = _remembered(memory)
-    with ThreadPoolExecutor(min(32, 4 * (os.cpu_count() or 1))) as pool:
-        scanned = list(pool.map(lambda path: _scan(path, known.get(str(path))), paths))
-    now = dict(zip(map(str, paths), scanned, strict=True))
-    if now != known:
-        _remember(memory, now)
-    return scanned
+    workers = min(32, 4 * (os.cpu_count() or 1))
+    with FileMemory("image.folder", str(root), Scanned._make) as memory, ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(lambda path: memory.recall(path, _scan), paths))
 
 
 def common_size(scanned: Sequence[Scanned]) -> tuple[int | None, int | None]:
@@ -47,13 +35,8 @@ def common_size(scanned: Sequence[Scanned]) -> tuple[int | None, int | None]:
     return sizes.pop() if len(sizes) == 1 else (None, None)
 
 
-def _scan(path: Path, known: Scanned | None) -> Scanned:
-    status = path.stat()
-    if known and (known.bytes, known.modified) == (status.st_size, status.st_mtime_ns):
-        return known
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return Scanned(status.st_size, status.st_mtime_ns, sha256, *_upright_size(path))
+def _scan(path: Path) -> Scanned:
+    return Scanned(file_sha256(path), *_upright_size(path))
 
 
 def _upright_size(path: Path) -> tuple[int | None, int | None]:
@@ -64,24 +47,3 @@ def _upright_size(path: Path) -> tuple[int | None, int | None]:
             return image.size if turned else image.size[::-1]
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None, None
-
-
-def _memory(root: Path) -> Path:
-    name = hashlib.sha256(str(root).encode()).hexdigest()[:16]
-    return cache_directory() / "image.folder" / f"{name}.json"
-
-
-def _remembered(memory: Path) -> Mapping[str, Scanned]:
-    try:
-        return {path: Scanned(*file) for path, file in json.loads(memory.read_text()).items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-def _remember(memory: Path, files: Mapping[str, Scanned]) -> None:
-    """Write it whole or not at all; a cache that cannot be written only costs time."""
-    with suppress(OSError):
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=memory.parent, delete=False) as file:
-            json.dump(files, file)
-        Path(file.name).replace(memory)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from taskkit import ClassificationSection, setting
+from taskkit import TABLE_SUFFIXES, ClassificationSection, Problems, setting
 
-Problems = Iterator[tuple[str, str]]
-"""Fields of a section and what is wrong with the meaning of their values."""
-TABLES = (".csv", ".tsv", ".parquet")
 WEIGHTS = (".safetensors", ".pt", ".pth", ".bin")
 
 
@@ -148,8 +144,8 @@ class Folder:
                 "table",
                 f"{self.table} is not a file. A CSV, TSV or Parquet file was expected. Correct the path.",
             )
-        if self.table and Path(self.table).suffix.lower() not in TABLES:
-            yield "table", f"{self.table} does not end in {', '.join(TABLES)}. Convert or rename the file."
+        if self.table and Path(self.table).suffix.lower() not in TABLE_SUFFIXES:
+            yield "table", f"{self.table} does not end in {', '.join(TABLE_SUFFIXES)}. Convert or rename the file."
         if self.val_share + self.test_share >= 1:
             yield "val_share", "it and test_share leave nothing to train on. Their sum must be below 1."
         if self.channels not in (1, 3):

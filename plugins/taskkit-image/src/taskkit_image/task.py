@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
@@ -11,16 +9,16 @@ from taskkit import Batch, Classification, DataSpec, Processor
 from taskkit_image import sections
 
 
-class ImageClassification(Classification):
+class ImageClassification(Classification[sections.ImageClassification, Processor]):
     """Choose one class for each image.
 
     Training batches may be mixed by MixUp (Zhang et al., 2018) and CutMix (Yun et al., 2019); with both,
     each batch by one of them.
     """
 
-    config: sections.ImageClassification
-
-    def __init__(self, config: Any, network: nn.Module, processor: Processor, spec: DataSpec) -> None:
+    def __init__(
+        self, config: sections.ImageClassification, network: nn.Module, processor: Processor, spec: DataSpec
+    ) -> None:
         super().__init__(config, network, processor, spec)
         count = len(self.classes)
         mixers: list[v2.Transform] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
@@ -18,19 +17,16 @@ from timm.data import resolve_data_config
 from timm.models import PretrainedCfg, clean_state_dict, get_pretrained_cfg, group_parameters
 from torch import Tensor, nn
 
-from taskkit import CheckpointError, DataSpec, Download, Model, Origin, Processor, TaskkitError, fetch
+from taskkit import CheckpointError, Classes, DataSpec, Download, Model, Origin, TaskkitError, fetch, file_sha256
 from taskkit_image import sections
-from taskkit_image.facts import class_count
 from taskkit_image.normalise import Normalise
 from taskkit_image.processor import ImageProcessor
 
 FILE = "model.safetensors"
 
 
-class TimmModel(Model):
+class TimmModel(Model[sections.Timm, ImageProcessor]):
     """A timm model with the size, crop and normalisation that it was made for."""
-
-    config: sections.Timm
 
     def processor(self, spec: DataSpec) -> ImageProcessor:
         """Images as the model wants them: its channels, its crop, and `image_size` or its own size."""
@@ -39,13 +35,14 @@ class TimmModel(Model):
         size = self.config.image_size
         return ImageProcessor(channels, size or height, size or width, data["crop_pct"], data["interpolation"])
 
-    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
+    def network(self, spec: DataSpec, processor: ImageProcessor) -> nn.Module:
         """The model with a head for these classes; its weights are not the pretrained ones yet."""
+        assert isinstance(spec.target, Classes)
         data = _data_config(self.config.architecture)
-        model = self._create(class_count(spec), self.config.dropout, self.config.drop_path)
+        model = self._create(len(spec.target), self.config.dropout, self.config.drop_path)
         return Normalised(Normalise(data["mean"], data["std"]), model)
 
-    def load_pretrained(self, network: nn.Module) -> Iterable[Origin]:
+    def load_pretrained(self, network: nn.Module, processor: ImageProcessor) -> Iterable[Origin]:
         """Put in the pretrained weights; the head stays fresh when they are of another number of classes."""
         assert isinstance(network, Normalised)
         if not self.config.pretrained:
@@ -72,9 +69,7 @@ class TimmModel(Model):
             folder, origin = fetch(name, {FILE: None}, [hub], key="model.weights")
             return folder / FILE, origin
         path = Path(self.config.weights).expanduser()
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return path, Origin(name, str(path), sha256)
+        return path, Origin(name, str(path), file_sha256(path))
 
     def _donor(self, path: Path) -> nn.Module:
         """The model with all of the pretrained weights in their places, fitted to `image_size` by timm."""
@@ -106,7 +101,7 @@ class TimmModel(Model):
             model = timm.create_model(architecture, num_classes=classes, **more)
         except (TypeError, AssertionError, ValueError) as error:
             raise TaskkitError(
-                f"model: timm cannot make {architecture} with {_told(more)}: {error}. Settings that it has "
+                f"model: timm cannot make {architecture} with {_as_text(more)}: {error}. Settings that it has "
                 "were expected. Leave out image_size, dropout or drop_path."
             ) from None
         assert isinstance(model, nn.Module)
@@ -176,5 +171,5 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     return dict(clean_state_dict(state))
 
 
-def _told(arguments: dict[str, Any]) -> str:
+def _as_text(arguments: dict[str, Any]) -> str:
     return ", ".join(f"{k}={v}" for k, v in arguments.items() if not k.startswith("pretrained")) or "these settings"

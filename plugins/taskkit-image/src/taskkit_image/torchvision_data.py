@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,28 +10,16 @@ from typing import Any
 import torch
 from torchvision import datasets
 
-from taskkit import (
-    Batch,
-    DataError,
-    DataModule,
-    DataProblem,
-    DataSpec,
-    Download,
-    Example,
-    Fact,
-    Local,
-    Split,
-    by_share,
-    fetch,
-)
-from taskkit_image import augment, inspection, sections
+from taskkit import Batch, DataError, DataModule, Download, Fact, Local, Prepared, Split, by_share, fetch
+from taskkit_image import augment, sections
 from taskkit_image.examples import ImageExamples
 from taskkit_image.facts import Images
+from taskkit_image.prepared import prepared
 
 
 @dataclass(frozen=True)
 class Known:
-    """What one of torchvision's classes needs to be told, and what its images bear."""
+    """The arguments of one of torchvision's classes, and which distortions its images bear."""
 
     files: str
     """The files that it reads."""
@@ -57,36 +44,27 @@ KNOWN = {
 }
 
 
-class TorchvisionData(DataModule):
+class TorchvisionData(DataModule[sections.TorchvisionData]):
     """The official test split; a part of the training split, chosen by a hash of the number, to validate."""
 
-    config: sections.TorchvisionData
+    def prepare(self, target: type[Fact]) -> Prepared:
+        """Download what is not there, which torchvision verifies, and hold out the validation split.
 
-    def prepare(self, target: type[Fact]) -> DataSpec:
-        """Download what is not there, which torchvision verifies, and hold out the validation split."""
+        Raises SourceError when it cannot be had and DataError when torchvision cannot read it.
+        """
         name, known = self.config.dataset, KNOWN[self.config.dataset]
         download = Download(f"torchvision {name}", partial(_download, name))
         folder, origin = fetch(f"torchvision-{name}", {known.files: None}, [Local(self.config.root), download])
-        train, self.names = _read(name, folder, "train")
+        train, names = _read(name, folder, "train")
         test, _ = _read(name, folder, "test")
-        split = [by_share(example, self.config.val_share, test=0) for example in train.ids]
-        self.splits: dict[Split, ImageExamples] = {
-            "train": train.take([number for number, chosen in enumerate(split) if chosen == "train"]),
-            "val": train.take([number for number, chosen in enumerate(split) if chosen == "val"]),
+        chosen = [by_share(example, self.config.val_share, test=0) for example in train.ids]
+        splits: dict[Split, ImageExamples] = {
+            "train": train.take([number for number, split in enumerate(chosen) if split == "train"]),
+            "val": train.take([number for number, split in enumerate(chosen) if split == "val"]),
             "test": test,
         }
-        self.channels, height, width = train[0].input.shape
         fingerprint = f"torchvision-{name}-{origin.sha256}-{self.config.val_share}"
-        return DataSpec(
-            Images(self.channels, height, width),
-            self.splits["train"].classes(self.names),
-            fingerprint,
-            (origin,),
-        )
-
-    def examples(self, split: Split) -> Sequence[Example]:
-        """The images of a split."""
-        return self.splits[split]
+        return prepared(splits, Images(*train[0].input.shape), names, fingerprint, origin)
 
     def augment(self, batch: Batch) -> Batch:
         """Move the images, and mirror them where that makes sense, if `augment` is set."""
@@ -95,10 +73,6 @@ class TorchvisionData(DataModule):
         known = KNOWN[self.config.dataset]
         images = augment.move(batch["image"], known.shift)
         return {**batch, "image": augment.flip(images) if known.flip else images}
-
-    def inspect(self) -> Iterable[DataProblem]:
-        """Look for duplicates, leaks and skew."""
-        return inspection.problems(self.splits, self.names, self.channels)
 
 
 def _download(name: str, folder: Path) -> None:

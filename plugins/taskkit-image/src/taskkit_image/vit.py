@@ -9,20 +9,17 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from taskkit import DataError, DataSpec, Model, Processor
+from taskkit import Classes, DataError, DataSpec, Model
 from taskkit_image import sections
-from taskkit_image.facts import class_count
 from taskkit_image.normalise import Normalise
 from taskkit_image.processor import ImageProcessor
 
 
-class Vit(Model):
+class Vit(Model[sections.Vit, ImageProcessor]):
     """A vision transformer, trained from scratch."""
 
-    config: sections.Vit
-
     def processor(self, spec: DataSpec) -> ImageProcessor:
-        """Images of `image_size`, or of the data's own size, which the patches must fill exactly."""
+        """Images of `image_size`, or of the data's own size; raises DataError when patches do not fill them exactly."""
         processor = ImageProcessor.for_data(spec, self.config.image_size, "image.vit")
         height, width, patch = processor.height, processor.width, self.config.patch
         if height % patch or width % patch:
@@ -32,10 +29,10 @@ class Vit(Model):
             )
         return processor
 
-    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
+    def network(self, spec: DataSpec, processor: ImageProcessor) -> nn.Module:
         """A freshly initialised network of this section's shape."""
-        assert isinstance(processor, ImageProcessor)
-        return VisionTransformer(self.config, processor.channels, processor.height, processor.width, class_count(spec))
+        assert isinstance(spec.target, Classes)
+        return VisionTransformer(self.config, processor.channels, processor.height, processor.width, len(spec.target))
 
     def blocks(self, network: nn.Module) -> list[nn.Module]:
         """The transformer's blocks."""
@@ -103,9 +100,9 @@ class Block(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (batch, tokens, width) in and out."""
-        seen: Tensor = tokens + self.drop_path(self.attention(self.norm1(tokens)))
-        thought: Tensor = seen + self.drop_path(self.mlp(self.norm2(seen)))
-        return thought
+        attended: Tensor = tokens + self.drop_path(self.attention(self.norm1(tokens)))
+        transformed: Tensor = attended + self.drop_path(self.mlp(self.norm2(attended)))
+        return transformed
 
 
 class Attention(nn.Module):
@@ -123,8 +120,8 @@ class Attention(nn.Module):
         qkv = self.qkv(tokens).unflatten(-1, (3, self.heads, -1))  # (batch, tokens, 3, heads, width / heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (batch, heads, tokens, width / heads)
         mixed = attend(query, key, value).transpose(1, 2).flatten(2)  # (batch, tokens, width)
-        answer: Tensor = self.dropout(self.out(mixed))
-        return answer
+        projected: Tensor = self.dropout(self.out(mixed))
+        return projected
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

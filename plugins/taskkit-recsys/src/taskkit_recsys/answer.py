@@ -26,7 +26,7 @@ class Vectors(NamedTuple):
         return len(self.query), len(self.item)
 
     def scores(self, start: int, end: int) -> Tensor:
-        """The scores of all items for the queries from `start` on and before `end`, in float32.
+        """The scores of all items for the queries from `start` on and before `end`: float32 (queries, items).
 
         Half precision would make many of them equal.
         """
@@ -46,7 +46,7 @@ class Scores(NamedTuple):
         return len(self.values), self.values.shape[1]
 
     def scores(self, start: int, end: int) -> Tensor:
-        """The scores of all items for the histories from `start` on and before `end`, in float32."""
+        """The scores of all items for the histories from `start` on and before `end`: float32 (histories, items)."""
         return self.values[start:end].float()
 
 

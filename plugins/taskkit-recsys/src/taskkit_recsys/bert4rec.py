@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from taskkit import DataSpec, Model, Processor
+from taskkit import DataSpec, Model
 from taskkit_recsys import sections
 from taskkit_recsys.answer import Vectors
 from taskkit_recsys.processor import NONE, HistoryProcessor
@@ -15,24 +15,20 @@ from taskkit_recsys.transformer import Transformer
 from taskkit_recsys.windows import embedded
 
 
-class Bert4rec(Model):
+class Bert4rec(Model[sections.Bert4rec, HistoryProcessor]):
     """Self-attention that fills in masked items."""
 
-    config: sections.Bert4rec
-
     def processor(self, spec: DataSpec) -> HistoryProcessor:
-        """Windows of `length` items, and a place for the mask that asks what follows."""
+        """Windows of `length` items, and a place for the mask that stands for what follows."""
         return HistoryProcessor(spec, self.config.length)
 
-    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
+    def network(self, spec: DataSpec, processor: HistoryProcessor) -> nn.Module:
         """A freshly initialised network for the items of the data."""
-        assert isinstance(processor, HistoryProcessor)
-        return Cloze(self.config, len(processor.facts.items))
+        return Cloze(self.config, len(processor.histories.items))
 
     def blocks(self, network: nn.Module) -> list[nn.Module]:
         """The transformer's blocks."""
-        assert isinstance(network, Cloze)
-        return list(network.transformer.blocks)
+        return list(network.get_submodule("transformer.blocks").children())
 
 
 class Cloze(nn.Module):
@@ -55,13 +51,13 @@ class Cloze(nn.Module):
             places = draw(history, self.masked, self.mask_last)  # (batch, most masks)
             target = history.gather(1, places.clamp(min=0)).masked_fill(places == NONE, NONE)
         else:
-            # After the last item; where a training window leaves no place, its last item is asked for.
+            # After the last item; where a training window leaves no place, its last item is predicted.
             places, target = (history[:, :-1] != NONE).sum(1, keepdim=True), None
         query = self.head(self._read(history, places)).flatten(0, 1)
         return Vectors(query, self.transformer.item, self.bias, None if target is None else target.flatten()[:, None])
 
     def _read(self, history: Tensor, places: Tensor) -> Tensor:
-        """What the network makes of some places (batch, masks) of a window when they are masked."""
+        """The vectors (batch, masks, width) of some places (batch, masks) of windows when these places are masked."""
         spare = history.shape[1]
         hidden = torch.zeros(len(history), spare + 1, dtype=torch.bool, device=history.device)
         hidden = hidden.scatter(1, places.masked_fill(places == NONE, spare), True)[:, :spare]
@@ -75,15 +71,15 @@ def draw(history: Tensor, share: float, only_last: float) -> Tensor:
     """The places of the items to mask in each window (batch, places), NONE where a window has fewer: (batch, most).
 
     It is a random `share` of a window's items, one at least, or, of a share `only_last` of the windows, the last item
-    alone: that is what the network will be asked.
+    alone: that is what the network predicts after training.
     """
     rows, size = history.shape
-    there = history != NONE
-    lengths = there.sum(1, keepdim=True)
-    chance = torch.rand(rows, size, device=history.device).masked_fill(~there, -1)
+    valid = history != NONE
+    lengths = valid.sum(1, keepdim=True)
+    chance = torch.rand(rows, size, device=history.device).masked_fill(~valid, -1)
     places = chance.topk(math.ceil(share * size)).indices  # in random order, first those of items
-    wanted = (share * lengths).round().clamp(min=1)
+    count = (share * lengths).round().clamp(min=1)
     alone = torch.rand(rows, 1, device=history.device) < only_last
     places = torch.where(alone, lengths - 1, places)
     rank = torch.arange(places.shape[1], device=history.device)
-    return places.masked_fill(rank >= torch.where(alone, 1, wanted), NONE)
+    return places.masked_fill(rank >= torch.where(alone, 1, count), NONE)

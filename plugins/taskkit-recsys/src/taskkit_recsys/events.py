@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from taskkit import DataError, TableFile, more
+from taskkit import DataError, TableFile, and_more
 from taskkit_recsys import times
 from taskkit_recsys.cells import first_refused, is_empty, is_text, number_of_nulls, row_of_first
 
@@ -117,8 +117,8 @@ def _identify(
     table: TableFile, name: str, setting: str, rename: Callable[[str], str] | None = None
 ) -> tuple[Numbers, list[str]]:
     """For each row the number of its id, and the ids by number."""
-    codes, found = _coded(table, name, setting)
-    stripped = [text.strip() for text in found]
+    codes, texts = _coded(table, name, setting)
+    stripped = [text.strip() for text in texts]
     if empty := [code for code, text in enumerate(stripped) if is_empty(text)]:
         rows = np.flatnonzero(np.isin(codes, empty))
         raise _empty(table, name, rows)
@@ -183,8 +183,8 @@ def _ratings(table: TableFile, name: str) -> NDArray[np.float32]:
 
 def _empty(table: TableFile, name: str, rows: Numbers) -> DataError:
     return DataError(
-        f"{table.where(int(rows[0]))}: column {name!r} is empty or not a number{more(rows.tolist())}. Every row needs "
-        "it. Fill the cells, or take the rows out."
+        f"{table.where(int(rows[0]))}: column {name!r} is empty or not a number{and_more(rows.tolist())}. Every row "
+        "needs it. Fill the cells, or take the rows out."
     )
 
 

@@ -40,7 +40,7 @@ class HistoryExamples(Sequence[Example]):
         items = cast("Sequence[int]", events.items[first:last])
         times = cast("Sequence[float]", events.times[first:last])
         history = History(user if self.known[user] else None, items, times)
-        # Wanted twice is wanted once: a list of recommendations holds an item once.
+        # An item that follows twice is one target: a list of recommendations holds an item once.
         target = tuple(dict.fromkeys(events.items[last:end].tolist())) or None
         return Example(events.user_ids[user], history, target)
 

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from taskkit import Fact
+from taskkit import Catalogue, Fact
+
+EMPTY = Catalogue(())
 
 
 @dataclass(frozen=True)
 class Histories(Fact):
-    """Each input is what one user did, a History, or a user and an item, a Pair: by numbers that stand for ids."""
+    """Each input is what one user did, a History, or a user and an item, a Pair: by numbers that stand for ids.
 
-    users: tuple[str, ...]
+    A checkpoint keeps no names of it; the processor's state does. Tuples of names become Catalogues.
+    """
+
+    users: Catalogue
     """The id of each user by number; pseudonyms where the data are private."""
-    items: tuple[str, ...]
+    items: Catalogue
     """The id of each item by number."""
-    titles: tuple[str, ...] = ()
+    titles: Catalogue = EMPTY
     """What a person calls each item, by number; empty: not known, also of one item."""
     key: str = ""
     """The file with the key that users' ids were hashed with; empty: they are as they came."""
     key_check: str = ""
     """A hash that tells that key from others."""
 
+    def __post_init__(self) -> None:
+        _make_catalogues(self, "users", "items", "titles")
+
     def title(self, item: int) -> str:
         """What a person calls the item of this number: its title, or its id without one."""
         return _title(item, self.items, self.titles)
+
+    def agrees(self, other: Fact) -> bool:
+        """Whether users and items have the same numbers, by which networks know them; titles may differ."""
+        return isinstance(other, Histories) and (self.users, self.items) == (other.users, other.items)
 
 
 @dataclass(frozen=True)
@@ -35,12 +47,15 @@ class NextItem(Fact):
     What a network learns to predict in training, it finds inside the history.
     """
 
-    items: tuple[str, ...]
+    items: Catalogue
     """The id of each item by number, as in Histories."""
-    titles: tuple[str, ...] = ()
+    titles: Catalogue = EMPTY
     """What a person calls each item, as in Histories."""
     most: int = 1
     """The largest number of items in a target of the validation or test split."""
+
+    def __post_init__(self) -> None:
+        _make_catalogues(self, "items", "titles")
 
     def readable(self, target: Sequence[int]) -> str:
         """The titles of the items, or their ids without titles."""
@@ -59,6 +74,17 @@ class Rating(Fact):
     """The lowest rating that can be given."""
     high: float
     """The highest rating that can be given."""
+
+    def tensors(self) -> Mapping[str, str]:
+        """`target`: the rating."""
+        return {"target": "float (batch)"}
+
+
+def _make_catalogues(fact: Fact, *fields: str) -> None:
+    """Checkpoints of taskkit 0.1 hold tuples of names."""
+    for field in fields:
+        if not isinstance(names := getattr(fact, field), Catalogue):
+            object.__setattr__(fact, field, Catalogue(names))
 
 
 def _title(item: int, items: Sequence[str], titles: Sequence[str]) -> str:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-import shutil
-import urllib.request
-import zipfile
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taskkit import DataError, TableFile, read_table
+from taskkit import DataError, TableFile, Url, read_table
 from taskkit_recsys.events import Columns
-from taskkit_recsys.prepared import TitleTable
+from taskkit_recsys.source import TitleTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,24 +17,14 @@ if TYPE_CHECKING:
 LICENCE = "GroupLens: research use, no redistribution"
 CITATION = "Harper and Konstan, The MovieLens Datasets: History and Context, 2015, doi:10.1145/2827872"
 URL = "https://files.grouplens.org/datasets/movielens"
-TIMEOUT = 60
-"""Seconds without an answer after which a download fails."""
+FOLDERS = {"ml-10m": "ml-10M100K"}
+"""The folder inside a set's archive, where it is not called like the set."""
 
 
-def download(release: str, folder: Path) -> None:
-    """Download a set into a folder and unpack it, once it has the checksum that GroupLens publish beside it."""
-    archive = folder / f"{release}.zip"
-    with urllib.request.urlopen(f"{URL}/{archive.name}", timeout=TIMEOUT) as answer, archive.open("wb") as file:
-        shutil.copyfileobj(answer, file)
-    with urllib.request.urlopen(f"{URL}/{archive.name}.md5", timeout=TIMEOUT) as answer:
-        published = re.search(r"\b[0-9a-f]{32}\b", answer.read().decode())
-    with archive.open("rb") as file:
-        md5 = hashlib.file_digest(file, "md5").hexdigest()
-    if published is None or md5 != published[0]:
-        raise DataError(f"the md5 of {archive.name} is {md5}; {published and published[0]} is published")
-    with zipfile.ZipFile(archive) as content:
-        content.extractall(folder)
-    archive.unlink()
+def archive(release: str) -> Url:
+    """The archive of a set, whose md5 is all that GroupLens publish of it, beside it."""
+    url = f"{URL}/{release}.zip"
+    return Url(url, md5=f"{url}.md5", archive="zip", root=FOLDERS.get(release, release))
 
 
 def read_dat(folder: Path) -> tuple[TableFile, Columns, TitleTable]:

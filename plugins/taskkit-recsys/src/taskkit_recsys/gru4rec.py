@@ -5,26 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from taskkit import DataSpec, Model, Processor
+from taskkit import DataSpec, Model
 from taskkit_recsys import sections
 from taskkit_recsys.answer import Vectors
 from taskkit_recsys.processor import HistoryProcessor
 from taskkit_recsys.windows import embedded, last, pick
 
 
-class Gru4rec(Model):
+class Gru4rec(Model[sections.Gru4rec, HistoryProcessor]):
     """Gated recurrent units over a history."""
-
-    config: sections.Gru4rec
 
     def processor(self, spec: DataSpec) -> HistoryProcessor:
         """Windows of `length` items."""
         return HistoryProcessor(spec, self.config.length)
 
-    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
+    def network(self, spec: DataSpec, processor: HistoryProcessor) -> nn.Module:
         """A freshly initialised network for the items of the data."""
-        assert isinstance(processor, HistoryProcessor)
-        return Recurrent(self.config, len(processor.facts.items))
+        return Recurrent(self.config, len(processor.histories.items))
 
 
 class Recurrent(nn.Module):

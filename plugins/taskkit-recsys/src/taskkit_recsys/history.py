@@ -22,13 +22,13 @@ class History:
 
 
 @dataclass(frozen=True)
-class Asked(History):
+class Query(History):
     """A history that a person asks about: it is to be continued, although nobody knows the target."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A user and an item, whose rating is asked for; None: one that is not known."""
+    """A user and an item, whose rating is to be predicted; None: one that is not known."""
 
     user: int | None
     item: int | None

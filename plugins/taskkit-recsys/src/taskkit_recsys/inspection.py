@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from taskkit import DataProblem, named
+from taskkit import DataProblem, DataSpec, first_ids
 from taskkit_recsys.events import Events, Numbers
-from taskkit_recsys.facts import Rating
-from taskkit_recsys.prepared import Prepared
-from taskkit_recsys.splits import CONTEXT, TEST, TRAIN, VAL
+from taskkit_recsys.facts import Histories, Rating
+from taskkit_recsys.source import Source
+from taskkit_recsys.splits import CONTEXT, TEST, TRAIN, VAL, Parted
 from taskkit_recsys.times import SECONDS, Unit, iso, moment
 
 EARLIEST = moment("1990-01-01", "")
@@ -25,20 +25,20 @@ ACTIVE = 50
 """Times the events of the median user that one may have."""
 
 
-def problems(prepared: Prepared) -> Iterator[DataProblem]:
-    """Everything that a person should know of events that were prepared."""
-    events = prepared.read
-    yield from _times(events, prepared.source.time_unit)
-    yield from _order(events)
-    yield from _duplicates(prepared)
-    yield from _ties(prepared.events)
-    yield from _cold(prepared)
-    yield from _leaks(prepared)
-    yield from _untitled(prepared)
-    yield from _skew(prepared.events)
-    yield from _active(prepared.events)
-    if isinstance(prepared.spec.target, Rating):
-        yield from _zeros(prepared)
+def problems(source: Source, read: Events, parted: Parted, spec: DataSpec) -> Iterator[DataProblem]:
+    """Everything that a person should know of events, as they were `read` and as they were filtered and parted."""
+    yield from _times(read, source.time_unit)
+    yield from _order(read)
+    yield from _duplicates(read, parted)
+    yield from _ties(parted.events)
+    yield from _cold(parted)
+    yield from _leaks(parted)
+    if isinstance(spec.input, Histories):
+        yield from _untitled(spec.input)
+    yield from _skew(parted.events)
+    yield from _active(parted.events)
+    if isinstance(spec.target, Rating) and source.rating_scale is None:
+        yield from _zeros(parted.events)
 
 
 def gini(counts: Numbers) -> float:
@@ -51,7 +51,7 @@ def gini(counts: Numbers) -> float:
 def _times(events: Events, unit: Unit) -> Iterator[DataProblem]:
     now = time.time()
     odd = {"before 1990": events.times < EARLIEST, "in the future": events.times > now + DAY}
-    for said, which in odd.items():
+    for when, which in odd.items():
         if not which.any():
             continue
         # What the numbers would be in each unit: the one that puts most of them between 1990 and now is meant.
@@ -61,7 +61,7 @@ def _times(events: Events, unit: Unit) -> Iterator[DataProblem]:
         yield DataProblem(
             "error" if which.mean() > 0.5 else "warning",
             "time",
-            f"{_share(which)} of the events are {said}, such as that of row {events.rows[first] + 1}, "
+            f"{_share(which)} of the events are {when}, such as that of row {events.rows[first] + 1}, "
             f"{iso(events.times[first])}. "
             + (
                 "Look at data.time_column." if meant == unit else f"They look like {meant}: set data.time_unit={meant}."
@@ -81,8 +81,7 @@ def _order(events: Events) -> Iterator[DataProblem]:
         )
 
 
-def _duplicates(prepared: Prepared) -> Iterator[DataProblem]:
-    events = prepared.read
+def _duplicates(events: Events, parted: Parted) -> Iterator[DataProblem]:
     order = np.lexsort((events.times, events.items, events.users))
     users, items, times = events.users[order], events.items[order], events.times[order]
     same = (users[1:] == users[:-1]) & (items[1:] == items[:-1])
@@ -99,7 +98,7 @@ def _duplicates(prepared: Prepared) -> Iterator[DataProblem]:
         )
     again = same & ~doubled
     if again.any():
-        seen = _seen_targets(prepared)
+        seen = _seen_targets(parted)
         yield DataProblem(
             "warning",
             "repeat",
@@ -109,9 +108,9 @@ def _duplicates(prepared: Prepared) -> Iterator[DataProblem]:
         )
 
 
-def _seen_targets(prepared: Prepared) -> float:
+def _seen_targets(parted: Parted) -> float:
     """The share of the events of the test split whose user had the item before."""
-    events, test = prepared.events, prepared.parted.parts == TEST
+    events, test = parted.events, parted.parts == TEST
     pairs = events.users * len(events.item_ids) + events.items
     # Events are in order, so the first of a pair is the oldest.
     _, first = np.unique(pairs, return_index=True)
@@ -131,8 +130,8 @@ def _ties(events: Events) -> Iterator[DataProblem]:
         )
 
 
-def _cold(prepared: Prepared) -> Iterator[DataProblem]:
-    events, parts = prepared.events, prepared.parted.parts
+def _cold(parted: Parted) -> Iterator[DataProblem]:
+    events, parts = parted.events, parted.parts
     learnt = np.bincount(events.items[(parts == TRAIN)], minlength=len(events.item_ids)) > 0
     for split, part in (("validation", VAL), ("test", TEST)):
         targets = parts == part
@@ -147,23 +146,23 @@ def _cold(prepared: Prepared) -> Iterator[DataProblem]:
                 "cold",
                 f"{_share(cold)} of the {split} targets are items that no training event has ({len(items):,} items): "
                 "no model that learns from events alone can find them. They count as missed.",
-                named([events.item_ids[item] for item in items]),
+                first_ids([events.item_ids[item] for item in items]),
             )
-    if prepared.config.split == "time":
+    if parted.words["split"] == "time":
         users = np.unique(events.users[(parts == TEST) | (parts == VAL)])
-        strangers = users[~prepared.known[users]]
+        strangers = users[~parted.known()[users]]
         if len(strangers):
             yield DataProblem(
                 "warning",
                 "cold",
                 f"{len(strangers):,} of {len(users):,} users of the held-out time have no training event. Those "
                 "without any earlier event are not judged.",
-                named([events.user_ids[user] for user in strangers]),
+                first_ids([events.user_ids[user] for user in strangers]),
             )
 
 
-def _leaks(prepared: Prepared) -> Iterator[DataProblem]:
-    times, parts = prepared.events.times, prepared.parted.parts
+def _leaks(parted: Parted) -> Iterator[DataProblem]:
+    times, parts = parted.events.times, parted.parts
     learnt, test = times[(parts == TRAIN) | (parts == CONTEXT)], times[parts == TEST]
     if not len(test) or not len(learnt):
         return
@@ -175,19 +174,20 @@ def _leaks(prepared: Prepared) -> Iterator[DataProblem]:
             "warning",
             "leak",
             f"{_share(later)} of the test targets are older than the newest training event, and {future:.1%} of the "
-            f"training events are newer than the median target: split: {prepared.config.split} lets a model know "
+            f"training events are newer than the median target: split: {parted.words['split']} lets a model know "
             "trends before they happen. Its scores compare with others of this protocol; for a forecast set "
             "data.split=time.",
         )
 
 
-def _untitled(prepared: Prepared) -> Iterator[DataProblem]:
-    facts = prepared.spec.input
-    titles: tuple[str, ...] = getattr(facts, "titles", ())
-    bare = [item for item, title in zip(prepared.events.item_ids, titles, strict=False) if not title]
-    if bare:
+def _untitled(histories: Histories) -> Iterator[DataProblem]:
+    untitled = [item for item, title in zip(histories.items, histories.titles, strict=False) if not title]
+    if untitled:
         yield DataProblem(
-            "warning", "title", f"{len(bare):,} of {len(titles):,} items have no title; their ids must do.", named(bare)
+            "warning",
+            "title",
+            f"{len(untitled):,} of {len(histories.items):,} items have no title; their ids must do.",
+            first_ids(untitled),
         )
 
 
@@ -217,13 +217,13 @@ def _active(events: Events) -> Iterator[DataProblem]:
             f"{len(active):,} users have more than {ACTIVE} times the events of the median user ({median:g}), the most "
             f"{counts.max():,}; together {counts[active].sum() / len(events):.1%} of all. "
             "Look whether they are people.",
-            named([events.user_ids[user] for user in ranked]),
+            first_ids([events.user_ids[user] for user in ranked]),
         )
 
 
-def _zeros(prepared: Prepared) -> Iterator[DataProblem]:
-    ratings = prepared.events.ratings
-    if ratings is None or prepared.source.rating_scale is not None:
+def _zeros(events: Events) -> Iterator[DataProblem]:
+    ratings = events.ratings
+    if ratings is None:
         return
     zero = ratings == 0
     if zero.any() and ratings[~zero].min(initial=np.inf) >= 1:
@@ -232,7 +232,7 @@ def _zeros(prepared: Prepared) -> Iterator[DataProblem]:
             "rating",
             f"{_share(zero)} of the ratings are 0 and all others 1 or more. In many logs 0 says that nothing was "
             "rated. If so, take these rows out.",
-            _rows(prepared.events, zero),
+            _rows(events, zero),
         )
 
 
@@ -241,4 +241,4 @@ def _share(which: NDArray[np.bool_]) -> str:
 
 
 def _rows(events: Events, which: NDArray[np.bool_]) -> tuple[str, ...]:
-    return named([f"row {row + 1}" for row in np.sort(events.rows[which])[:10]])
+    return first_ids([f"row {row + 1}" for row in np.sort(events.rows[which])[:10]])

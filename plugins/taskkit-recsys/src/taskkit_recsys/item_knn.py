@@ -7,7 +7,7 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from taskkit import DataSpec, Model, Processor
+from taskkit import DataSpec, Model
 from taskkit_recsys import sections
 from taskkit_recsys.answer import Scores
 from taskkit_recsys.processor import NONE, HistoryProcessor
@@ -16,30 +16,28 @@ BLOCK = 1024
 """Items whose similarities to all others are held at once."""
 
 
-class ItemKnn(Model):
+class ItemKnn(Model[sections.ItemKnn, HistoryProcessor]):
     """Cosine similarities of items; a run of no epochs."""
-
-    config: sections.ItemKnn
 
     def processor(self, spec: DataSpec) -> HistoryProcessor:
         """Windows of `length` items."""
         return HistoryProcessor(spec, self.config.length)
 
-    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
+    def network(self, spec: DataSpec, processor: HistoryProcessor) -> nn.Module:
         """The neighbours of each item, from the training split."""
-        assert isinstance(processor, HistoryProcessor)
-        return Neighbours(self.config, taken(processor))
+        return Neighbours(self.config, interactions_of(processor))
 
 
 class Neighbours(nn.Module):
-    """The nearest items of each item, and how near they are; `who` (users, items) says who took what."""
+    """The nearest items of each item, and how near they are, by `interactions` (users, items)."""
 
     item: Tensor
     similarity: Tensor
 
-    def __init__(self, config: sections.ItemKnn, who: sparse.csr_matrix) -> None:
+    def __init__(self, config: sections.ItemKnn, interactions: sparse.csr_matrix) -> None:
         super().__init__()
-        item, similarity = neighbours(who, min(config.neighbours, who.shape[1] - 1), config.shrink)
+        count = min(config.neighbours, interactions.shape[1] - 1)
+        item, similarity = neighbours(interactions, count, config.shrink)
         self.register_buffer("item", item, persistent=False)  # (items, neighbours)
         self.register_buffer("similarity", similarity, persistent=False)
 
@@ -51,26 +49,26 @@ class Neighbours(nn.Module):
         return Scores(scores.scatter_add(1, self.item[window].flatten(1), near.flatten(1)))
 
 
-def taken(processor: HistoryProcessor) -> sparse.csr_matrix:
-    """Who took what in training: 1 where a user (a row) took an item (a column), whether once or more often."""
+def interactions_of(processor: HistoryProcessor) -> sparse.csr_matrix:
+    """Who took what in training (users, items): 1 where a user took an item, whether once or more often."""
     starts, items = processor.starts.numpy(), processor.taken.numpy()
-    shape = (len(starts) - 1, len(processor.facts.items))
-    who = sparse.csr_matrix((np.ones(len(items), np.float32), items, starts), shape)
-    who.sum_duplicates()
-    who.data[:] = 1
-    return who
+    shape = (len(starts) - 1, len(processor.histories.items))
+    interactions = sparse.csr_matrix((np.ones(len(items), np.float32), items, starts), shape)
+    interactions.sum_duplicates()
+    interactions.data[:] = 1
+    return interactions
 
 
-def neighbours(who: sparse.csr_matrix, count: int, shrink: float) -> tuple[Tensor, Tensor]:
+def neighbours(interactions: sparse.csr_matrix, count: int, shrink: float) -> tuple[Tensor, Tensor]:
     """The `count` items most like each item, best first, and their similarities, both (items, count).
 
     The similarity is the cosine of the columns, with `shrink` added to the product of their lengths.
     """
-    lengths = np.sqrt(np.asarray(who.sum(0)).ravel())
+    lengths = np.sqrt(np.asarray(interactions.sum(0)).ravel())
     items, similarities = [], []
-    for start in range(0, who.shape[1], BLOCK):
+    for start in range(0, interactions.shape[1], BLOCK):
         block = slice(start, start + BLOCK)
-        together = torch.from_numpy((who[:, block].T @ who).toarray())
+        together = torch.from_numpy((interactions[:, block].T @ interactions).toarray())
         similarity = together / torch.from_numpy(np.outer(lengths[block], lengths) + shrink).clamp(min=1e-9)
         similarity[torch.arange(len(similarity)), torch.arange(start, start + len(similarity))] = -1
         best = similarity.float().topk(count)

@@ -9,42 +9,39 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from taskkit import DataSpec, Model, Processor
+from taskkit import DataSpec, Model
 from taskkit_recsys import sections
 from taskkit_recsys.answer import Vectors
-from taskkit_recsys.item_knn import taken
+from taskkit_recsys.item_knn import interactions_of
 from taskkit_recsys.mf import vectors
 from taskkit_recsys.processor import HistoryProcessor
 
 
-class Lightgcn(Model):
+class Lightgcn(Model[sections.Lightgcn, HistoryProcessor]):
     """A graph network without weights but the vectors themselves."""
-
-    config: sections.Lightgcn
 
     def processor(self, spec: DataSpec) -> HistoryProcessor:
         """Windows of `length` items; what they remember of training is the graph."""
         return HistoryProcessor(spec, self.config.length)
 
-    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
+    def network(self, spec: DataSpec, processor: HistoryProcessor) -> nn.Module:
         """A freshly initialised network for the users and items of the data."""
-        assert isinstance(processor, HistoryProcessor)
-        return Graph(self.config, taken(processor))
+        return Graph(self.config, interactions_of(processor))
 
 
 class Graph(nn.Module):
-    """The mean of each vector after 0, 1, … `depth` steps along the graph; `who` (users, items) says who took what."""
+    """The mean of each vector after 0, 1, … `depth` steps along the graph of `interactions` (users, items)."""
 
     to_item: Tensor
     to_user: Tensor
 
-    def __init__(self, config: sections.Lightgcn, who: sparse.csr_matrix) -> None:
+    def __init__(self, config: sections.Lightgcn, interactions: sparse.csr_matrix) -> None:
         super().__init__()
         self.depth = config.depth
-        users, items = who.shape
+        users, items = interactions.shape
         self.user = nn.Parameter(torch.randn(users, config.width) * 0.1)
         self.item = nn.Parameter(torch.randn(items, config.width) * 0.1)
-        edges = normalised(who)
+        edges = normalised(interactions)
         self.register_buffer("to_user", _tensor(edges), persistent=False)
         self.register_buffer("to_item", _tensor(edges.T.tocsr()), persistent=False)
 
@@ -54,7 +51,7 @@ class Graph(nn.Module):
         return Vectors(vectors(user, history, users, items), items, target=history if self.training else None)
 
     def spread(self) -> tuple[Tensor, Tensor]:
-        """The vectors of all users and of all items, in float32."""
+        """The vectors of all users (users, width) and of all items (items, width), in float32."""
         with torch.autocast(self.user.device.type, enabled=False):
             users: list[Tensor] = [self.user]
             items: list[Tensor] = [self.item]
@@ -65,17 +62,17 @@ class Graph(nn.Module):
             return torch.stack(users).mean(0), torch.stack(items).mean(0)
 
 
-def normalised(who: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Each edge divided by the square roots of how many edges its two ends have (equation 3)."""
-    ends = (np.asarray(who.sum(axis)).ravel() for axis in (1, 0))
+def normalised(interactions: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Each edge (users, items) divided by the square roots of how many edges its two ends have (equation 3)."""
+    ends = (np.asarray(interactions.sum(axis)).ravel() for axis in (1, 0))
     by_user, by_item = (sparse.diags(1 / np.sqrt(np.maximum(count, 1))) for count in ends)
-    return (by_user @ who @ by_item).tocsr()
+    return (by_user @ interactions @ by_item).tocsr()
 
 
 def _tensor(edges: sparse.csr_matrix) -> Tensor:
     at, values = edges.tocoo(), edges.data.astype(np.float32)
     where = torch.from_numpy(np.stack([at.row, at.col]))
     with warnings.catch_warnings():
-        # It warns that nothing is checked even where that is asked for.
+        # It warns that nothing is checked even where `check_invariants` is true.
         warnings.filterwarnings("ignore", "Sparse invariant checks")
         return torch.sparse_coo_tensor(where, values, edges.shape, is_coalesced=True, check_invariants=True)

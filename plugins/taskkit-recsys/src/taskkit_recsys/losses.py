@@ -13,7 +13,7 @@ from taskkit_recsys import sections
 from taskkit_recsys.answer import Vectors
 
 RowsLoss = Callable[[Tensor, Tensor], Tensor]
-"""The sum of the losses of some queries (rows, width) and their targets (rows, most)."""
+"""The sum of the losses, a scalar, of some queries (rows, width) and their targets (rows, most)."""
 
 
 class Objective(nn.Module):
@@ -32,8 +32,11 @@ class Objective(nn.Module):
         self.register_buffer("share", (weights / weights.sum()).float(), persistent=False)
         self.register_buffer("cumulative", weights.cumsum(0) / weights.sum(), persistent=False)
 
-    def forward(self, answer: Vectors) -> Tensor:
-        """The mean over the targets of all queries; a query without one counts for nothing."""
+    def forward(self, answer: Vectors) -> tuple[Tensor, Tensor]:
+        """The mean over the targets of all queries, and how many these are, 1 at least; both are scalars.
+
+        A query without a target counts for nothing.
+        """
         assert answer.target is not None
         (items, width), most, negatives = answer.item.shape, answer.target.shape[1], self.config.negatives
         rows_loss, row = {
@@ -44,7 +47,8 @@ class Objective(nn.Module):
             "bce": (self._binary(answer, 1.0), negatives * max(width, most)),
         }[self.config.loss]
         total = in_parts(rows_loss, answer.query, answer.target, self.config.logits_budget // row)
-        return total / (answer.target >= 0).sum().clamp(min=1)
+        count = (answer.target >= 0).sum().clamp(min=1)
+        return total / count, count
 
     def beta(self, items: int) -> float:
         """The power of a target's probability in gBCE (Petrov and Macdonald, 2023).
@@ -80,8 +84,8 @@ class Objective(nn.Module):
         def loss(query: Tensor, target: Tensor) -> Tensor:
             logits = F.linear(query, F.embedding(drawn, answer.item)).float() + bias  # (rows, negatives)
             others = logits[:, None].masked_fill(drawn == target[..., None], -torch.inf).logsumexp(2)  # (rows, most)
-            found = _score(answer, query, target)
-            return ((torch.logaddexp(found, others) - found) * (target >= 0)).sum()
+            positive = _score(answer, query, target)
+            return ((torch.logaddexp(positive, others) - positive) * (target >= 0)).sum()
 
         return loss
 
@@ -100,14 +104,17 @@ class Objective(nn.Module):
                 scores = scores + answer.bias[drawn]
             wrong = (drawn[:, None] != target[..., None]).all(1)
             others = (F.softplus(scores) * wrong).sum(1, keepdim=True)
-            found = -beta * F.logsigmoid(_score(answer, query, target))
-            return ((found + others) * (target >= 0)).sum() / (count + 1)
+            positive = -beta * F.logsigmoid(_score(answer, query, target))
+            return ((positive + others) * (target >= 0)).sum() / (count + 1)
 
         return loss
 
 
 def in_parts(loss: RowsLoss, query: Tensor, target: Tensor, rows: int) -> Tensor:
-    """The loss of all queries, `rows` at a time; what a part holds is computed again for its gradients."""
+    """The loss of all queries (queries, width) and targets (queries, most), `rows` of them at a time: a scalar.
+
+    What a part holds is computed again for its gradients.
+    """
     rows = max(rows, 1)
     if len(query) <= rows:
         return loss(query, target)
@@ -116,7 +123,7 @@ def in_parts(loss: RowsLoss, query: Tensor, target: Tensor, rows: int) -> Tensor
 
 
 def _score(answer: Vectors, query: Tensor, target: Tensor) -> Tensor:
-    """The score of each target (rows, most), in float32; of those that are not there, of some item."""
-    there = target.clamp(min=0)
-    scores = (query[:, None] * F.embedding(there, answer.item)).sum(2, dtype=torch.float32)
-    return scores if answer.bias is None else scores + answer.bias[there]
+    """The score of each target (rows, most), in float32; where there is none, that of some item."""
+    items = target.clamp(min=0)
+    scores = (query[:, None] * F.embedding(items, answer.item)).sum(2, dtype=torch.float32)
+    return scores if answer.bias is None else scores + answer.bias[items]

@@ -6,27 +6,24 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from taskkit import DataSpec, Model, Processor
+from taskkit import DataSpec, Model
 from taskkit_recsys import sections
 from taskkit_recsys.answer import Vectors
-from taskkit_recsys.facts import Histories, Rating
+from taskkit_recsys.facts import Rating
 from taskkit_recsys.processor import NONE, HistoryProcessor, PairProcessor
 from taskkit_recsys.windows import embedded
 
 
-class Mf(Model):
+class Mf(Model[sections.Mf, HistoryProcessor | PairProcessor]):
     """Matrix factorisation, of histories or of ratings."""
 
-    config: sections.Mf
-
-    def processor(self, spec: DataSpec) -> Processor:
+    def processor(self, spec: DataSpec) -> HistoryProcessor | PairProcessor:
         """Pairs where the data state ratings, else windows of `length` items."""
         return PairProcessor(spec) if isinstance(spec.target, Rating) else HistoryProcessor(spec, self.config.length)
 
-    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
+    def network(self, spec: DataSpec, processor: HistoryProcessor | PairProcessor) -> nn.Module:
         """A freshly initialised network for the users and items of the data."""
-        assert isinstance(spec.input, Histories)
-        users, items = len(spec.input.users), len(spec.input.items)
+        users, items = len(processor.histories.users), len(processor.histories.items)
         if isinstance(processor, PairProcessor):
             return Ratings(self.config, users, items, processor.mean)
         return Factors(self.config, users, items)
@@ -80,6 +77,6 @@ def vectors(user: Tensor, history: Tensor, users: Tensor, items: Tensor) -> Tens
 
     One that training did not know stands where the items of the history are, on average.
     """
-    there = (history != NONE).sum(1, keepdim=True).clamp(min=1)
-    among = embedded(history, items).sum(1) / there
-    return torch.where((user != NONE)[:, None], F.embedding(user.clamp(min=0), users), among)
+    count = (history != NONE).sum(1, keepdim=True).clamp(min=1)
+    mean = embedded(history, items).sum(1) / count
+    return torch.where((user != NONE)[:, None], F.embedding(user.clamp(min=0), users), mean)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from taskkit import DataModule, DataProblem, DataSpec, Example, Fact, Installed, Local, PyPI, Split, TableFile, fetch
-from taskkit_recsys import inspection, sections
+from taskkit import DataModule, Fact, Installed, Local, Prepared, PyPI, TableFile, fetch
+from taskkit_recsys import sections
 from taskkit_recsys.events import Columns
 from taskkit_recsys.grouplens import CITATION, LICENCE, separated
-from taskkit_recsys.prepared import Prepared, Source, TitleTable
+from taskkit_recsys.prepared import prepare
+from taskkit_recsys.source import Source, TitleTable
 
 SHA256 = {
     "ml-100k.inter": "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff",
@@ -19,12 +19,10 @@ FOLDER = "recbole/dataset_example/ml-100k"
 WHEEL = "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
 
 
-class Movielens100k(DataModule):
+class Movielens100k(DataModule[sections.Movielens100k]):
     """100 000 ratings; each user has twenty or more."""
 
-    config: sections.Movielens100k
-
-    def prepare(self, target: type[Fact]) -> DataSpec:
+    def prepare(self, target: type[Fact]) -> Prepared:
         """Fetch the two files; read, filter, order and split the events."""
         folder, origin = fetch(
             "movielens-100k",
@@ -41,16 +39,7 @@ class Movielens100k(DataModule):
         films = TitleTable(_films(folder / "ml-100k.item"), "item_id", "title")
         events = _atomic(folder / "ml-100k.inter")
         source = Source("recsys.movielens_100k", events, columns, (origin,), titles=films, rating_scale=(1, 5))
-        self.prepared = Prepared(source, self.config, target)
-        return self.prepared.spec
-
-    def examples(self, split: Split) -> Sequence[Example]:
-        """The histories or the ratings of a split."""
-        return self.prepared.splits[split]
-
-    def inspect(self) -> Iterable[DataProblem]:
-        """Look for doubled events, odd times, leaks, what training never saw, and skew."""
-        return inspection.problems(self.prepared)
+        return prepare(source, self.config, target)
 
 
 def _atomic(path: Path) -> TableFile:

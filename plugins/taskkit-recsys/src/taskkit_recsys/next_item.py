@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import Metric
+from torchmetrics import MeanMetric, Metric
 
-from taskkit import Batch, DataSpec, Example, Headline, Prediction, Processor, Step, Task, TaskkitError, setting
+from taskkit import Batch, DataSpec, Example, Headline, Prediction, Step, Task, TaskkitError, setting
 from taskkit_recsys import metrics, sections
 from taskkit_recsys.answer import Answer, Scores
 from taskkit_recsys.losses import Objective
@@ -30,7 +30,7 @@ class Recommend:
     filter_seen: bool = setting(True, "leave out what is in the history")
 
 
-class NextItem(Task):
+class NextItem(Task[sections.NextItem, HistoryProcessor]):
     """Rank all items for each user, and judge where those stand that the user took next.
 
     In training a network answers Vectors with targets of its own choice: it finds them in the histories. Else it
@@ -39,62 +39,62 @@ class NextItem(Task):
 
     headline = Headline("ndcg@10", "max")
     predict_options = Recommend
-    asked: Recommend
-    config: sections.NextItem
     counts: Tensor
 
-    def __init__(self, config: Any, network: nn.Module, processor: Processor, spec: DataSpec) -> None:
+    def __init__(
+        self, config: sections.NextItem, network: nn.Module, processor: HistoryProcessor, spec: DataSpec
+    ) -> None:
         super().__init__(config, network, processor, spec)
-        assert isinstance(processor, HistoryProcessor)
-        self.facts, self.most = processor.facts, processor.most
-        self.register_buffer("counts", processor.counts, persistent=False)
-        self.objective = Objective(config, processor.counts)
+        counts = processor.counts
+        self.register_buffer("counts", counts, persistent=False)
+        self.objective = Objective(config, counts)
 
     def step(self, batch: Batch) -> Step:
-        """The loss of the recipe in training, else the cross-entropy of the targets, with where they stand."""
+        """The loss of the recipe in training, else the cross-entropy of the targets, with where they stand.
+
+        Raises TaskkitError in training when the network answers Scores, which learn nothing.
+        """
         answer: Answer = self(batch)
         if self.training:
             if isinstance(answer, Scores):
                 raise TaskkitError("This model learns nothing by steps. Set trainer.max_epochs to 0.")
-            return Step(self.objective(answer), size=len(batch["history"]), outputs=answer)
-        target, ranking = batch["target"], self._rank(answer, batch)
-        loss = _mean(ranking.surprise, target != NONE)
-        return Step(loss.mean(), size=len(target), outputs=answer, target=target, preds=ranking)
+            loss, targets = self.objective(answer)
+            return Step(loss, count=targets, over="items", outputs=answer)
+        ranking = self._rank(answer, batch)
+        scored = self._scored(ranking, batch["target"])
+        loss = scored["cross_entropy"]["value"].mean()
+        return Step(loss, count=len(batch["target"]), outputs=answer, scored=scored)
 
     def metrics(self) -> Mapping[str, Metric]:
         """Accuracy among new items, among all, and among samples if asked for; then what the lists are like."""
-        config, found = self.config, dict[str, Metric]()
-        kinds = {"": "filtered", "_unfiltered": "unfiltered"}
-        if config.sampled is not None:
-            kinds[f"_sampled{config.sampled}"] = "sampled"
-        for ending, places in kinds.items():
-            for name, score in metrics.accuracy(config.cutoffs).items():
-                found[name + ending] = metrics.PerUser(score, places)
-        items, popularity = len(self.counts), partial(metrics.popularity, counts=self.counts)
-        found["coverage@10"] = metrics.Recommended(10, items, metrics.coverage)
-        found["gini@10"] = metrics.Recommended(10, items, metrics.gini)
-        found["popularity@10"] = metrics.Recommended(10, items, popularity)
-        found["popularity_of_targets"] = metrics.Wanted(self.most, items, popularity)
-        return found
+        items, popularity = len(self.counts), partial(metrics.popularity, takers=self.counts)
+        names = [name + ending for ending in self._rankings for name in metrics.accuracy(self.config.cutoffs)]
+        # Looking for NaN would synchronise with the device.
+        means: dict[str, Metric] = {name: MeanMetric(nan_strategy="disable") for name in names}
+        return {
+            **means,
+            "coverage@10": metrics.ItemCounts(items, metrics.coverage),
+            "gini@10": metrics.ItemCounts(items, metrics.gini),
+            "popularity@10": metrics.ItemCounts(items, popularity),
+            "popularity_of_targets": metrics.ItemCounts(items, popularity),
+        }
 
     def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
         """The accuracy of each user's ranking at 10, with and without what was seen, and the cross-entropy."""
-        there = step.target != NONE
-        found = {"cross_entropy": _mean(step.preds.surprise, there)}
-        for ending, places in (("", step.preds.filtered), ("_unfiltered", step.preds.unfiltered)):
-            for name, score in metrics.accuracy([10]).items():
-                found[name + ending] = score(places, there)
-        return found
+        names = [name + ending for ending in ("", "_unfiltered") for name in metrics.accuracy([10])]
+        return {name: step.scored[name]["value"] for name in ("cross_entropy", *names)}
 
-    def predict(self, batch: Batch, outputs: Answer) -> Sequence[Prediction]:
+    def predict(
+        self, batch: Batch, outputs: Answer, examples: Sequence[Example], options: Recommend
+    ) -> Sequence[Prediction]:
         """The best items for each history, with titles and scores; for an empty one those that most users took."""
-        seen = batch["target_seen"] if self.asked.filter_seen else None
-        items, scores = recommend(outputs, seen, self.asked.top, self.config.logits_budget)
+        seen = batch["target_seen"] if options.filter_seen else None
+        items, scores = recommend(outputs, seen, options.top, self.config.logits_budget)
         fallback = Scores(self.counts.float().expand(1, -1))
-        popular, takers = (found[0].tolist() for found in recommend(fallback, None, self.asked.top))
+        popular, takers = (row[0].tolist() for row in recommend(fallback, None, options.top))
         empty = (batch["history"] == NONE).all(1).tolist()
         return [
-            {"prediction": self._list(popular, takers), "note": "an empty history: what most users took"}
+            {"prediction": self._list(popular, takers), "remark": "an empty history: what most users took"}
             if nothing
             else {"prediction": self._list(*row)}
             for nothing, *row in zip(empty, items.tolist(), scores.tolist(), strict=True)
@@ -102,16 +102,17 @@ class NextItem(Task):
 
     def baseline(self, train: Sequence[Example], test: Sequence[Example]) -> Mapping[str, float]:
         """The metrics of recommending to everybody what most users took."""
-        found, device = self.metrics(), self.counts.device
+        judges, device = self.metrics(), self.counts.device
         for start in range(0, len(test), BASELINE_USERS):
             part = range(start, min(start + BASELINE_USERS, len(test)))
             samples = [sample for number in part for sample in self.processor.encode(test[number])]
             batch = {name: values.to(device) for name, values in self.processor.collate(samples).items()}
             batch["example"] = torch.tensor(part, device=device)
             ranking = self._rank(Scores(self.counts.float().expand(len(samples), -1)), batch)
-            for metric in found.values():
-                metric.to(device).update(ranking, batch["target"])
-        return {name: float(metric.compute()) for name, metric in found.items()}
+            scored = self._scored(ranking, batch["target"])
+            for name, metric in judges.items():
+                metric.to(device).update(**scored[name])
+        return {name: float(metric.compute()) for name, metric in judges.items()}
 
     def protocol(self) -> Mapping[str, Any]:
         """Among what targets are ranked, and what the names of the metrics mean."""
@@ -131,6 +132,12 @@ class NextItem(Task):
             )
         return protocol
 
+    @property
+    def _rankings(self) -> Mapping[str, str]:
+        """The endings of metrics' names, and which places of a Ranking they judge."""
+        sampled = {} if self.config.sampled is None else {f"_sampled{self.config.sampled}": "sampled"}
+        return {"": "filtered", "_unfiltered": "unfiltered", **sampled}
+
     def _rank(self, answer: Answer, batch: Batch) -> Ranking:
         config = self.config
         return rank(
@@ -143,14 +150,23 @@ class NextItem(Task):
             budget=config.logits_budget,
         )
 
+    def _scored(self, ranking: Ranking, target: Tensor) -> Mapping[str, Mapping[str, Tensor]]:
+        """What each metric takes, and the cross-entropy of each user's targets; `target` is (users, most)."""
+        valid = target != NONE
+        scores = {
+            name + ending: score(getattr(ranking, places), valid)
+            for ending, places in self._rankings.items()
+            for name, score in metrics.accuracy(self.config.cutoffs).items()
+        }
+        scores["cross_entropy"] = (ranking.nll * valid).sum(1) / valid.sum(1)
+        lists = {name: {"items": ranking.top} for name in ("coverage@10", "gini@10", "popularity@10")}
+        means = {name: {"value": values} for name, values in scores.items()}
+        return {**means, **lists, "popularity_of_targets": {"items": target}}
+
     def _list(self, items: Sequence[int], scores: Sequence[float]) -> list[dict[str, Any]]:
+        histories = self.processor.histories
         return [
-            {"rank": place, "item": self.facts.items[item], "title": self.facts.title(item), "score": score}
+            {"rank": place, "item": histories.items[item], "title": histories.title(item), "score": score}
             for place, (item, score) in enumerate(zip(items, scores, strict=True), 1)
             if item != NONE
         ]
-
-
-def _mean(values: Tensor, there: Tensor) -> Tensor:
-    """The mean of those values of each row (rows, most) that are there."""
-    return (values * there).sum(1) / there.sum(1)

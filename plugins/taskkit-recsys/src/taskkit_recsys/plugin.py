@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from taskkit import Component, RecipeFile, hookimpl
+from taskkit import Component, RecipeFile, hookimpl, recipes_in
 
-taskkit_api = ">=0.1,<0.2"
+taskkit_api = ">=0.2,<0.3"
 NEXT = "taskkit_recsys.facts:NextItem"
 RATING = "taskkit_recsys.facts:Rating"
+METRICS: Mapping[str, Mapping[str, Literal["max", "min"]]] = {
+    "next_item": {
+        **dict.fromkeys(("mrr*", "ndcg@*", "hr@*", "recall@*", "coverage@10"), "max"),
+        "gini@10": "min",
+    },
+    "rating": {"rmse": "min", "mae": "min"},
+}
+"""The metrics of each task that are better one way, at whatever cutoffs."""
 
 
 @hookimpl
@@ -37,8 +44,7 @@ def taskkit_components() -> Iterable[Component]:
 @hookimpl
 def taskkit_recipes() -> Iterable[RecipeFile]:
     """The recipes that come inside the package."""
-    folder = Path(__file__).parent / "recipes"
-    return [RecipeFile(path.stem, path) for path in sorted(folder.glob("*.yaml"))]
+    return recipes_in("taskkit_recsys")
 
 
 def _component(
@@ -52,4 +58,5 @@ def _component(
         section=f"taskkit_recsys.sections:{implementation.partition(':')[2]}",
         input="taskkit_recsys.facts:Histories",
         targets=targets,
+        metrics=METRICS.get(name, {}),
     )

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from taskkit import DataSpec, Model, Processor
+from taskkit import DataSpec, Model
 from taskkit_recsys import sections
 from taskkit_recsys.answer import Scores
 from taskkit_recsys.processor import HistoryProcessor
 
 
-class Popular(Model):
+class Popular(Model[sections.Popular, HistoryProcessor]):
     """Counts of items; a run of no epochs."""
-
-    config: sections.Popular
 
     def processor(self, spec: DataSpec) -> HistoryProcessor:
         """Histories; it matters only whether there is one."""
         return HistoryProcessor(spec, length=50)
 
-    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
+    def network(self, spec: DataSpec, processor: HistoryProcessor) -> nn.Module:
         """The counts of the training split."""
-        assert isinstance(processor, HistoryProcessor)
         return Counts(processor.counts)
 
 
@@ -35,5 +32,5 @@ class Counts(nn.Module):
         self.register_buffer("shares", ((counts + 1) / (counts + 1).sum()).log(), persistent=False)
 
     def forward(self, history: Tensor, user: Tensor) -> Scores:
-        """The same scores for every history."""
+        """The same scores for every history (batch, places): (batch, items)."""
         return Scores(self.shares.expand(len(history), -1))

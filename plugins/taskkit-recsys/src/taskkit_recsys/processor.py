@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from taskkit import DataError, DataSpec, Example, Processor, Sample, Unit
+from taskkit import Batch, DataError, DataSpec, Example, Processor, Sample, Unit
 from taskkit_recsys.facts import Histories, NextItem
-from taskkit_recsys.history import Asked, History, Pair
+from taskkit_recsys.history import History, Pair, Query
 from taskkit_recsys.reading import (
+    Directory,
     ReadHistory,
     ReadPair,
     read_histories,
@@ -23,6 +25,8 @@ from taskkit_recsys.reading import (
 
 NONE = -1
 """Stands in tensors where there is no item or no user."""
+CATALOGUES = ("users", "items", "titles")
+"""The fields of Histories that hold names."""
 
 
 class HistoryProcessor(Processor):
@@ -35,18 +39,22 @@ class HistoryProcessor(Processor):
 
     unit = Unit("items")
     predict_options = ReadHistory
-    asked: ReadHistory
 
     def __init__(self, spec: DataSpec, length: int) -> None:
         assert isinstance(spec.input, Histories)
         assert isinstance(spec.target, NextItem)
-        self.facts = spec.input
+        self.directory = Directory(spec.input)
         self.most = spec.target.most
         self.window = length
-        self.starts = torch.zeros(len(self.facts.users) + 1, dtype=torch.int64)
+        self.starts = torch.zeros(len(self.histories.users) + 1, dtype=torch.int64)
         """Where the items of each user begin in `taken`, and where the last end."""
         self.taken = torch.zeros(0, dtype=torch.int32)
         """What all users took in training, one user after the other, each oldest first."""
+
+    @property
+    def histories(self) -> Histories:
+        """The users and items, with their names."""
+        return self.directory.histories
 
     def fit(self, examples: Sequence[Example]) -> None:
         """Remember the histories of the training split; raises DataError when a user has two."""
@@ -54,10 +62,10 @@ class HistoryProcessor(Processor):
         for example in examples:
             history = _history(example)
             if history.user is None or history.user in histories:
-                who = "has no user" if history.user is None else f"is a second one of user {history.user}"
-                raise DataError(f"{example.id}: this training history {who}. One history for each user was expected.")
+                fault = "has no user" if history.user is None else f"is a second one of user {history.user}"
+                raise DataError(f"{example.id}: this training history {fault}. One history for each user was expected.")
             histories[history.user] = history
-        ordered = [histories[user].items if user in histories else () for user in range(len(self.facts.users))]
+        ordered = [histories[user].items if user in histories else () for user in range(len(self.histories.users))]
         lengths = torch.tensor([0, *map(len, ordered)])
         self.starts = lengths.cumsum(0)
         self.taken = torch.cat([torch.as_tensor(np.asarray(items, np.int32)) for items in ordered])
@@ -65,20 +73,20 @@ class HistoryProcessor(Processor):
     @property
     def counts(self) -> Tensor:
         """How often each item was taken in training, int64 (items,)."""
-        return torch.bincount(self.taken, minlength=len(self.facts.items))
+        return torch.bincount(self.taken, minlength=len(self.histories.items))
 
     def history_of(self, user: int) -> list[int]:
         """What a user took in training, oldest first."""
         items: list[int] = self.taken[self.starts[user] : self.starts[user + 1]].tolist()
         return items
 
-    def read(self, source: str) -> Sequence[Example]:
-        """Histories of a file of them, or of item ids."""
-        return read_histories(source, self.asked, self.facts)
+    def read(self, source: str, options: ReadHistory) -> Sequence[Example]:
+        """Histories of a file of them, or of item ids; raises DataError for what is neither."""
+        return read_histories(source, options, self.directory)
 
-    def requested(self) -> Sequence[Example]:
-        """The history that a user had in training."""
-        return requested_history(self.asked, self.facts, self.history_of)
+    def requested(self, options: ReadHistory) -> Sequence[Example]:
+        """The history that a user had in training; raises DataError for a user that is not known."""
+        return requested_history(options, self.directory, self.history_of)
 
     def encode(self, example: Example) -> Sequence[Sample]:
         """`history`: int32 (length + 1,), NONE after its end, and `user`: its number or NONE.
@@ -89,14 +97,14 @@ class HistoryProcessor(Processor):
         history = _history(example)
         items = torch.as_tensor(np.asarray(history.items, np.int32))
         user = torch.tensor(NONE if history.user is None else history.user, dtype=torch.int32)
-        if example.target is None and not isinstance(history, Asked):
+        if example.target is None and not isinstance(history, Query):
             last = max(len(items) - 1, 1)
             windows = [items[at : at + self.window + 1] for at in range(0, last, self.window)]
             return [{"history": _padded(window, self.window + 1), "user": user} for window in windows]
         sample = {
             "history": _padded(items[-self.window :], self.window + 1),
             "user": user,
-            "target_seen": _bits(items, len(self.facts.items)),
+            "target_seen": _bits(items, len(self.histories.items)),
         }
         if example.target is not None:
             sample["target"] = self._target(example)
@@ -106,17 +114,22 @@ class HistoryProcessor(Processor):
         """The items of the window."""
         return int((sample["history"] != NONE).sum())
 
-    def capacity(self, batch: Mapping[str, Tensor]) -> int:
+    def padded_size(self, batch: Batch) -> int:
         """The places of all windows."""
         return batch["history"].numel()
 
+    def settings(self) -> Mapping[str, Any]:
+        """The size of a target; that of a window and the items are in the state."""
+        return {"most": self.most}
+
     def state_dict(self) -> Mapping[str, Any]:
-        """What users took in training, and the size of a window."""
-        return {"window": self.window, "starts": self.starts, "taken": self.taken}
+        """What users took in training, the size of a window, and the names of users and items."""
+        return {"window": self.window, "starts": self.starts, "taken": self.taken, "names": _saved(self.histories)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what `state_dict` gave."""
-        vars(self).update(state)
+        self.window, self.starts, self.taken = state["window"], state["starts"], state["taken"]
+        self.directory = _directory(state, self.directory)
 
     def _target(self, example: Example) -> Tensor:
         target = torch.as_tensor(np.asarray(example.target, np.int32))
@@ -132,14 +145,18 @@ class PairProcessor(Processor):
     """Users and items by their numbers, the mean of the ratings in training, and which items it had."""
 
     predict_options = ReadPair
-    asked: ReadPair
 
     def __init__(self, spec: DataSpec) -> None:
         assert isinstance(spec.input, Histories)
-        self.facts = spec.input
+        self.directory = Directory(spec.input)
         self.mean = 0.0
-        self.rated = torch.zeros(len(self.facts.items), dtype=torch.bool)
+        self.rated = torch.zeros(len(self.histories.items), dtype=torch.bool)
         """Which items training has a rating of."""
+
+    @property
+    def histories(self) -> Histories:
+        """The users and items, with their names."""
+        return self.directory.histories
 
     def fit(self, examples: Sequence[Example]) -> None:
         """Take the mean of the ratings, and the items."""
@@ -149,16 +166,19 @@ class PairProcessor(Processor):
             self.rated[example.input.item] = True
         self.mean = total / len(examples)
 
-    def read(self, source: str) -> Sequence[Example]:
-        """Pairs of a file of them."""
-        return read_pairs(source, self.asked, self.facts)
+    def read(self, source: str, options: ReadPair) -> Sequence[Example]:
+        """Pairs of a file of them; raises DataError for what is none, or not known."""
+        return read_pairs(source, options, self.directory)
 
-    def requested(self) -> Sequence[Example]:
-        """The user and the item that are asked for."""
-        return requested_pair(self.asked, self.facts)
+    def requested(self, options: ReadPair) -> Sequence[Example]:
+        """The pair of the user and the item that the options name; raises DataError for one that is not known."""
+        return requested_pair(options, self.directory)
 
     def encode(self, example: Example) -> Sequence[Sample]:
-        """`user` and `item`: their numbers, or NONE for what training did not have, and `target`: float32."""
+        """`user` and `item`: their numbers, or NONE for what training did not have, and `target`: float32.
+
+        Raises DataError for an input that is no Pair.
+        """
         pair = example.input
         if not isinstance(pair, Pair):
             raise DataError(f"{example.id}: its input is a {type(pair).__name__}. A Pair was expected.")
@@ -168,13 +188,39 @@ class PairProcessor(Processor):
             sample["target"] = torch.tensor(float(example.target))
         return [sample]
 
+    def settings(self) -> Mapping[str, Any]:
+        """Nothing: which items training has a rating of is in the state."""
+        return {}
+
     def state_dict(self) -> Mapping[str, Any]:
-        """The mean of the ratings, and the items that training has one of."""
-        return {"mean": self.mean, "rated": self.rated}
+        """The mean of the ratings, the items that training has one of, and the names of users and items."""
+        return {"mean": self.mean, "rated": self.rated, "names": _saved(self.histories)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what `state_dict` gave."""
-        vars(self).update(state)
+        self.mean, self.rated = state["mean"], state["rated"]
+        self.directory = _directory(state, self.directory)
+
+
+def _saved(histories: Histories) -> Mapping[str, Any]:
+    """Names as tensors, since millions of strings take long to read and to hash: UTF-8, and the bytes of each name."""
+    saved: dict[str, Any] = {"key": histories.key, "key_check": histories.key_check}
+    for field in CATALOGUES:
+        names = [name.encode() for name in getattr(histories, field)]
+        text = torch.from_numpy(np.frombuffer(bytearray().join(names), np.uint8))
+        saved[field] = {"text": text, "lengths": torch.tensor(list(map(len, names)), dtype=torch.int32)}
+    return saved
+
+
+def _directory(state: Mapping[str, Any], of_spec: Directory) -> Directory:
+    """That of the names in a state; in taskkit 0.1 the facts of the spec had them."""
+    if "names" not in state:
+        return of_spec
+    fields = dict(state["names"])
+    for field in CATALOGUES:
+        text, ends = fields[field]["text"].numpy().tobytes(), fields[field]["lengths"].cumsum(0).tolist()
+        fields[field] = [text[start:end].decode() for start, end in pairwise([0, *ends])]
+    return Directory(Histories(**fields))
 
 
 def _history(example: Example) -> History:

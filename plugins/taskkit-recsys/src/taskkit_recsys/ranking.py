@@ -12,7 +12,7 @@ from taskkit_recsys.answer import Answer
 from taskkit_recsys.processor import NONE
 
 LOWEST = torch.iinfo(torch.int64).min
-"""Below the place of every item that has a score."""
+"""Below the order of every item that has a score."""
 MISSED = torch.iinfo(torch.int32).max
 """The place of a target that is not recommended at all."""
 WORK = 16
@@ -30,8 +30,8 @@ class Ranking(NamedTuple):
     """(users, most): among the target and a sample of the items that are not in the user's history."""
     top: Tensor
     """(users, k): the k best items that are not in the history, NONE where these are fewer."""
-    surprise: Tensor
-    """(users, most): the cross-entropy of each target among all items, in nats."""
+    nll: Tensor
+    """(users, most): the negative log-likelihood of each target among all items, in nats."""
 
 
 def rank(
@@ -51,22 +51,22 @@ def rank(
     """
     parts = []
     for rows, scores in in_parts(answer, budget // WORK):
-        places, history = order(scores), unpack(seen[rows], scores.shape[1])
-        wanted, there = target[rows].clamp(min=0).long(), target[rows] >= 0
-        found = places.gather(1, wanted)
-        new = places.masked_fill(history, LOWEST)
+        ordered, history = order(scores), unpack(seen[rows], scores.shape[1])
+        items, valid = target[rows].clamp(min=0).long(), target[rows] >= 0
+        target_order = ordered.gather(1, items)
+        new = ordered.masked_fill(history, LOWEST)
         parts.append(
             Ranking(
-                (_better(new, found) + 1).masked_fill(history.gather(1, wanted), MISSED),
-                _better(places, found) + 1,
-                None if sampled is None else _better(_sample(new, wanted, there, example[rows], sampled), found) + 1,
+                _place(target_order, new).masked_fill(history.gather(1, items), MISSED),
+                _place(target_order, ordered),
+                None if sampled is None else _place(target_order, _sample(new, items, valid, example[rows], sampled)),
                 best(new, k),
-                scores.logsumexp(1, keepdim=True) - scores.gather(1, wanted),
+                scores.logsumexp(1, keepdim=True) - scores.gather(1, items),
             )
         )
-    filtered, unfiltered, chance, top, surprise = zip(*parts, strict=True)
+    filtered, unfiltered, chance, top, nll = zip(*parts, strict=True)
     together = None if sampled is None else torch.cat(chance)
-    return Ranking(torch.cat(filtered), torch.cat(unfiltered), together, torch.cat(top), torch.cat(surprise))
+    return Ranking(torch.cat(filtered), torch.cat(unfiltered), together, torch.cat(top), torch.cat(nll))
 
 
 def recommend(answer: Answer, seen: Tensor | None, k: int, budget: int = 2**26) -> tuple[Tensor, Tensor]:
@@ -76,10 +76,10 @@ def recommend(answer: Answer, seen: Tensor | None, k: int, budget: int = 2**26) 
     """
     items, values = [], []
     for rows, scores in in_parts(answer, budget):
-        places = order(scores)
+        ordered = order(scores)
         if seen is not None:
-            places = places.masked_fill(unpack(seen[rows], scores.shape[1]), LOWEST)
-        items.append(best(places, k))
+            ordered = ordered.masked_fill(unpack(seen[rows], scores.shape[1]), LOWEST)
+        items.append(best(ordered, k))
         values.append(scores.gather(1, items[-1].clamp(min=0)))
     return torch.cat(items), torch.cat(values)
 
@@ -102,34 +102,34 @@ def order(scores: Tensor) -> Tensor:
     return (ordered << 32) - torch.arange(scores.shape[1], device=scores.device)
 
 
-def best(places: Tensor, k: int) -> Tensor:
-    """The k items with the highest places (users, items), best first; NONE where there are fewer above LOWEST."""
-    found = places.topk(min(k, places.shape[1]))
-    items = found.indices.masked_fill(found.values == LOWEST, NONE)
+def best(ordered: Tensor, k: int) -> Tensor:
+    """The k items that are highest in their order (users, items), best first; NONE where fewer are above LOWEST."""
+    highest = ordered.topk(min(k, ordered.shape[1]))
+    items = highest.indices.masked_fill(highest.values == LOWEST, NONE)
     return torch.nn.functional.pad(items, (0, k - items.shape[1]), value=NONE)
 
 
 def unpack(bits: Tensor, items: int) -> Tensor:
     """Whether each bit is set: uint8 (users, items / 8) in, bool (users, items) out, the lowest bits first."""
-    one = torch.arange(8, device=bits.device, dtype=torch.uint8)
-    return ((bits[:, :, None] >> one) & 1).flatten(1)[:, :items].bool()
+    shifts = torch.arange(8, device=bits.device, dtype=torch.uint8)
+    return ((bits[:, :, None] >> shifts) & 1).flatten(1)[:, :items].bool()
 
 
-def _better(places: Tensor, found: Tensor) -> Tensor:
-    """How many places (users, items) are above each of those that were found (users, most)."""
-    return torch.stack([(places > column[:, None]).sum(1) for column in found.T], 1)
+def _place(targets: Tensor, items: Tensor) -> Tensor:
+    """The place, 1 the best, of the order of each target (users, most) among that of items (users, items)."""
+    return torch.stack([(items > column[:, None]).sum(1) for column in targets.T], 1) + 1
 
 
-def _sample(places: Tensor, wanted: Tensor, there: Tensor, example: Tensor, count: int) -> Tensor:
-    """The places of `count` random items that are neither seen nor wanted (users, count).
+def _sample(ordered: Tensor, targets: Tensor, valid: Tensor, example: Tensor, count: int) -> Tensor:
+    """The order of `count` random items that are neither seen nor targets (users, count).
 
     The sample depends on the number of the example alone.
     """
-    chance = _hash(example[:, None].long() * places.shape[1] + torch.arange(places.shape[1], device=places.device))
-    chance = chance.masked_fill(places == LOWEST, LOWEST)
-    chance = chance.scatter(1, wanted, chance.gather(1, wanted).masked_fill(there, LOWEST))
-    drawn = chance.topk(min(count, places.shape[1]))
-    return places.gather(1, drawn.indices).masked_fill(drawn.values == LOWEST, LOWEST)
+    chance = _hash(example[:, None].long() * ordered.shape[1] + torch.arange(ordered.shape[1], device=ordered.device))
+    chance = chance.masked_fill(ordered == LOWEST, LOWEST)
+    chance = chance.scatter(1, targets, chance.gather(1, targets).masked_fill(valid, LOWEST))
+    drawn = chance.topk(min(count, ordered.shape[1]))
+    return ordered.gather(1, drawn.indices).masked_fill(drawn.values == LOWEST, LOWEST)
 
 
 def _hash(numbers: Tensor) -> Tensor:

@@ -10,17 +10,17 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
 
-from taskkit import Batch, DataSpec, Example, Headline, Prediction, Processor, Step, Task
+from taskkit import Batch, DataSpec, Example, Headline, Prediction, Step, Task
 from taskkit_recsys import facts, sections
+from taskkit_recsys.processor import PairProcessor
 
 
-class Rating(Task):
+class Rating(Task[sections.Rating, PairProcessor]):
     """Squared error of ratings, for a network that answers them, of shape (batch,)."""
 
     headline = Headline("rmse", "min")
-    config: sections.Rating
 
-    def __init__(self, config: Any, network: nn.Module, processor: Processor, spec: DataSpec) -> None:
+    def __init__(self, config: sections.Rating, network: nn.Module, processor: PairProcessor, spec: DataSpec) -> None:
         super().__init__(config, network, processor, spec)
         assert isinstance(spec.target, facts.Rating)
         self.low, self.high = spec.target.low, spec.target.high
@@ -29,7 +29,8 @@ class Rating(Task):
         """The mean squared error; judged are ratings that can be given."""
         ratings, target = self(batch).float(), batch["target"]
         loss = F.mse_loss(ratings, target)
-        return Step(loss, size=len(target), outputs=ratings, target=target, preds=self._possible(ratings.detach()))
+        scored = {"preds": self._on_scale(ratings.detach()), "target": target}
+        return Step(loss, count=len(target), outputs=ratings, scored=scored)
 
     def metrics(self) -> Mapping[str, Metric]:
         """The root of the mean squared error, and the mean absolute error."""
@@ -37,12 +38,12 @@ class Rating(Task):
 
     def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
         """The error of each rating, squared and absolute."""
-        error = step.preds - step.target
+        error = step.scored["preds"] - step.scored["target"]
         return {"squared_error": error**2, "absolute_error": error.abs()}
 
-    def predict(self, batch: Batch, outputs: Tensor) -> Sequence[Prediction]:
-        """The rating."""
-        return [{"prediction": round(rating, 4)} for rating in self._possible(outputs.float()).tolist()]
+    def predict(self, batch: Batch, outputs: Tensor, examples: Sequence[Example], options: Any) -> Sequence[Prediction]:
+        """The rating of each pair, from `outputs` (batch,)."""
+        return [{"prediction": round(rating, 4)} for rating in self._on_scale(outputs.float()).tolist()]
 
     def baseline(self, train: Sequence[Example], test: Sequence[Example]) -> Mapping[str, float]:
         """The errors of always answering the mean rating of the training split."""
@@ -54,5 +55,5 @@ class Rating(Task):
         """What happens to ratings outside of the scale."""
         return {"ratings": f"cut to {self.low:g} … {self.high:g}"}
 
-    def _possible(self, ratings: Tensor) -> Tensor:
+    def _on_scale(self, ratings: Tensor) -> Tensor:
         return ratings.clamp(self.low, self.high)

@@ -6,14 +6,13 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from taskkit import DataError, Example, setting
+from taskkit import DataError, Example, did_you_mean, read_json_lines, setting
 from taskkit_recsys.facts import Histories
-from taskkit_recsys.history import Asked, Pair
+from taskkit_recsys.history import Pair, Query
 from taskkit_recsys.pseudonyms import Key
 
 log = logging.getLogger("taskkit")
@@ -38,90 +37,89 @@ class ReadHistory:
 
 @dataclass
 class ReadPair:
-    """Whose rating of what is asked for."""
+    """Whose rating of what is predicted."""
 
     user: str | None = setting(None, "the id of a user of the run")
     item: str | None = setting(None, "the id or the title of an item of the run")
     key: str | None = setting(None, "the key file that users' ids were hashed with; null: the one used in training")
 
 
-def read_histories(source: str, asked: ReadHistory, facts: Histories) -> list[Example]:
-    """Histories, each an `Asked`, of a file of JSON lines, or of item ids with commas between them.
+def read_histories(source: str, options: ReadHistory, directory: Directory) -> list[Example]:
+    """Histories, each a Query, of a file of JSON lines, or of item ids with commas between them.
 
     A line is an object with `history`, a list of item ids or titles, oldest first, and, if wanted, `id`. Items that the
     run does not know are named in a warning and left out, so a history may be empty. Raises DataError for what is
     neither.
     """
-    _refuse_user_and_source(source, asked.user)
-    known = Known(facts)
+    _refuse_user_and_source(source, options.user)
     if (path := _file(source)) is None:
-        words = [source] if known.item(source) is not None else source.split(",")
-        return [Example(source, Asked(None, known.history([word.strip() for word in words], source)))]
+        words = [source] if directory.item(source) is not None else source.split(",")
+        return [Example(source, Query(None, directory.history([word.strip() for word in words], source)))]
     return [
-        Example(name, Asked(None, known.history(_words(line, where), where)))
+        Example(name, Query(None, directory.history(_words(line, where), where)))
         for where, name, line in _lines(path, ("history",), LINE)
     ]
 
 
 def requested_history(
-    asked: ReadHistory, facts: Histories, history_of: Callable[[int], Sequence[int]]
+    options: ReadHistory, directory: Directory, history_of: Callable[[int], Sequence[int]]
 ) -> list[Example]:
-    """The history of the user that was asked for, which `history_of` gives by the user's number; none: no example.
+    """The history of the user that the options name, which `history_of` gives by the user's number; none: no example.
 
     Raises DataError for a user that the run does not know.
     """
-    if asked.user is None:
+    if options.user is None:
         return []
-    user = Known(facts).user(asked.user, asked.key)
-    return [Example(asked.user, Asked(user, history_of(user)))]
+    user = directory.user(options.user, options.key)
+    return [Example(options.user, Query(user, history_of(user)))]
 
 
-def read_pairs(source: str, asked: ReadPair, facts: Histories) -> list[Example]:
+def read_pairs(source: str, options: ReadPair, directory: Directory) -> list[Example]:
     """Users and items, each a Pair, of a file of JSON lines; raises DataError for what the run does not know.
 
     A line is an object with `user` and `item`, and, if wanted, `id`.
     """
-    _refuse_user_and_source(source, asked.user)
+    _refuse_user_and_source(source, options.user)
     if (path := _file(source)) is None:
         raise DataError(
             f"{source!r}: not a file. JSON lines such as {PAIR} were expected in a .jsonl file. "
             "Write one, or give --user and --item."
         )
-    known = Known(facts)
-    return [
-        Example(name, Pair(known.user(str(line["user"]), asked.key, where), known.one(str(line["item"]), where)))
-        for where, name, line in _lines(path, ("user", "item"), PAIR)
-    ]
+    pairs = []
+    for where, name, line in _lines(path, ("user", "item"), PAIR):
+        user = directory.user(str(line["user"]), options.key, where)
+        pairs.append(Example(name, Pair(user, directory.known_item(str(line["item"]), where))))
+    return pairs
 
 
-def requested_pair(asked: ReadPair, facts: Histories) -> list[Example]:
-    """The user and the item that were asked for; neither: no example. Raises DataError for one without the other."""
-    if asked.user is None and asked.item is None:
+def requested_pair(options: ReadPair, directory: Directory) -> list[Example]:
+    """The user and the item that the options name; neither: no example. Raises DataError for one without the other."""
+    if options.user is None and options.item is None:
         return []
-    if asked.user is None or asked.item is None:
+    if options.user is None or options.item is None:
         raise DataError("A rating is that of an item by a user. Give --user and --item.")
-    known = Known(facts)
-    pair = Pair(known.user(asked.user, asked.key), known.one(asked.item, "--item"))
-    return [Example(f"{asked.user}, {facts.title(pair.item or 0)}", pair)]
+    user = directory.user(options.user, options.key)
+    item = directory.known_item(options.item, "--item")
+    return [Example(f"{options.user}, {directory.histories.title(item)}", Pair(user, item))]
 
 
-class Known:
+class Directory:
     """The users and items of a run, found by what people call them."""
 
-    def __init__(self, facts: Histories) -> None:
-        self.facts = facts
+    def __init__(self, histories: Histories) -> None:
+        self.histories = histories
 
     def user(self, name: str, key: str | None, where: str = "--user") -> int:
         """The number of a user; `key` names the key file where the run has pseudonyms.
 
         Raises DataError when there is no such user, or no such key.
         """
-        users = self.facts.users
-        stored = self._pseudonym(name.strip(), key) if self.facts.key else name.strip()
+        users = self.histories.users
+        stored = self._pseudonym(name.strip(), key) if self.histories.key else name.strip()
         if stored not in self._users:
             hint = (
                 "The run has pseudonyms: ids were hashed as they stood in the data."
-                if self.facts.key
+                if self.histories.key
                 else (f"Users of the run are {_some(users)}.{_near(name, users)}")
             )
             raise DataError(
@@ -136,59 +134,59 @@ class Known:
             return number
         numbers = self._titles.get(name.casefold().strip(), ())
         if len(numbers) > 1:
-            ids = ", ".join(self.facts.items[number] for number in numbers)
+            ids = ", ".join(self.histories.items[number] for number in numbers)
             log.warning(
                 "%r is the title of %d items (%s): the first is taken. Ids tell them apart.", name, len(numbers), ids
             )
         return numbers[0] if numbers else None
 
-    def one(self, name: str, where: str) -> int:
+    def known_item(self, name: str, where: str) -> int:
         """The number of an item; raises DataError when there is none."""
         if (number := self.item(name)) is None:
             raise DataError(
-                f"{where}: the run saw no item {name!r}. Items of the run are {_some(self.facts.items)}."
+                f"{where}: the run saw no item {name!r}. Items of the run are {_some(self.histories.items)}."
                 f"{self._near_item(name)} Give the id or the title of one."
             )
         return number
 
     def history(self, names: Iterable[str], where: str) -> list[int]:
         """The numbers of the items that are known; one warning names those that are not."""
-        found = {name: self.item(name) for name in names if name}
-        if unknown := [name for name, number in found.items() if number is None]:
+        numbers = {name: self.item(name) for name in names if name}
+        if unknown := [name for name, number in numbers.items() if number is None]:
             log.warning(
                 "%s: left out %d of %d items, which the run did not see: %s.%s",
                 where,
                 len(unknown),
-                len(found),
+                len(numbers),
                 ", ".join(map(repr, unknown[:10])) + (", …" if len(unknown) > 10 else ""),
                 next(filter(None, map(self._near_item, unknown[:3])), ""),
             )
-        return [number for name in names if (number := found.get(name)) is not None]
+        return [number for name in names if (number := numbers.get(name)) is not None]
 
     def _pseudonym(self, name: str, key: str | None) -> str:
-        found = Key.read(Path(key or self.facts.key).expanduser())
-        if found.check != self.facts.key_check:
+        file = Key.read(Path(key or self.histories.key).expanduser())
+        if file.check != self.histories.key_check:
             raise DataError(
-                f"{found.path}: this is not the key that the run's users were hashed with. That one was at "
-                f"{self.facts.key}. Restore it, or name a copy of it with --key FILE."
+                f"{file.path}: this is not the key that the run's users were hashed with. That one was at "
+                f"{self.histories.key}. Restore it, or name a copy of it with --key FILE."
             )
-        return found.pseudonym(name)
+        return file.pseudonym(name)
 
     def _near_item(self, name: str) -> str:
-        return _near(name, [*self.facts.titles, *self.facts.items])
+        return _near(name, [*self.histories.titles, *self.histories.items])
 
     @cached_property
     def _users(self) -> Mapping[str, int]:
-        return {name: number for number, name in enumerate(self.facts.users)}
+        return {name: number for number, name in enumerate(self.histories.users)}
 
     @cached_property
     def _items(self) -> Mapping[str, int]:
-        return {name: number for number, name in enumerate(self.facts.items)}
+        return {name: number for number, name in enumerate(self.histories.items)}
 
     @cached_property
     def _titles(self) -> Mapping[str, list[int]]:
         numbers: dict[str, list[int]] = {}
-        for number, title in enumerate(self.facts.titles):
+        for number, title in enumerate(self.histories.titles):
             if title:
                 numbers.setdefault(title.casefold().strip(), []).append(number)
         return numbers
@@ -219,19 +217,13 @@ def _file(source: str) -> Path | None:
 
 def _lines(path: Path, needed: Sequence[str], example: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """For each object of a file of JSON lines where it stands, what it is called, and the object."""
-    with path.open(encoding="utf-8") as file:
-        for number, text in enumerate(file, 1):
-            if not text.strip():
-                continue
-            where = f"{path}:{number}"
-            try:
-                line = json.loads(text)
-            except ValueError as error:
-                raise DataError(f"{where}: not JSON: {error}. A line such as {example} was expected.") from None
-            fields = (*needed, "id")
-            if not isinstance(line, dict) or any(name not in line for name in needed) or set(line) - set(fields):
-                raise DataError(f"{where}: {_short(text)} is not such a line as {example}. Correct it.")
-            yield where, str(line.get("id", f"line {number}")), line
+    for number, line in read_json_lines(path, example):
+        where = f"{path}:{number}"
+        if not set(needed) <= set(line) <= {*needed, "id"}:
+            raise DataError(
+                f"{where}: {_short(json.dumps(line, ensure_ascii=False))} is not such a line as {example}. Correct it."
+            )
+        yield where, str(line.get("id", f"line {number}")), line
 
 
 def _words(line: Mapping[str, Any], where: str) -> list[str]:
@@ -245,8 +237,7 @@ def _words(line: Mapping[str, Any], where: str) -> list[str]:
 
 
 def _near(name: str, names: Sequence[str]) -> str:
-    found = get_close_matches(name, names, n=1) if len(names) <= GUESSED else []
-    return f" Did you mean {found[0]!r}?" if found else ""
+    return did_you_mean(name, names) if len(names) <= GUESSED else ""
 
 
 def _some(names: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from taskkit import DataSpec, Model, Processor
+from taskkit import DataSpec, Model
 from taskkit_recsys import sections
 from taskkit_recsys.answer import Vectors
 from taskkit_recsys.processor import HistoryProcessor
@@ -12,24 +12,20 @@ from taskkit_recsys.transformer import Transformer
 from taskkit_recsys.windows import embedded, last, pick
 
 
-class Sasrec(Model):
+class Sasrec(Model[sections.Sasrec, HistoryProcessor]):
     """Self-attention over a history."""
-
-    config: sections.Sasrec
 
     def processor(self, spec: DataSpec) -> HistoryProcessor:
         """Windows of `length` items."""
         return HistoryProcessor(spec, self.config.length)
 
-    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
+    def network(self, spec: DataSpec, processor: HistoryProcessor) -> nn.Module:
         """A freshly initialised network for the items of the data."""
-        assert isinstance(processor, HistoryProcessor)
-        return SelfAttentive(self.config, len(processor.facts.items))
+        return SelfAttentive(self.config, len(processor.histories.items))
 
     def blocks(self, network: nn.Module) -> list[nn.Module]:
         """The transformer's blocks."""
-        assert isinstance(network, SelfAttentive)
-        return list(network.transformer.blocks)
+        return list(network.get_submodule("transformer.blocks").children())
 
 
 class SelfAttentive(nn.Module):

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from taskkit import setting
-
-Problems = Iterator[tuple[str, str]]
-"""Fields of a section and what is wrong with the meaning of their values."""
-
+from taskkit import Problems, setting
 
 # Tasks.
 

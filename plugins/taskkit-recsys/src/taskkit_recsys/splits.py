@@ -47,14 +47,14 @@ class Parted:
         count = len(self.events.user_ids)
         of = np.stack([np.bincount(self.events.users[self.parts == part], minlength=count) for part in range(4)])
         start = np.cumsum(of.sum(0)) - of.sum(0)
-        before, wanted = {
+        before, targets = {
             "train": (of[TRAIN], of[TRAIN]),
             "val": (of[TRAIN] + of[CONTEXT], of[VAL]),
             "test": (of[TRAIN] + of[CONTEXT] + of[VAL], of[TEST]),
         }[split]
-        users = np.flatnonzero((before > 0) & (wanted > 0))
+        users = np.flatnonzero((before > 0) & (targets > 0))
         last = (start + before)[users]
-        return Spans(users, start[users], last, last if split == "train" else last + wanted[users])
+        return Spans(users, start[users], last, last if split == "train" else last + targets[users])
 
     def known(self) -> NDArray[np.bool_]:
         """Which users have an event to train on."""
@@ -71,9 +71,9 @@ def part(events: Events, config: sections.Splitting) -> Parted:
         )
     if not (parts == TEST).any():
         log.warning("%s split: no event is in the test split, so nothing will be tested", config.split)
-    for said, count in words.items():
+    for kind, count in words.items():
         if isinstance(count, int) and count:
-            log.info("%s split: %s %s", config.split, f"{count:,}", said)
+            log.info("%s split: %s %s", config.split, f"{count:,}", kind)
     return Parted(events, parts, {"split": config.split, **words})
 
 

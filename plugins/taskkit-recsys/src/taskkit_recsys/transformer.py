@@ -26,7 +26,7 @@ class Transformer(nn.Module):
 
     A place knows where it is by a learned vector, or by what each head of attention adds for the distance of two
     places. `causal`: a place sees those before it and itself; windows begin at the first place, so there is no free one
-    among them. Else it sees those that it is told.
+    among them. Else it sees those that are `visible`.
     """
 
     def __init__(self, config: Shape, items: int, places: int, *, causal: bool) -> None:

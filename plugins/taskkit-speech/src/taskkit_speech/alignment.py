@@ -1,4 +1,4 @@
-"""When each word of a transcript was said."""
+"""When each word of a transcript was spoken."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Word:
 
 
 class Stretch(NamedTuple):
-    """Some frames, and the words that are said in them."""
+    """Some frames, and the words that are spoken in them."""
 
     first: int
     last: int
@@ -46,18 +46,18 @@ class Pause(NamedTuple):
 
     frames: int
     end: int
-    """The first frame that says a blank: the word before ends here."""
+    """The first frame of a blank: the word before ends here."""
     begin: int
-    """One after the last frame that says one: the next word begins here."""
+    """One after the last frame of a blank: the next word begins here."""
     words: int
-    """How many words were said before."""
+    """How many words come before."""
 
 
 def align(log_probs: Tensor, text: str, alphabet: Alphabet, seconds: float, most: float = STRETCH) -> list[Word]:
-    """The words of a text by the most probable path that says it; none if there are too few frames for it.
+    """The words of a text by the most probable path that spells it; none if there are too few frames for it.
 
     `log_probs` is (frames, classes); a frame lasts `seconds`. A word lasts from its first to its last character: CTC
-    tells when a character is heard, not how long it lasts. What exceeds `most` seconds is aligned piece by piece.
+    tells when a character begins, not how long it lasts. What exceeds `most` seconds is aligned piece by piece.
     """
     words = text.split()
     pieces = stretches(log_probs, words, alphabet, int(most / seconds))
@@ -69,10 +69,10 @@ def align(log_probs: Tensor, text: str, alphabet: Alphabet, seconds: float, most
 
 
 def stretches(log_probs: Tensor, words: Sequence[str], alphabet: Alphabet, most: int) -> list[Stretch]:
-    """Cut frames and the words said in them at pauses, so that none has more than `most` frames where that can be.
+    """Cut frames and the words in them at pauses, so that none has more than `most` frames where that can be.
 
-    Where one word follows another is known of what was decoded greedily. Other words, those of a beam search, are cut
-    between two that are the same in both.
+    `log_probs` is (frames, classes). Where one word follows another is known of what was decoded greedily. Other words,
+    those of a beam search, are cut between two that are the same in both.
     """
     whole = Stretch(0, len(log_probs), words)
     if len(log_probs) <= most:
@@ -85,23 +85,23 @@ def stretches(log_probs: Tensor, words: Sequence[str], alphabet: Alphabet, most:
 
 
 def _pauses(path: Sequence[int], alphabet: Alphabet) -> Iterator[Pause]:
-    space, at, words, heard = alphabet.numbers.get(SPACE), 0, 0, False
+    space, at, words, spoken = alphabet.numbers.get(SPACE), 0, 0, False
     for letters, run in groupby(path, lambda number: number not in (BLANK, space)):
         frames = list(run)
         if letters:
-            heard = True
-        elif heard and space in frames and at + len(frames) < len(path):
+            spoken = True
+        elif spoken and space in frames and at + len(frames) < len(path):
             words += 1
             last = len(frames) - frames[::-1].index(space)
             yield Pause(len(frames), at + frames.index(space), at + last, words)
         at += len(frames)
 
 
-def _same(heard: Sequence[str], words: Sequence[str]) -> Mapping[int, int]:
-    """Before which of the words each word that was heard stands, if it and the one before are the same in both."""
+def _same(decoded: Sequence[str], words: Sequence[str]) -> Mapping[int, int]:
+    """By each greedily decoded word its place in `words`, if it and the one before are the same in both."""
     return {
         block.src_start + step: block.dest_start + step
-        for block in Levenshtein.opcodes(heard, words)
+        for block in Levenshtein.opcodes(decoded, words)
         if block.tag == "equal"
         for step in range(1, block.src_end - block.src_start)
     }
@@ -137,7 +137,7 @@ def _aligned(log_probs: Tensor, piece: Stretch, alphabet: Alphabet, seconds: flo
     path, scores = forced_align(frames, torch.tensor([numbers], dtype=torch.int32), blank=BLANK)
     spans = iter(merge_tokens(path[0], scores[0].exp(), blank=BLANK))
     for word in piece.words:
-        said = [next(spans) for _ in word]
-        start, end = ((piece.first + frame) * seconds for frame in (said[0].start, said[-1].end))
+        characters = [next(spans) for _ in word]
+        start, end = ((piece.first + frame) * seconds for frame in (characters[0].start, characters[-1].end))
         yield Word(word, round(start, 3), round(end, 3))
         next(spans, None)

@@ -22,13 +22,13 @@ class Alphabet:
     @classmethod
     def of(cls, texts: Iterable[str]) -> Alphabet:
         """All characters of these texts, in the order of Unicode; raises DataError when there are none."""
-        found = sorted({character for text in texts for character in text})
-        if not found:
+        characters = sorted({character for text in texts for character in text})
+        if not characters:
             raise DataError(
                 "The training transcripts hold no character. Transcripts of what is said were expected. Name their "
                 "column, for instance by data.text_column."
             )
-        return cls("".join(found))
+        return cls("".join(characters))
 
     def __len__(self) -> int:
         """How many classes a network has: the characters and the blank."""
@@ -57,5 +57,5 @@ class Alphabet:
 
 
 def frames_needed(numbers: Sequence[int]) -> int:
-    """The fewest frames in which CTC can say this: one for each character, and a blank between like neighbours."""
+    """The fewest frames in which CTC can write this: one for each character, and a blank between like neighbours."""
     return len(numbers) + sum(first == second for first, second in pairwise(numbers))

@@ -83,7 +83,7 @@ def read_channels(clip: Clip) -> tuple[Tensor, int]:
 
 
 def impossible_rate(rate: int) -> str:
-    """What is wrong with a rate of so many samples a second; empty: nothing."""
+    """What is wrong with a sample rate in Hz; empty: nothing."""
     if rate in RATES:
         return ""
     return (
@@ -122,9 +122,9 @@ def _check_whole(path: Path, file: soundfile.SoundFile) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What libsndfile says, without the path, which we say ourselves."""
-    said = str(error).strip().rstrip(".")
-    return said.rpartition(": ")[2] if said.startswith("Error opening") else said.removeprefix("Error : ")
+    """The message of libsndfile without the path, which ours has already."""
+    message = str(error).strip().rstrip(".")
+    return message.rpartition(": ")[2] if message.startswith("Error opening") else message.removeprefix("Error : ")
 
 
 def _cut_short(path: Path, what: str) -> DataError:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from taskkit import Classification
 from taskkit_speech import sections
+from taskkit_speech.processor import SpeechProcessor
 
 
-class SpeechClassification(Classification):
+class SpeechClassification(Classification[sections.SpeechClassification, SpeechProcessor]):
     """Choose one class for each recording."""
-
-    config: sections.SpeechClassification

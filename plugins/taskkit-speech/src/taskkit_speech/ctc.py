@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -11,16 +12,16 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from taskkit import Batch, DataSpec, Example, Headline, Prediction, Processor, Step, Task, TaskkitError
+from taskkit import Batch, DataSpec, Example, Headline, Prediction, Results, Step, Task, TaskkitError
 from taskkit_speech import sections
 from taskkit_speech.alignment import align
 from taskkit_speech.alphabet import BLANK
-from taskkit_speech.decoding import Decode, decoder, sha256
-from taskkit_speech.errors import Rate, best_constant, rate, tally
+from taskkit_speech.decoding import decoder, sha256
+from taskkit_speech.errors import Rate, best_constant, count_errors, rate
 from taskkit_speech.processor import SpeechProcessor
 
 COLLAPSED = (
-    "Every transcript is empty, again: the network says blank in every frame. From scratch it does so at first. "
+    "Every transcript is empty, again: the network answers the blank in every frame. From scratch it does so at first. "
     "While the loss falls, wait; when it stays, raise optim.lr or shorten optim.warmup, take smaller batches "
     "(loader.budget), mask and drop less (model.mask_time, model.dropout), begin with pretrained weights, or train on "
     "shorter clips first."
@@ -28,51 +29,33 @@ COLLAPSED = (
 STILL_COLLAPSED = "Every transcript is still empty."
 
 
-@dataclass
+@dataclass(frozen=True)
 class Emissions:
-    """What the network says in each frame."""
+    """What the network answers in each frame."""
 
     log_probs: Tensor
     """(batch, frames, classes)"""
     lengths: Tensor
     """Frames of each clip, (batch,)."""
-    texts: list[str] | None = None
-    """The transcripts, once they are decoded."""
+    texts: Sequence[str] | None = None
+    """The transcripts as the recipe decodes them; None: not decoded yet."""
 
 
-class Ctc(Task):
+class Ctc(Task[sections.Ctc, SpeechProcessor]):
     """Transcribe each recording.
 
     The batch holds `target` (batch, characters), the numbers of characters, padded with 0, and `target_text`, all code
     points of the reference, with those that the network does not know. `headline` is the word error rate.
     """
 
-    config: sections.Ctc
     headline = Headline("wer", "min")
     predict_options = sections.CtcOptions
 
-    def __init__(self, config: Any, network: nn.Module, processor: Processor, spec: DataSpec) -> None:
+    def __init__(self, config: sections.Ctc, network: nn.Module, processor: SpeechProcessor, spec: DataSpec) -> None:
         super().__init__(config, network, processor, spec)
-        assert isinstance(processor, SpeechProcessor)
         assert processor.alphabet is not None
         self.alphabet = processor.alphabet
-        self._silences = 0
-        self._decoder: tuple[sections.Ctc, Decode] | None = None
-        self.frame_seconds = processor.grid.hop / processor.hearing.sample_rate
-
-    @property
-    def asked(self) -> Any:
-        """The options that were given to `taskkit predict`; raises TaskkitError for those that decoding cannot heed."""
-        return self._asked
-
-    @asked.setter
-    def asked(self, options: sections.CtcOptions) -> None:
-        self._asked = options
-        if given := _given(options):
-            # At once: to read the recordings may take minutes.
-            config = replace(self.config, **given)
-            _check_heeded(config, given)
-            self._decoder = config, decoder(config, self.alphabet)
+        self.frame_seconds = processor.grid.hop / processor.front_end.sample_rate
 
     def forward(self, batch: Batch) -> Emissions:
         """Ask the network."""
@@ -80,33 +63,33 @@ class Ctc(Task):
         return Emissions(logits.float().log_softmax(dim=-1), lengths)
 
     def step(self, batch: Batch) -> Step:
-        """CTC's loss, the mean over all characters; in evaluation, what was heard is compared too.
+        """CTC's loss, the mean over all characters; in evaluation the transcripts are compared too.
 
-        An utterance that has more characters than frames has no path: it counts for nothing; the processor notes it.
+        An utterance that has more characters than frames has no path: it counts for nothing; the processor flags it.
         """
-        said: Emissions = self(batch)
+        emissions: Emissions = self(batch)
         target = batch["target"]
         lengths = (target != BLANK).sum(dim=1)
         losses = F.ctc_loss(
-            said.log_probs.transpose(0, 1),
+            emissions.log_probs.transpose(0, 1),
             target,
-            said.lengths,
+            emissions.lengths,
             lengths,
             blank=BLANK,
             reduction="none",
             zero_infinity=True,
         )
-        characters = (lengths.clamp(min=1) * (losses > 0)).sum()  # saying nothing counts as one
+        characters = (lengths.clamp(min=1) * (losses > 0)).sum()  # an empty transcript counts as one
         loss = losses.sum() / characters.clamp(min=1)
         if self.training:
-            # With padding: how many there are, the host would have to wait for.
-            return Step(loss, target.numel(), said)
-        found = tally(self._texts(said), [_written(row) for row in batch["target_text"].tolist()])
-        preds = {name: counts.to(loss.device) for name, counts in found.items()}
-        return Step(loss, int(characters), said, preds=preds)
+            return Step(loss, characters, "characters", emissions)
+        texts = decoder(self.config, self.alphabet)(emissions.log_probs, emissions.lengths)
+        errors = count_errors(texts, [_reference(row) for row in batch["target_text"].tolist()])
+        tally = {name: counts.to(loss.device) for name, counts in errors.items()}
+        return Step(loss, characters, "characters", replace(emissions, texts=texts), {"tally": tally})
 
     def metrics(self) -> Mapping[str, Metric]:
-        """Word and character error rate over all utterances, and the share of utterances without an answer."""
+        """Word and character error rate over all utterances, and the share of utterances without a transcript."""
         return {
             "wer": Rate("word_errors", "words"),
             "cer": Rate("character_errors", "characters"),
@@ -115,69 +98,77 @@ class Ctc(Task):
 
     def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
         """The errors and the length of each reference: rates are sums of one over sums of the other."""
-        return {name: counts for name, counts in step.preds.items() if name != "silent"}
+        return {name: counts for name, counts in step.scored["tally"].items() if name != "silent"}
 
-    def predict(self, batch: Batch, outputs: Emissions) -> Sequence[Prediction]:
+    def check_options(self, options: sections.CtcOptions) -> None:
+        """Raise TaskkitError for options that decoding cannot heed, and for a decoder that cannot be made."""
+        _check_heeded(self._decoding(options), _given(options))
+        decoder(self._decoding(options), self.alphabet)
+
+    def predict(
+        self, batch: Batch, outputs: Emissions, examples: Sequence[Example], options: sections.CtcOptions
+    ) -> Sequence[Prediction]:
         """The transcript; of a window its frames, since words are only read once all windows are joined."""
         if "target_frames" not in batch:
-            return [{"prediction": text} for text in self._texts(outputs)]
-        answers: list[Prediction] = []
+            return [{"prediction": text} for text in self._texts(outputs, options)]
+        predictions: list[Prediction] = []
         for log_probs, (first, last, windows) in zip(outputs.log_probs, batch["target_frames"].tolist(), strict=True):
             kept = log_probs[first:last].cpu()
-            answers.append({"prediction": "", "log_probs": kept} if windows > 1 else self._read(kept))
-        return answers
+            predictions.append(
+                {"prediction": "", "log_probs": kept} if windows > 1 else self._transcribe(kept, options)
+            )
+        return predictions
 
-    def join(self, parts: Sequence[Prediction]) -> Prediction:
+    def join(self, parts: Sequence[Prediction], options: sections.CtcOptions) -> Prediction:
         """Read the frames of all windows as those of one recording."""
-        return self._read(torch.cat([part["log_probs"] for part in parts]))
+        return self._transcribe(torch.cat([part["log_probs"] for part in parts]), options)
 
     def baseline(self, train: Sequence[Example], test: Sequence[Example]) -> Mapping[str, float]:
-        """The error rates of always answering the one training transcript that is nearest to the others."""
-        learnt, wanted = [example.target for example in train], [example.target for example in test]
+        """The error rates of always predicting the one training transcript that is nearest to the others."""
+        learnt, references = [example.target for example in train], [example.target for example in test]
         best = {name: best_constant(learnt, unit) for name, unit in (("wer", "word"), ("cer", "character"))}
         return {
-            "wer": rate([best["wer"]] * len(wanted), wanted, "word"),
-            "cer": rate([best["cer"]] * len(wanted), wanted, "character"),
+            "wer": rate([best["wer"]] * len(references), references, "word"),
+            "cer": rate([best["cer"]] * len(references), references, "character"),
         }
 
     def protocol(self) -> Mapping[str, Any]:
         """How transcripts are normalised, decoded and compared."""
         return {
             "normaliser": self.spec.protocol.get("normaliser", "none: transcripts as the data give them"),
-            "decoding": _decoding(self.config),
+            "decoding": _in_words(self.config),
             "wer": "errors of all utterances over all words of the references, parted by blanks",
             "cer": "errors of all utterances over all characters of the references, blanks included",
         }
 
-    def remarks(self, results: Mapping[str, Tensor]) -> Iterable[str]:
-        """That the network still says nothing at all, and once what helps; the first time is no surprise."""
-        self._silences = self._silences + 1 if float(results["silent"]) == 1 else 0
-        if self._silences > 1:
-            yield COLLAPSED if self._silences == 2 else STILL_COLLAPSED
+    def remarks(self, results: Results, earlier: Sequence[Mapping[str, float]]) -> Iterable[str]:
+        """That all transcripts are still empty, and once what helps; the first time is no surprise."""
+        shares = [float(results["silent"]), *(before.get("silent", 0.0) for before in reversed(earlier))]
+        silences = len(list(takewhile(lambda share: share == 1, shares)))
+        if silences > 1:
+            yield COLLAPSED if silences == 2 else STILL_COLLAPSED
 
-    def _decode(self, log_probs: Tensor, lengths: Tensor) -> list[str]:
-        """Decode as the run says, with what `taskkit predict` was asked for on top."""
-        config = replace(self.config, **_given(self.asked))
-        if self._decoder is None or self._decoder[0] != config:
-            self._decoder = config, decoder(config, self.alphabet)
-        return self._decoder[1](log_probs, lengths)
+    def _decoding(self, options: sections.CtcOptions) -> sections.Ctc:
+        """How the recipe decodes, with the options of `taskkit predict` on top."""
+        return replace(self.config, **_given(options))
 
-    def _texts(self, said: Emissions) -> list[str]:
-        if said.texts is None:
-            said.texts = self._decode(said.log_probs, said.lengths)
-        return said.texts
+    def _texts(self, emissions: Emissions, options: sections.CtcOptions) -> Sequence[str]:
+        config = self._decoding(options)
+        if emissions.texts is not None and config == self.config:
+            return emissions.texts
+        return decoder(config, self.alphabet)(emissions.log_probs, emissions.lengths)
 
-    def _read(self, log_probs: Tensor) -> Prediction:
+    def _transcribe(self, log_probs: Tensor, options: sections.CtcOptions) -> Prediction:
         """The prediction of one recording's frames (frames, classes)."""
-        (text,) = self._decode(log_probs[None], torch.tensor([len(log_probs)]))
-        if not self.asked.times:
+        (text,) = self._texts(Emissions(log_probs[None], torch.tensor([len(log_probs)])), options)
+        if not options.times:
             return {"prediction": text}
         words = align(log_probs, text, self.alphabet, self.frame_seconds)
         return {"prediction": [asdict(word) for word in words], "text": text}
 
 
 def _given(options: sections.CtcOptions) -> dict[str, Any]:
-    """The settings of decoding that were asked for."""
+    """The settings of decoding that are not left to the recipe."""
     return {name: value for name, value in asdict(options).items() if name != "times" and value is not None}
 
 
@@ -196,20 +187,20 @@ def _check_heeded(config: sections.Ctc, given: Mapping[str, Any]) -> None:
         )
 
 
-def _decoding(config: sections.Ctc) -> str:
-    """All that decides what is read from the network's answers."""
+def _in_words(config: sections.Ctc) -> str:
+    """All that decides what is read from the network's outputs."""
     if config.beam == 1:
         return "greedy"
-    said = [f"beam search, {config.beam} hypotheses"]
+    parts = [f"beam search, {config.beam} hypotheses"]
     if config.language_model is not None:
-        said.append(f"language model sha256 {sha256(config.language_model)}, weight {config.lm_weight:g}")
+        parts.append(f"language model sha256 {sha256(config.language_model)}, weight {config.lm_weight:g}")
     if config.words is not None:
-        said.append(f"words sha256 {sha256(config.words)}")
-    if len(said) > 1:
-        said.append(f"word score {config.word_score:g}")
-    return ", ".join(said)
+        parts.append(f"words sha256 {sha256(config.words)}")
+    if len(parts) > 1:
+        parts.append(f"word score {config.word_score:g}")
+    return ", ".join(parts)
 
 
-def _written(code_points: Sequence[int]) -> str:
+def _reference(code_points: Sequence[int]) -> str:
     """The text of code points, padded with zeros."""
     return "".join(chr(code_point) for code_point in code_points if code_point)

@@ -2,36 +2,60 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import astuple
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import Any
 
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from taskkit import DataError, TaskkitError
+from taskkit import DataError, TaskkitError, file_sha256
 from taskkit_speech import sections
 from taskkit_speech.alphabet import BLANK, SPACE, Alphabet
 
 Decode = Callable[[Tensor, Tensor], list[str]]
-"""The texts of log-probabilities (batch, frames, classes) of clips of so many frames (batch,)."""
+"""The texts of log-probabilities (batch, frames, classes) and the frames of each clip (batch,)."""
 IMPOSSIBLE = -1e4
-"""The logarithm of a probability that is none."""
+"""The logarithm of 0, finite."""
+KEPT = 2
+"""Beam searches that are kept from one batch to the next: to read a language model may take minutes and gigabytes."""
 
 
 def decoder(config: sections.Ctc, alphabet: Alphabet) -> Decode:
-    """What a section asks for; raises TaskkitError when that is not installed, DataError when it cannot be used."""
-    return Greedy(alphabet) if config.beam == 1 else BeamSearch(config, alphabet)
+    """What decodes as a section says, to be shared by threads; the last few beam searches are kept.
+
+    Raises TaskkitError when a library is not installed, and DataError for a file that cannot be used.
+    """
+    if config.beam == 1:
+        return Greedy(alphabet)
+    versions = tuple(_version(path) for path in (config.language_model, config.words) if path is not None)
+    return _beam_search(astuple(config), alphabet, versions)
+
+
+@lru_cache(KEPT)
+def _beam_search(settings: tuple[Any, ...], alphabet: Alphabet, versions: tuple[Any, ...]) -> BeamSearch:
+    """A beam search by all that decides it: `versions` tells a file from one that was written in its place."""
+    return BeamSearch(sections.Ctc(*settings), alphabet)
+
+
+def _version(path: str) -> tuple[int, ...] | None:
+    """What changes when a file does; None: it is not there."""
+    try:
+        status = Path(path).expanduser().stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def sha256(path: str) -> str:
     """The hash of a file that decoding reads; raises DataError when it cannot be read."""
     try:
-        with Path(path).expanduser().open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(Path(path).expanduser())
     except OSError as error:
         raise _unreadable(path, "language model or a file of words", error) from None
 
@@ -62,6 +86,7 @@ class BeamSearch:
             )
         with TemporaryDirectory() as folder:
             self.search = _search(config, self._tokens(), self._lexicon(config, Path(folder)))
+        self.lock = Lock()  # the library's decoder holds the hypotheses of the one clip that it is at
 
     def __call__(self, log_probs: Tensor, lengths: Tensor) -> list[str]:
         """The texts."""
@@ -73,10 +98,12 @@ class BeamSearch:
             # A word of the list ends with a blank, and the last one has none.
             scores = F.pad(scores, (0, 0, 0, 1), value=IMPOSSIBLE)
             scores[-1, self.space] = 0.0
-        found = self.search(scores[None].contiguous())[0]
-        if not found:
+        with self.lock:
+            hypotheses = self.search(scores[None].contiguous())[0]
+        if not hypotheses:
             return ""
-        return " ".join(found[0].words) if self.words else self.alphabet.write(found[0].tokens.tolist())
+        best = hypotheses[0]
+        return " ".join(best.words) if self.words else self.alphabet.write(best.tokens.tolist())
 
     def _tokens(self) -> list[str]:
         """The name of each class: its number, since some characters mean something to the library."""

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
-from transformers import AttentionInterface, AutoConfig, AutoModel, PreTrainedModel
+from transformers import PreTrainedModel
 
 from taskkit_speech.masks import spans, valid
+from taskkit_transformers import fresh_model, use_attention
 
-ATTENTION = "taskkit_speech"
-"""What transformers knows our attention by, once it is registered."""
 WIDE = 16
 """Channels of a group from which on PyTorch 2.11 convolves groups rightly in bfloat16 on a CPU: of 4 to 14 its answers
 are noise."""
@@ -29,9 +26,9 @@ class Frames(NamedTuple):
     lengths: Tensor
     """Frames of each clip, without padding, (batch,)."""
     convolved: Tensor
-    """What the convolutions answer, as it is: (batch, frames, channels)."""
-    heard: Tensor
-    """That as the transformer and the codebooks take it, mostly with a norm, before any mask."""
+    """Outputs of the convolutions: (batch, frames, channels)."""
+    features: Tensor
+    """Outputs of the convolutions after the norm of the projection, if it has one, before any mask: same shape."""
     masked: Tensor | None
     """Which frames were masked in time: bool, (batch, frames)."""
 
@@ -52,7 +49,7 @@ class SpeechEncoder(nn.Module):
     """A Wav2Vec2, HuBERT or WavLM model of transformers (`model`), run so that padding changes nothing.
 
     Its own modules and weights are used; what differs from its `forward`: samples are normalised here, masks are drawn
-    on the device, layers are dropped without asking the host, and statistics over time know where a clip ends.
+    on the device, layers are dropped without waiting for it, and statistics over time know where a clip ends.
     """
 
     def __init__(
@@ -93,12 +90,12 @@ class SpeechEncoder(nn.Module):
             convolved = self.feature_gradient * convolved + (1 - self.feature_gradient) * convolved.detach()
         lengths = frame_count(audio_length, self.config)
         projected = self.feature_projection(convolved)
-        hidden, heard = projected if isinstance(projected, tuple) else (projected, convolved)
+        hidden, features = projected if isinstance(projected, tuple) else (projected, convolved)
         if masked is not None:
             hidden = self._hide(hidden, masked)
         elif self.training:
             hidden, masked = self._mask(hidden, lengths)
-        return Frames(self._context(hidden, lengths), lengths, convolved, heard, masked)
+        return Frames(self._context(hidden, lengths), lengths, convolved, features, masked)
 
     def _features(self, audio: Tensor, lengths: Tensor) -> Tensor:
         """Convolutions over (batch, samples) to (batch, frames, channels)."""
@@ -137,12 +134,13 @@ class SpeechEncoder(nn.Module):
         hidden = encoder.dropout(hidden)
         wavlm = self.config.model_type == "wavlm"
         more: dict[str, Any] = {"position_bias": None} if wavlm else {}
-        mask = inside if wavlm else closed(inside)
+        # A clip without frames sees all, since attention to nothing is no number.
+        mask = inside if wavlm else (inside | ~inside.any(dim=1, keepdim=True))[:, None, None]
         for number, layer in enumerate(encoder.layers):
-            answer = layer(hidden, attention_mask=mask, **more)
-            after = answer[0] if isinstance(answer, tuple) else answer
+            outputs = layer(hidden, attention_mask=mask, **more)
+            after = outputs[0] if isinstance(outputs, tuple) else outputs
             if wavlm:
-                more = {"position_bias": answer[1]}
+                more = {"position_bias": outputs[1]}
             hidden = self._dropped(hidden, after) if number else after
         if stable:
             hidden = encoder.layer_norm(hidden)
@@ -158,19 +156,19 @@ class SpeechEncoder(nn.Module):
         return convolve(hidden)  # type: ignore[no-any-return]
 
     def _dropped(self, before: Tensor, after: Tensor) -> Tensor:
-        """Leave the layer out in a share of training steps; decided on the device, where no one must wait for it."""
+        """Leave the layer out in a share of training steps; decided on the device, so that nothing waits for it."""
         if not self.training or not self.layer_drop:
             return after
         return torch.where(torch.rand((), device=before.device) < self.layer_drop, before, after)
 
 
 def conv_length(lengths: Tensor, kernel: int, stride: int) -> Tensor:
-    """The places that a convolution without padding makes of so many."""
+    """Output lengths (batch,) of an unpadded convolution over inputs of these lengths."""
     return (torch.div(lengths - kernel, stride, rounding_mode="floor") + 1).clamp(min=0)
 
 
 def frame_count(lengths: Tensor, config: Any) -> Tensor:
-    """The frames that all convolutions together make of so many samples."""
+    """Frames (batch,) that all convolutions together make of clips of these lengths in samples."""
     for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
         lengths = conv_length(lengths, kernel, stride)
     return lengths
@@ -215,37 +213,12 @@ def over_time(hidden: Tensor, lengths: Tensor, norm: nn.GroupNorm) -> Tensor:
     return (scaled * norm.weight[:, None] + norm.bias[:, None]).to(hidden.dtype)
 
 
-def closed(inside: Tensor) -> Tensor:
-    """What is added to the scores of attention, (batch, 1, 1, frames): minus infinity, or nearly, beyond a length."""
-    return torch.zeros(inside.shape, device=inside.device).masked_fill(~inside, -1e9)[:, None, None]
-
-
-def attend(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    **_: Any,
-) -> tuple[Tensor, None]:
-    """Scaled dot-product attention as transformers calls it; all are (batch, heads, frames, width / heads)."""
-    mask = None if attention_mask is None else attention_mask.to(query.dtype)
-    if query.device.type == "cpu" and query.dtype == torch.bfloat16:
-        # The backward pass of PyTorch's fused kernel is several times slower here.
-        scores = query @ key.transpose(-2, -1) * (scaling or 1 / math.sqrt(query.shape[-1]))
-        weights = (scores if mask is None else scores + mask).softmax(dim=-1).to(value.dtype)
-        mixed = F.dropout(weights, dropout, training=module.training) @ value
-    else:
-        mixed = F.scaled_dot_product_attention(query, key, value, mask, dropout, scale=scaling)
-    return mixed.transpose(1, 2).contiguous(), None
-
-
 def build(shape: Mapping[str, Any]) -> PreTrainedModel:
-    """A model of this configuration, as plain data, freshly initialised, with our attention where it asks for it."""
-    AttentionInterface.register(ATTENTION, attend)
-    config = AutoConfig.for_model(**shape)
-    ours = {"attn_implementation": ATTENTION} if config.model_type != "wavlm" else {}
-    model: PreTrainedModel = AutoModel.from_config(config, dtype=torch.float32, **ours)
+    """A model of this configuration, as plain data, freshly initialised, with our attention where it can have it.
+
+    Raises CheckpointError when the configuration names code.
+    """
+    model = fresh_model(shape)
+    if model.config.model_type != "wavlm":
+        use_attention(model)
     return model

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from rapidfuzz.distance import Levenshtein
@@ -11,23 +10,23 @@ from torch import Tensor
 from torchmetrics import Metric
 
 Tally = Mapping[str, Tensor]
-"""For each utterance the errors and the length of its reference, in words and in characters, and whether the answer is
-empty although something was said: each int64, (batch,)."""
+"""For each utterance the errors and the length of its reference, in words and in characters, and whether the
+prediction is empty although the reference is not: each int64, (batch,)."""
 CANDIDATES = 300
-"""Transcripts among which the best constant answer is looked for."""
+"""Transcripts among which the best constant prediction is looked for."""
 
 
-def tally(answers: Sequence[str], references: Sequence[str]) -> Tally:
+def count_errors(predictions: Sequence[str], references: Sequence[str]) -> Tally:
     """Count substitutions, insertions and deletions; words are parted by blanks, and blanks are characters."""
     columns: dict[str, list[int]] = {
         name: [] for name in ("word_errors", "words", "character_errors", "characters", "silent")
     }
-    for answer, reference in zip(answers, references, strict=True):
-        columns["word_errors"].append(Levenshtein.distance(answer.split(), reference.split()))
+    for prediction, reference in zip(predictions, references, strict=True):
+        columns["word_errors"].append(Levenshtein.distance(prediction.split(), reference.split()))
         columns["words"].append(len(reference.split()))
-        columns["character_errors"].append(Levenshtein.distance(answer, reference))
+        columns["character_errors"].append(Levenshtein.distance(prediction, reference))
         columns["characters"].append(len(reference))
-        columns["silent"].append(int(not answer and bool(reference)))
+        columns["silent"].append(int(not prediction and bool(reference)))
     return {name: torch.tensor(values) for name, values in columns.items()}
 
 
@@ -45,24 +44,24 @@ class Rate(Metric):
         for state in ("count", "total"):
             self.add_state(state, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
-    def update(self, preds: Tally, target: Any = None) -> None:
-        """Add a batch; what is compared with is in the tallies already. Without a second column, utterances count."""
+    def update(self, tally: Tally) -> None:
+        """Add a batch; without a second column, utterances count."""
         count, total = self.names
-        self.count += preds[count].sum()
-        self.total += preds[count].numel() if total is None else preds[total].sum()
+        self.count += tally[count].sum()
+        self.total += tally[count].numel() if total is None else tally[total].sum()
 
     def compute(self) -> Tensor:
-        """The rate so far."""
+        """The rate so far, a scalar."""
         return self.count / self.total.clamp(min=1)
 
 
-def rate(answers: Sequence[str], references: Sequence[str], unit: str) -> float:
+def rate(predictions: Sequence[str], references: Sequence[str], unit: str) -> float:
     """The errors for each `word` or `character` of the references."""
-    found = tally(answers, references)
-    return float(found[f"{unit}_errors"].sum() / found[f"{unit}s"].sum().clamp(min=1))
+    tally = count_errors(predictions, references)
+    return float(tally[f"{unit}_errors"].sum() / tally[f"{unit}s"].sum().clamp(min=1))
 
 
 def best_constant(references: Sequence[str], unit: str) -> str:
-    """Of the first transcripts the one that, given as the answer to all of them, makes the fewest errors."""
+    """Of the first transcripts the one that, predicted for all of them, makes the fewest errors."""
     some = references[:CANDIDATES]
-    return min(dict.fromkeys(some), key=lambda answer: rate([answer] * len(some), some, unit))
+    return min(dict.fromkeys(some), key=lambda text: rate([text] * len(some), some, unit))

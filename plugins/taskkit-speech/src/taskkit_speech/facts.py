@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from taskkit import Fact, SelfSupervised
@@ -29,6 +30,10 @@ class Transcript(Fact):
     language: str = ""
     """The ISO 639-1 code of all of it; empty: not known."""
 
+    def tensors(self) -> Mapping[str, str]:
+        """`target`, the numbers of characters, padded with 0; `target_text`, all code points, padded with 0."""
+        return {"target": "int (batch, characters)", "target_text": "int (batch, code_points)"}
+
     def agrees(self, other: Fact) -> bool:
         """Whether the other is a transcript too, of whatever language."""
         return isinstance(other, Transcript)
@@ -37,3 +42,7 @@ class Transcript(Fact):
 @dataclass(frozen=True)
 class Masked(SelfSupervised):
     """The target is made of the recording itself: its parts that are masked."""
+
+    def tensors(self) -> Mapping[str, str]:
+        """`audio`, padded, and `audio_length`, how many samples of each row are real."""
+        return {"audio": "int16 (batch, samples)", "audio_length": "int (batch)"}

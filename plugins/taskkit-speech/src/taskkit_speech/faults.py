@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from taskkit import DataError
 from taskkit_speech.alphabet import frames_needed
 from taskkit_speech.audio import impossible_peak, impossible_rate
-from taskkit_speech.listen import Heard
+from taskkit_speech.probe import AudioStats
 
 log = logging.getLogger("taskkit")
 
@@ -29,45 +29,45 @@ class Fault(NamedTuple):
     message: str
 
 
-def fault(heard: Heard, target: str | int | None) -> Fault | None:
+def fault(stats: AudioStats, target: str | int | None) -> Fault | None:
     """What keeps an utterance from being used, whatever the network; `target` is its transcript or its class."""
-    if heard.error:
-        return Fault("unreadable", heard.error)
-    if flaw := impossible_rate(heard.sample_rate):
+    if stats.error:
+        return Fault("unreadable", stats.error)
+    if flaw := impossible_rate(stats.sample_rate):
         return Fault("sample rate", flaw)
-    if flaw := impossible_peak(heard.peak):
+    if flaw := impossible_peak(stats.peak):
         return Fault("not a number", flaw)
-    if heard.peak < SILENT:
-        return Fault("silent", f"nothing is to be heard: no sample exceeds {heard.peak:.4f} of full scale.")
+    if stats.peak < SILENT:
+        return Fault("silent", f"nothing is to be heard: no sample exceeds {stats.peak:.4f} of full scale.")
     if not isinstance(target, str):
         return None
     if not target:
         return Fault("empty transcript", "nothing is left of its transcript once it is normalised.")
-    frames, needed = int(heard.seconds / FRAME), frames_needed([ord(character) for character in target])
+    frames, needed = int(stats.seconds / FRAME), frames_needed([ord(character) for character in target])
     if needed > frames:
         return Fault(
             "transcript too long",
-            f"{len(target)} characters in {heard.seconds:.2f} s need {needed} frames of CTC, and there "
+            f"{len(target)} characters in {stats.seconds:.2f} s need {needed} frames of CTC, and there "
             f"are {frames}, of {FRAME * 1000:g} ms each. Nobody speaks that fast: look whether they belong together.",
         )
     return None
 
 
-def sift(faults: Mapping[str, Fault], unusable: Literal["error", "skip"], where: str, total: int) -> Counter[str]:
-    """Refuse faulty utterances, or count and name those that are left out; `faults` are by where each one stands.
+def leave_out(faults: Mapping[str, Fault], unusable: Literal["error", "skip"], where: str, total: int) -> Counter[str]:
+    """Count and name faulty utterances, which are left out, or refuse them; `faults` are by where each one stands.
 
     Raises DataError, which names the first ones, unless they are to be skipped and others are left.
     """
-    kinds = Counter(found.kind for found in faults.values())
+    kinds = Counter(one.kind for one in faults.values())
     if not faults:
         return kinds
-    counted = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
-    lines = "".join(f"\n  {place}: {found.message}" for place, found in list(faults.items())[:NAMED])
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
+    lines = "".join(f"\n  {place}: {one.message}" for place, one in list(faults.items())[:NAMED])
     more = f"\n  … and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
-    said = f"{where}: {len(faults):,} of {total:,} recordings cannot be used ({counted}):{lines}{more}"
+    message = f"{where}: {len(faults):,} of {total:,} recordings cannot be used ({counts}):{lines}{more}"
     if unusable == "error":
-        raise DataError(f"{said}\nMend them or take them out, or leave them out with data.unusable=skip.")
+        raise DataError(f"{message}\nMend them or take them out, or leave them out with data.unusable=skip.")
     if len(faults) == total:
-        raise DataError(f"{said}\nAt least one that can be used was expected.")
-    log.warning("%s\nThey are left out.", said)
+        raise DataError(f"{message}\nAt least one that can be used was expected.")
+    log.warning("%s\nThey are left out.", message)
     return kinds

@@ -59,15 +59,15 @@ class Pretext(NamedTuple):
     """What contrastive learning compares."""
 
     predicted: Tensor
-    """What the transformer says of each frame: (batch, frames, size)."""
+    """The transformer's prediction for each frame: (batch, frames, size)."""
     quantised: Tensor
-    """What the codebooks make of it: (batch, frames, size)."""
+    """Each frame, quantised by the codebooks: (batch, frames, size)."""
     codes: Tensor
     """The code of each frame in each codebook: int64, (batch, frames, codebooks)."""
     shares: Tensor
-    """How much each frame wants each code: (batch, frames, codebooks, codes)."""
+    """The probability of each code for each frame: (batch, frames, codebooks, codes)."""
     convolved: Tensor
-    """What the convolutions answer: (batch, frames, channels)."""
+    """Outputs of the convolutions: (batch, frames, channels)."""
     lengths: Tensor
     """Frames of each clip, (batch,)."""
     masked: Tensor
@@ -102,7 +102,7 @@ class Pretrainer(nn.Module):
         """
         frames = self.encoder(audio, audio_length, masked)
         assert frames.masked is not None
-        codes, shares, vectors = self._quantise(self.dropout(frames.heard))
+        codes, shares, vectors = self._quantise(self.dropout(frames.features))
         return Pretext(
             self.project_hid(frames.states),
             self.project_q(vectors),
@@ -114,7 +114,7 @@ class Pretrainer(nn.Module):
         )
 
     def _quantise(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Codes, how much each is wanted, and the chosen vectors (batch, frames, size), through which gradients go."""
+        """Codes, their probabilities, and the chosen vectors (batch, frames, size), through which gradients go."""
         groups = self.quantizer.num_groups
         logits = self.quantizer.weight_proj(features).float().unflatten(-1, (groups, -1))
         if self.training:

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Literal
 
-from taskkit import Classes, DataProblem, Look, copies, named, skew
+from taskkit import Classes, DataProblem, ExampleLook, find_duplicates, find_imbalance, first_ids
 from taskkit_speech.audio import Clip
 from taskkit_speech.faults import Fault, fault
-from taskkit_speech.listen import Heard, listen
+from taskkit_speech.probe import AudioStats, probe
 from taskkit_speech.utterances import Utterance, Utterances
 
 CLIPPED = 0.001
-"""The share of samples at full scale from which on a recording is said to be clipped."""
+"""The share of samples at full scale from which on a recording counts as clipped."""
 LONG_ENOUGH = 20
 """The characters from which on the speed of speech says something: the pauses around single words hide it."""
 NATURAL = (3, 25)
@@ -26,29 +26,31 @@ FAR = 10
 NAMED = 20
 """So many characters are named in one problem."""
 
-Sound = Sequence[tuple[Utterance, Heard]]
+Sound = Sequence[tuple[Utterance, AudioStats]]
 
 
 def problems(
-    splits: Utterances, heard: Mapping[Clip, Heard] | None = None, classes: Classes | None = None
+    splits: Utterances, probed: Mapping[Clip, AudioStats] | None = None, classes: Classes | None = None
 ) -> Iterator[DataProblem]:
-    """Say what a person should know of utterances; those that are not `heard` yet are listened to."""
+    """Say what a person should know of utterances, whose recordings are decoded unless they are `probed` already."""
     utterances = [one for split in splits.values() for one in split]
-    if heard is None:
-        heard = listen(one.clip for one in utterances)
-    found = {str(Look(one.split, one.id, None)): fault(heard[one.clip], one.target) for one in utterances}
-    yield from faulty({name: one for name, one in found.items() if one}, "error")
-    sound = [(one, heard[one.clip]) for one in utterances if not heard[one.clip].error]
+    if probed is None:
+        probed = probe(one.clip for one in utterances)
+    faults = {str(ExampleLook(one.split, one.id, None)): fault(probed[one.clip], one.target) for one in utterances}
+    yield from faulty({name: one for name, one in faults.items() if one}, "error")
+    sound = [(one, probed[one.clip]) for one in utterances if not probed[one.clip].error]
     yield from _formats(sound)
     yield from _clipped(sound)
     yield from _speeds(sound)
     yield from _durations(sound)
-    yield from copies((Look(one.split, one.id, facts.digest, one.target) for one, facts in sound), "recording")
+    yield from find_duplicates(
+        (ExampleLook(one.split, one.id, stats.digest, one.target) for one, stats in sound), "recording"
+    )
     yield from _shared(utterances)
     yield from _characters(utterances)
-    if classes:
-        numbers = {split: [int(one.target or 0) for one in part] for split, part in splits.items()}
-        yield from skew(numbers, classes, "recording")
+    numbers = {split: [one.target for one in part if isinstance(one.target, int)] for split, part in splits.items()}
+    if classes and numbers["train"]:
+        yield from find_imbalance(numbers, classes, "recording")
 
 
 def faulty(faults: Mapping[str, Fault], severity: Literal["error", "warning"]) -> Iterator[DataProblem]:
@@ -56,41 +58,41 @@ def faulty(faults: Mapping[str, Fault], severity: Literal["error", "warning"]) -
     kinds = defaultdict(list)
     for name, one in faults.items():
         kinds[one.kind].append((name, one.message))
-    for kind, found in kinds.items():
-        name, message = found[0]
-        others = f" The same is wrong with {len(found) - 1:,} more." if len(found) > 1 else ""
-        yield DataProblem(severity, kind, f"{name}: {message}{others}", named([name for name, _ in found]))
+    for kind, concerned in kinds.items():
+        name, message = concerned[0]
+        others = f" The same is wrong with {len(concerned) - 1:,} more." if len(concerned) > 1 else ""
+        yield DataProblem(severity, kind, f"{name}: {message}{others}", first_ids([name for name, _ in concerned]))
 
 
 def _formats(sound: Sound) -> Iterator[DataProblem]:
     """Several channels, which are mixed down, and sample rates unlike most."""
-    if several := [one for one, facts in sound if facts.channels > 1]:
+    if several := [one for one, stats in sound if stats.channels > 1]:
         yield _about(
             "channels",
             several,
             sound,
             "have more than one channel, which are mixed down. If each is another speaker, write them to files first.",
         )
-    rates = Counter(facts.sample_rate for _, facts in sound)
+    rates = Counter(stats.sample_rate for _, stats in sound)
     if len(rates) > 1:
         usual = rates.most_common(1)[0][0]
-        others = [one for one, facts in sound if facts.sample_rate != usual]
+        others = [one for one, stats in sound if stats.sample_rate != usual]
         counted = ", ".join(f"{count:,} at {rate:,} Hz" for rate, count in rates.most_common())
         yield _about("sample rate", others, sound, f"have another rate than most ({counted}). They will be resampled.")
 
 
 def _clipped(sound: Sound) -> Iterator[DataProblem]:
     """Recordings that were made too loud."""
-    if found := [one for one, facts in sound if facts.clipped >= CLIPPED]:
-        said = f"are cut off at full scale in {CLIPPED:.1%} of their samples or more: recorded too loud."
-        yield _about("clipped", found, sound, said)
+    if clipped := [one for one, stats in sound if stats.clipped >= CLIPPED]:
+        message = f"are cut off at full scale in {CLIPPED:.1%} of their samples or more: recorded too loud."
+        yield _about("clipped", clipped, sound, message)
 
 
 def _speeds(sound: Sound) -> Iterator[DataProblem]:
     """Transcripts too long or too short for the sound: another text, a part of it, or a wrong sample rate."""
     speeds = {
-        one: len(one.target) / facts.seconds
-        for one, facts in sound
+        one: len(one.target) / stats.seconds
+        for one, stats in sound
         if isinstance(one.target, str) and len(one.target) >= LONG_ENOUGH
     }
     if not speeds:
@@ -116,11 +118,11 @@ def _speeds(sound: Sound) -> Iterator[DataProblem]:
 
 def _durations(sound: Sound) -> Iterator[DataProblem]:
     """Recordings far longer than the others, with how long these are."""
-    seconds = sorted(facts.seconds for _, facts in sound)
+    seconds = sorted(stats.seconds for _, stats in sound)
     if not seconds:
         return
     most = seconds[len(seconds) * 19 // 20]
-    if far := [one for one, facts in sound if facts.seconds > FAR * most]:
+    if far := [one for one, stats in sound if stats.seconds > FAR * most]:
         yield _about(
             "duration",
             far,
@@ -144,11 +146,11 @@ def _shared(utterances: Sequence[Utterance]) -> Iterator[DataProblem]:
                 f"of the {split} split ({len(known) / len(part):.0%}) have a transcript that is in the training split "
                 "too: part of the score is for sentences learnt by heart.",
             )
-        if heard := [one for one in part if one.speaker in speakers]:
-            names = len({one.speaker for one in heard})
+        if leaked := [one for one in part if one.speaker in speakers]:
+            names = len({one.speaker for one in leaked})
             yield _about(
                 "speaker leak",
-                heard,
+                leaked,
                 part,
                 f"of the {split} split are of {names} speaker{'s' * (names > 1)} of the training split: the score says "
                 "little of other voices.",
@@ -170,6 +172,6 @@ def _characters(utterances: Sequence[Utterance]) -> Iterator[DataProblem]:
 
 
 def _about(kind: str, concerned: Sequence[Utterance], among: Sequence[object], message: str) -> DataProblem:
-    """A warning of so many recordings among so many."""
-    looks = named([Look(one.split, one.id, None) for one in concerned])
+    """A warning about `concerned`, counted among all of `among`."""
+    looks = first_ids([ExampleLook(one.split, one.id, None) for one in concerned])
     return DataProblem("warning", kind, f"{len(concerned):,} of {len(among):,} recordings {message}", looks)

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from taskkit import Component, RecipeFile, hookimpl
+from taskkit import CLASSIFICATION_METRICS, Component, RecipeFile, hookimpl, recipes_in
 
-taskkit_api = ">=0.1,<0.2"
+taskkit_api = ">=0.2,<0.3"
 
 
 @hookimpl
 def taskkit_components() -> Iterable[Component]:
     """The tasks, models and data."""
-    yield _component("task", "ctc", "transcribe each recording", "ctc:Ctc", ("Transcript",))
-    yield _component("task", "pretraining", "learn from sound alone", "pretraining:Pretraining", ("Masked",))
+    yield _component(
+        "task",
+        "ctc",
+        "transcribe each recording",
+        "ctc:Ctc",
+        ("Transcript",),
+        {"wer": "min", "cer": "min", "silent": "min"},
+    )
+    yield _component(
+        "task",
+        "pretraining",
+        "learn from sound alone",
+        "pretraining:Pretraining",
+        ("Masked",),
+        {"accuracy": "max", "contrastive": "min", "codes_used": "max"},
+    )
     yield _component(
         "task",
         "classification",
         "choose one class for each recording",
         "classification:SpeechClassification",
         ("Classes",),
+        CLASSIFICATION_METRICS,
     )
     yield _component(
         "model",
@@ -52,8 +66,7 @@ def taskkit_components() -> Iterable[Component]:
 @hookimpl
 def taskkit_recipes() -> Iterable[RecipeFile]:
     """The recipes that come inside the package."""
-    folder = Path(__file__).parent / "recipes"
-    return [RecipeFile(path.stem, path) for path in sorted(folder.glob("*.yaml"))]
+    return recipes_in("taskkit_speech")
 
 
 def _component(
@@ -62,16 +75,17 @@ def _component(
     summary: str,
     implementation: str,
     targets: Iterable[str],
-    section: str = "",
+    metrics: Mapping[str, Literal["max", "min"]] | None = None,
 ) -> Component:
     """A component of this package; `targets` are the facts by their names."""
-    homes = {"Classes": "taskkit.contracts.facts"}
+    homes = {"Classes": "taskkit"}
     return Component(
         kind,
         f"speech.{name}",
         summary,
         implementation=f"taskkit_speech.{implementation}",
-        section=f"taskkit_speech.sections:{section or implementation.partition(':')[2]}",
+        section=f"taskkit_speech.sections:{implementation.partition(':')[2]}",
         input="taskkit_speech.facts:Audio",
         targets=tuple(f"{homes.get(target, 'taskkit_speech.facts')}:{target}" for target in targets),
+        metrics=metrics or {},
     )

@@ -3,56 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torchmetrics import MeanMetric, Metric
 
-from taskkit import Batch, Example, Headline, Step, Task
+from taskkit import Batch, Example, Headline, Results, Step, Task
 from taskkit_speech import sections
 from taskkit_speech.encoder import SpeechEncoder, frame_count
 from taskkit_speech.heads import Pretext
 from taskkit_speech.masks import distractors, seeded, spans, valid
-from taskkit_speech.windows import Grid
+from taskkit_speech.processor import SpeechProcessor
 
 FEW = 0.05
 """Codebooks of which less than this share is in use have collapsed."""
 
 
-class Pretraining(Task):
+class Pretraining(Task[sections.Pretraining, SpeechProcessor]):
     """Tell what is behind each masked frame from what is behind other masked frames of the same recording.
 
     No target is in the batch. `headline` is the share of masked frames that are told apart from all their distractors.
     """
 
-    config: sections.Pretraining
     headline = Headline("accuracy", "max")
 
     def forward(self, batch: Batch) -> Pretext:
         """Ask the network; in an evaluation the masks of a clip are the same each time, whatever batch it is in."""
         hidden = {} if self.training else {"masked": self._masks(batch)}
-        said: Pretext = super().forward({**batch, **hidden})
-        return said
+        outputs: Pretext = super().forward({**batch, **hidden})
+        return outputs
 
     def step(self, batch: Batch) -> Step:
         """The mean over masked frames of the contrastive loss (equation 3), with diversity (equation 4) and penalty."""
-        said: Pretext = self(batch)
-        chance = None if self.training else self._chance(batch, 1, said.masked.shape[1], self.config.distractors)
-        return self._step(said, distractors(said.masked, self.config.distractors, chance))
+        outputs: Pretext = self(batch)
+        chance = None if self.training else self._chance(batch, 1, outputs.masked.shape[1], self.config.distractors)
+        return self._step(outputs, distractors(outputs.masked, self.config.distractors, chance))
 
     def metrics(self) -> Mapping[str, Metric]:
         """Accuracy, the contrastive loss alone, and the share of codes in use, in which perplexity counts a code."""
         config = self._encoder.config
         used = CodesUsed(config.num_codevector_groups, config.num_codevectors_per_group)
-        return {"accuracy": Column("accuracy"), "contrastive": Column("contrastive"), "codes_used": used}
+        return {"accuracy": MeanMetric(), "contrastive": MeanMetric(), "codes_used": used}
 
     def baseline(self, train: Sequence[Example], test: Sequence[Example]) -> Mapping[str, float]:
         """The accuracy of chance."""
         return {"accuracy": 1 / (1 + self.config.distractors)}
 
-    def remarks(self, results: Mapping[str, Tensor]) -> Iterable[str]:
+    def remarks(self, results: Results, earlier: Sequence[Mapping[str, float]]) -> Iterable[str]:
         """That the codebooks have collapsed, and what helps."""
         if float(results["codes_used"]) < FEW:
             yield (
@@ -68,9 +66,9 @@ class Pretraining(Task):
 
     def _masks(self, batch: Batch) -> Tensor:
         """Which frames of each clip an evaluation hides: bool, (batch, frames)."""
-        config, how = self._encoder.config, self._encoder.masking
-        lengths = frame_count(batch["audio_length"], config)
-        size = Grid.of(config.conv_kernel, config.conv_stride).frames(batch["audio"].shape[1])
+        how = self._encoder.masking
+        lengths = frame_count(batch["audio_length"], self._encoder.config)
+        size = self.processor.grid.frames(batch["audio"].shape[1])
         return spans(lengths, size, how.time, how.time_span, how.least, self._chance(batch, 0, 1 + size))
 
     def _chance(self, batch: Batch, purpose: int, *shape: int) -> Tensor:
@@ -78,48 +76,30 @@ class Pretraining(Task):
         seeds = (2 * number + purpose for number in batch["example"].tolist())
         return seeded(seeds, *shape).to(batch["audio"].device)
 
-    def _step(self, said: Pretext, others: Tensor) -> Step:
-        config, masked = self.config, said.masked
+    def _step(self, outputs: Pretext, others: Tensor) -> Step:
+        config, masked = self.config, outputs.masked
         count = masked.sum().clamp(min=1)
-        similar = similarity(said) / config.temperature
+        similar = similarity(outputs) / config.temperature
         own = similar.diagonal(dim1=1, dim2=2)[..., None]
-        alike = same_codes(said.codes, others)
+        alike = same_codes(outputs.codes, others)
         against = similar.gather(2, others)
         logits = torch.cat([own, against.masked_fill(alike, -torch.inf)], dim=2)
         losses = -logits.log_softmax(dim=2)[..., 0]
         contrastive = torch.where(masked, losses, 0.0).sum() / count
-        diversity = 1 - in_use(total(said.shares, masked))
-        loss = contrastive + config.diversity * diversity + config.penalty * energy(said.convolved, said.lengths)
+        diversity = 1 - in_use(total(outputs.shares, masked))
+        loss = contrastive + config.diversity * diversity + config.penalty * energy(outputs.convolved, outputs.lengths)
         # Where a distractor has the same codes, the answer is a guess among them.
         right = (own >= logits.amax(dim=2, keepdim=True))[..., 0] / (1 + alike.sum(dim=2))
         accuracy = torch.where(masked, right, 0.0).sum() / count
         # Of near-flat shares all codes look used, though one may win everywhere; Gumbel's noise would hide that too.
-        codes = total(F.one_hot(said.shares.argmax(dim=-1), said.shares.shape[-1]), masked)
-        if self.training:
-            self.note("accuracy", accuracy)
-            self.note("codes_used", in_use(codes))
-        found = {"accuracy": accuracy, "contrastive": contrastive, "codes": codes, "frames": count}
-        return Step(loss, masked.numel(), said, preds={name: value.detach() for name, value in found.items()})
-
-
-class Column(Metric):
-    """The mean of one value of batches over their masked frames."""
-
-    full_state_update = False
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name = name
-        self.mean = MeanMetric()
-
-    def update(self, preds: Mapping[str, Tensor], target: Any = None) -> None:
-        """Add a batch."""
-        self.mean.update(preds[self.name], preds["frames"])
-
-    def compute(self) -> Tensor:
-        """The mean so far."""
-        mean: Tensor = self.mean.compute()
-        return mean
+        codes = total(F.one_hot(outputs.shares.argmax(dim=-1), outputs.shares.shape[-1]), masked)
+        scored = {
+            "accuracy": {"value": accuracy, "weight": count},
+            "contrastive": {"value": contrastive.detach(), "weight": count},
+            "codes_used": {"codes": codes},
+        }
+        scalars = {"accuracy": accuracy, "codes_used": in_use(codes)} if self.training else {}
+        return Step(loss, count, "frames", outputs, scored, scalars)
 
 
 class CodesUsed(Metric):
@@ -132,22 +112,22 @@ class CodesUsed(Metric):
         super().__init__()
         self.add_state("counts", torch.zeros(codebooks, codes, dtype=torch.float64), dist_reduce_fx="sum")
 
-    def update(self, preds: Mapping[str, Tensor], target: Any = None) -> None:
-        """Add a batch."""
-        self.counts += preds["codes"]
+    def update(self, codes: Tensor) -> None:
+        """Add how often each code was chosen in a batch: (codebooks, codes)."""
+        self.counts += codes
 
     def compute(self) -> Tensor:
-        """The share so far."""
+        """The share so far, a scalar."""
         return in_use(self.counts)
 
 
-def similarity(said: Pretext) -> Tensor:
+def similarity(outputs: Pretext) -> Tensor:
     """The cosine of every prediction and every quantised frame of its recording: (batch, frames, frames).
 
     One product of matrices holds those of all distractors, whose vectors need not be copied out.
     """
-    with torch.autocast(said.predicted.device.type, enabled=False):
-        predicted, quantised = (F.normalize(x.float(), dim=2) for x in (said.predicted, said.quantised))
+    with torch.autocast(outputs.predicted.device.type, enabled=False):
+        predicted, quantised = (F.normalize(x.float(), dim=2) for x in (outputs.predicted, outputs.quantised))
         return predicted @ quantised.transpose(1, 2)
 
 
@@ -160,18 +140,18 @@ def same_codes(codes: Tensor, others: Tensor) -> Tensor:
 
 
 def total(shares: Tensor, masked: Tensor) -> Tensor:
-    """How much all masked frames together want each code: (codebooks, codes)."""
+    """The sum of shares (batch, frames, codebooks, codes) over masked frames: (codebooks, codes)."""
     return (shares * masked[..., None, None]).sum(dim=(0, 1))
 
 
-def in_use(wanted: Tensor) -> Tensor:
-    """The perplexity of codes that are wanted so much, (codebooks, codes), as a share of all codes (equation 4)."""
-    mean = wanted / wanted.sum(dim=1, keepdim=True).clamp(min=1)
+def in_use(counts: Tensor) -> Tensor:
+    """The perplexity of codes of these counts, (codebooks, codes), as a share of all codes (equation 4)."""
+    mean = counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
     return (-torch.xlogy(mean, mean).sum(dim=1)).exp().mean() / mean.shape[1]
 
 
 def energy(convolved: Tensor, lengths: Tensor) -> Tensor:
-    """The mean square of what the convolutions answer, without padding."""
+    """The mean square of the outputs of the convolutions, without padding: a scalar."""
     inside = valid(lengths, convolved.shape[1])
     squares = convolved.float().square().mean(dim=2)
     return torch.where(inside, squares, 0.0).sum() / inside.sum().clamp(min=1)

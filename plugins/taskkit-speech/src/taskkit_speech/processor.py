@@ -1,4 +1,4 @@
-"""The way into every speech network: int16 samples at one rate, and what is to be said of them."""
+"""The way into every speech network: int16 samples at one rate, and their targets."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from taskkit_speech.reading import read_audio
 from taskkit_speech.windows import Grid, cut, parts
 
 
-class Hearing(NamedTuple):
-    """What a network is, and how it is to be handed what it hears."""
+class FrontEnd(NamedTuple):
+    """What a network is, and what samples it takes."""
 
     shape: Mapping[str, Any]
     """The configuration of a transformers model, as plain data."""
@@ -37,17 +37,17 @@ class Hearing(NamedTuple):
 class SpeechProcessor(Processor):
     """Recordings at one sample rate; normalising them is the network's own first layer.
 
-    `describe` says what the network is; `fit` asks it once.
+    `describe` says what the network is; `fit` calls it once.
     """
 
     layout = "padded"
+    network_state = ("shape",)
     predict_options = sections.ReadAudio
-    asked: sections.ReadAudio = sections.ReadAudio()
-    hearing: Hearing
+    front_end: FrontEnd
     alphabet: Alphabet | None = None
     """None: the targets are no transcripts."""
 
-    def __init__(self, spec: DataSpec, config: sections.Wav2vec2, describe: Callable[[], Hearing]) -> None:
+    def __init__(self, spec: DataSpec, config: sections.Wav2vec2, describe: Callable[[], FrontEnd]) -> None:
         self.config = config
         self.describe = describe
         self.transcripts = isinstance(spec.target, Transcript)
@@ -58,14 +58,14 @@ class SpeechProcessor(Processor):
         """Learn the alphabet of the training transcripts, and what the network is to be."""
         if self.transcripts:
             self.alphabet = Alphabet.of(example.target for example in examples)
-        self._hear(self.describe())
+        self._attach(self.describe())
         self._check_frames()
         if self.transcripts:
             self._check_overlap()
 
-    def read(self, source: str) -> Sequence[Example]:
+    def read(self, source: str, options: sections.ReadAudio) -> Sequence[Example]:
         """The examples of an audio file, of a folder of them, or of a table that lists them."""
-        return read_audio(source, self.asked.column)
+        return read_audio(source, options.column)
 
     def encode(self, example: Example) -> Sequence[Sample]:
         """`audio`: int16 (samples,), and what is known of it.
@@ -74,7 +74,7 @@ class SpeechProcessor(Processor):
         `target`, its number. Without any, a recording longer than `model.window` becomes several windows, with
         `target_frames`, the first and last frame kept; unlabelled training data are cut into parts without overlap.
         """
-        audio = read_clip(example.input, self.hearing.sample_rate)
+        audio = read_clip(example.input, self.front_end.sample_rate)
         if self.unlabelled:
             stretches = parts(len(audio), self._samples(self.config.window))
             return [{"audio": audio[first:last]} for first, last in stretches]
@@ -87,7 +87,7 @@ class SpeechProcessor(Processor):
     def collate(self, samples: Sequence[Sample]) -> Batch:
         """`audio` (batch, samples), padded with zeros, `audio_length` (batch,), and targets, padded with zeros too."""
         lengths = torch.tensor([len(sample["audio"]) for sample in samples])
-        audio = torch.zeros(len(samples), self.padded(int(lengths.max())), dtype=torch.int16)
+        audio = torch.zeros(len(samples), self.padded_length(int(lengths.max())), dtype=torch.int16)
         for row, sample in zip(audio, samples, strict=True):
             row[: len(sample["audio"])] = sample["audio"]
         others = {name: _together([sample[name] for sample in samples]) for name in samples[0] if name != "audio"}
@@ -97,45 +97,55 @@ class SpeechProcessor(Processor):
         """Its samples."""
         return len(sample["audio"])
 
-    def padded(self, length: int) -> int:
+    def padded_length(self, length: int) -> int:
         """The next multiple of `model.pad_to`, and never less than the convolutions need to answer at all."""
         step = self._samples(self.config.pad_to)
         return -(-max(length, self.grid.field) // step) * step
 
-    def capacity(self, batch: Batch) -> int:
+    def padded_size(self, batch: Batch) -> int:
         """The samples of a batch, padding included."""
         return batch["audio"].numel()
 
+    def settings(self) -> Mapping[str, Any]:
+        """The kind of target, and what recordings are cut by: seconds and frames; the rest is in the state."""
+        if self.classes:
+            return {"target": "class"}
+        if self.unlabelled:
+            return {"target": "none", "window": self.config.window}
+        cut = {"window": self.config.window, "overlap": self.config.overlap, "grid": list(self.grid)}
+        return {"target": "transcript", **cut}
+
     def state_dict(self) -> Mapping[str, Any]:
-        """What the network is and hears, and the alphabet."""
+        """What the network is and takes, and the alphabet."""
         alphabet = None if self.alphabet is None else self.alphabet.characters
-        return {**self.hearing._asdict(), "alphabet": alphabet}
+        return {**self.front_end._asdict(), "alphabet": alphabet}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what `state_dict` gave."""
         facts = dict(state)
         alphabet = facts.pop("alphabet")
         self.alphabet = None if alphabet is None else Alphabet(alphabet)
-        self._hear(Hearing(**facts))
+        self._attach(FrontEnd(**facts))
 
-    def _hear(self, hearing: Hearing) -> None:
-        self.hearing, self.grid = hearing, hearing.grid
-        self.unit = Unit("audio seconds", hearing.sample_rate)
+    def _attach(self, front_end: FrontEnd) -> None:
+        self.front_end, self.grid = front_end, front_end.grid
+        self.unit = Unit("audio seconds", front_end.sample_rate)
 
     def _check_frames(self) -> None:
         """Raise TaskkitError when no window would have a frame."""
-        rate, window = self.hearing.sample_rate, self._samples(self.config.window)
+        rate, window = self.front_end.sample_rate, self._samples(self.config.window)
         if max(self.grid) > window:
-            hears, comes = self.grid.field / rate, self.grid.hop / rate
+            field, hop = self.grid.field / rate, self.grid.hop / rate
+            strides = list(self.front_end.shape["conv_stride"])
             raise TaskkitError(
-                f"model.conv_strides: with {list(self.hearing.shape['conv_stride'])} a frame hears {hears:,.6g} s and "
-                f"comes every {comes:,.6g} s; model.window is {self.config.window:g} s. Frames of some hundredths of a "
-                "second were expected. Make them smaller."
+                f"model.conv_strides: with {strides} a frame hears {field:,.6g} s and comes every {hop:,.6g} s; "
+                f"model.window is {self.config.window:g} s. Frames of some hundredths of a second were expected. Make "
+                "them smaller."
             )
 
     def _check_overlap(self) -> None:
         """Raise TaskkitError when two windows might not share a frame, so that one between them would be lost."""
-        least, rate = self.grid.field + 2 * self.grid.hop, self.hearing.sample_rate
+        least, rate = self.grid.field + 2 * self.grid.hop, self.front_end.sample_rate
         if self._samples(self.config.overlap) < least:
             seconds = math.ceil(1000 * least / rate) / 1000
             raise TaskkitError(
@@ -144,7 +154,7 @@ class SpeechProcessor(Processor):
             )
 
     def _samples(self, seconds: float) -> int:
-        return max(1, round(seconds * self.hearing.sample_rate))
+        return max(1, round(seconds * self.front_end.sample_rate))
 
     def _windows(self, audio: Tensor) -> list[Sample]:
         if not self.transcripts:
@@ -162,8 +172,8 @@ class SpeechProcessor(Processor):
         return {
             "target": torch.tensor(numbers, dtype=torch.int64),
             "target_text": torch.tensor([ord(character) for character in text], dtype=torch.int32),
-            "note_unknown_characters": torch.tensor(int(alphabet.unknown(text) > 0)),
-            "note_too_long_target": torch.tensor(int(frames_needed(numbers) > self.grid.frames(samples))),
+            "flag_unknown_characters": torch.tensor(int(alphabet.unknown(text) > 0)),
+            "flag_too_long_target": torch.tensor(int(frames_needed(numbers) > self.grid.frames(samples))),
         }
 
 

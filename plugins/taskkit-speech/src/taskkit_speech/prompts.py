@@ -5,29 +5,17 @@ from __future__ import annotations
 import gzip
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from taskkit import (
-    DataError,
-    DataModule,
-    DataProblem,
-    DataSpec,
-    Debian,
-    Example,
-    Fact,
-    Local,
-    Origin,
-    Split,
-    by_share,
-    fetch,
-)
+from taskkit import DataError, DataModule, DataSpec, Debian, Fact, Local, Origin, Prepared, Split, by_share, fetch
 from taskkit_speech import inspection, sections
 from taskkit_speech.audio import Clip
 from taskkit_speech.facts import Audio, Transcript
 from taskkit_speech.normalise import NORMALISERS
-from taskkit_speech.utterances import Utterance, by_split, examples, fingerprint, for_task
+from taskkit_speech.utterances import Utterance, by_split, fingerprint, for_task, prepared
 
 VERSION = "1.6.1-1"
 NORMALISER = "letters-v1"
@@ -106,35 +94,26 @@ class Read(NamedTuple):
     origins: tuple[Origin, Origin]
 
 
-class Prompts(DataModule):
+class Prompts(DataModule[sections.Prompts]):
     """The prompts of one language; 10 % of the sentences to validate and 15 % to test.
 
     One speaker reads all of them: an error rate says how well this voice is recognised, and nothing of others.
     """
 
-    config: sections.Prompts
-
-    def prepare(self, target: type[Fact]) -> DataSpec:
+    def prepare(self, target: type[Fact]) -> Prepared:
         """Fetch the recordings and their transcripts, clean these, and split by a hash of each sentence."""
         language = self.config.language
         read = read_prompts(language, self.config.root)
-        self.splits = by_split(for_task(read.utterances, target))
+        splits = by_split(for_task(read.utterances, target))
         protocol = {
             "speakers": f"one, {VOICES[language].speaker}, in all splits",
             "splits": "by a hash of each sentence, so that no sentence is in two: 75 % train, 10 % val, 15 % test",
             "normaliser": f"{NORMALISER} ({language})",
             "left out": dict(sorted(read.left_out.items())),
         }
-        name = fingerprint(f"prompts-{language}", self.splits, VOICES[language].recordings)
-        return DataSpec(Audio(SAMPLE_RATE), Transcript(language), name, read.origins, protocol)
-
-    def examples(self, split: Split) -> Sequence[Example]:
-        """The prompts of a split, as clips."""
-        return examples(self.splits[split])
-
-    def inspect(self) -> Iterable[DataProblem]:
-        """Listen to every prompt; look for odd ones, duplicates and leaks."""
-        return inspection.problems(self.splits)
+        name = fingerprint(f"prompts-{language}", splits, VOICES[language].recordings)
+        spec = DataSpec(Audio(SAMPLE_RATE), Transcript(language), name, read.origins, protocol)
+        return prepared(spec, splits, partial(inspection.problems, splits))
 
 
 def read_prompts(language: str, root: str | None) -> Read:
@@ -172,11 +151,11 @@ def read_prompts(language: str, root: str | None) -> Read:
             left_out["not speech"] += 1
         elif not written.get(key):
             left_out["no transcript"] += 1
-        elif not (said := _said(written[key], voice)):
+        elif not (spoken := _spoken(written[key], voice)):
             left_out["in doubt what is said"] += 1
         else:
-            text = NORMALISERS[NORMALISER](said, language)
-            utterances.append(Utterance(key, Clip(path), text, _split(said), voice.speaker))
+            text = NORMALISERS[NORMALISER](spoken, language)
+            utterances.append(Utterance(key, Clip(path), text, _split(spoken), voice.speaker))
     return Read(utterances, left_out, (recordings, transcripts))
 
 
@@ -192,8 +171,8 @@ def _transcripts(path: Path) -> Iterator[tuple[str, str]]:
             yield key.strip(), text.strip()
 
 
-def _said(written: str, voice: Voice) -> str:
-    """What is said of what is written; nothing where notes, other keys or lost letters leave it in doubt."""
+def _spoken(written: str, voice: Voice) -> str:
+    """What is read aloud of what is written; nothing where notes, other keys or lost letters leave it in doubt."""
     text = re.sub(r"\([^)]*\)", " ", written)
     text = re.sub(r"\[[^\]]*\]\s*$", "", text)
     if re.search(r"[][<>]|\w-\w+:|\w\? +[a-zà-ù]", text):
@@ -203,7 +182,7 @@ def _said(written: str, voice: Voice) -> str:
     return text.strip()
 
 
-def _split(said: str) -> Split:
+def _split(sentence: str) -> Split:
     """The split of a sentence, whatever its punctuation; it never moves."""
-    letters = "".join(character for character in said.casefold() if character.isalnum())
+    letters = "".join(character for character in sentence.casefold() if character.isalnum())
     return by_share(letters, **HELD_OUT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from taskkit import DataError, Example
+from taskkit import TABLE_SUFFIXES, DataError, Example
 from taskkit_speech import sections
 from taskkit_speech.audio import SUFFIXES, Clip
 from taskkit_speech.listed import read_listed
@@ -14,7 +14,6 @@ log = logging.getLogger("taskkit")
 
 NAMED = 10
 """So many files that are left out are named in one message."""
-TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 def read_audio(source: str, column: str = "path") -> list[Example]:
@@ -27,26 +26,26 @@ def read_audio(source: str, column: str = "path") -> list[Example]:
     path = Path(source).expanduser()
     if path.is_dir():
         return _folder(path)
-    if path.suffix.lower() in TABLES:
+    if path.suffix.lower() in TABLE_SUFFIXES:
         rows = read_listed(path.absolute(), sections.Table(table=str(path), path_column=column), None)
         return [Example(row.id, row.clip) for row in rows]
     if not path.is_file():
         raise DataError(
-            f"{source}: there is no such file. An audio file, a folder of them or a table ({', '.join(TABLES)}) of "
-            "their paths was expected. Correct the path."
+            f"{source}: there is no such file. An audio file, a folder of them or a table "
+            f"({', '.join(TABLE_SUFFIXES)}) of their paths was expected. Correct the path."
         )
     return [Example(source, Clip(path))]
 
 
 def _folder(folder: Path) -> list[Example]:
-    there = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    files = [path for path in there if path.suffix.lower() in SUFFIXES]
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = [path for path in paths if path.suffix.lower() in SUFFIXES]
     if not files:
         raise DataError(
             f"{folder}: it has no recordings. Files that end in {', '.join(sorted(SUFFIXES))} were expected. Name "
             "another folder, or convert them."
         )
-    if others := [path.relative_to(folder).as_posix() for path in there if path.suffix.lower() not in SUFFIXES]:
+    if others := [path.relative_to(folder).as_posix() for path in paths if path.suffix.lower() not in SUFFIXES]:
         more = f" and {len(others) - NAMED:,} more" if len(others) > NAMED else ""
         log.warning(
             "%s: files of other kinds are left out: %s%s. Recordings end in %s. Convert those that are recordings.",

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from taskkit import ClassificationSection, setting
+from taskkit import ClassificationSection, Problems, setting
 
-Problems = Iterator[tuple[str, str]]
-"""Fields of a section and what is wrong with the meaning of their values."""
 LIBRISPEECH = (
     "train-clean-100",
     "train-clean-360",

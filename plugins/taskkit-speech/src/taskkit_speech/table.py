@@ -2,80 +2,69 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from taskkit import Classes, DataError, DataModule, DataProblem, DataSpec, Example, Fact, Origin, Split, by_share
+from taskkit import (
+    Classes,
+    DataError,
+    DataModule,
+    DataProblem,
+    DataSpec,
+    Fact,
+    Origin,
+    Prepared,
+    Split,
+    by_share,
+    file_sha256,
+)
 from taskkit_speech import inspection, sections
+from taskkit_speech.audio import Clip
 from taskkit_speech.facts import Audio, Masked, Transcript
-from taskkit_speech.faults import fault, sift
+from taskkit_speech.faults import Fault, fault, leave_out
 from taskkit_speech.listed import Listed, read_listed
-from taskkit_speech.listen import common_rate, listen
-from taskkit_speech.utterances import Utterance, by_split, examples, fingerprint
+from taskkit_speech.probe import AudioStats, common_rate, probe
+from taskkit_speech.utterances import Utterance, Utterances, by_split, fingerprint, prepared
 
 log = logging.getLogger("taskkit")
 
+Placed = Sequence[tuple[Listed, Split]]
 
-class Table(DataModule):
-    """Recordings with what the task asks for: transcripts, classes, or nothing but the sound.
+
+class Table(DataModule[sections.Table]):
+    """Recordings with what the task needs: transcripts, classes, or nothing but the sound.
 
     Splits that the table does not name are chosen by a hash of the speaker where it names speakers, else of the file:
     neither is in two, and none moves when others come or go. Of a table that lists train alone they are held out of
     that, for a score needs them.
     """
 
-    config: sections.Table
-
-    def prepare(self, target: type[Fact]) -> DataSpec:
-        """Read the table, listen to what it lists, refuse or leave out what cannot be used, and choose the splits."""
-        self.target = target
-        self.path = Path(str(self.config.table)).expanduser().absolute()
-        rows = read_listed(self.path, self.config, self._target_column())
-        self.heard = listen([row.clip for row in rows], remember=str(self.path))
-        left_out = self._find_faults(rows)
-        usable = [row for row in rows if row not in self.faults]
-        placed = self._place(usable)
-        self.classes = (
-            Classes.of(str(row.target) for row, split in placed if split == "train")
-            if issubclass(target, Classes)
-            else None
+    def prepare(self, target: type[Fact]) -> Prepared:
+        """Read the table, decode what it lists, refuse or leave out what cannot be used, and choose the splits."""
+        path = Path(str(self.config.table)).expanduser().absolute()
+        rows = read_listed(path, self.config, _target_column(target))
+        stats = probe([row.clip for row in rows], remember=str(path))
+        faults = _faults(rows, stats, target)
+        at = {f"{row.where.removeprefix(f'{path}: ')} ({row.id})": one for row, one in faults.items()}
+        left_out = leave_out(at, self.config.unusable, str(path), len(rows))
+        placed = self._place([row for row in rows if row not in faults])
+        fact = self._fact(target, placed)
+        splits = by_split(_utterance(row, split, fact) for row, split in placed)
+        self._check_splits(splits, path)
+        spec = DataSpec(
+            Audio(common_rate(stats[row.clip] for row, _ in placed)),
+            fact,
+            fingerprint("speech-table", splits, "/".join(stats[row.clip].file for row, _ in placed)),
+            (Origin("speech.table", str(path), file_sha256(path)),),
+            self._protocol(fact, placed, left_out),
         )
-        self.splits = by_split(self._utterance(row, split) for row, split in placed)
-        self._check_splits()
-        return DataSpec(
-            Audio(common_rate(self.heard[row.clip] for row, _ in placed)),
-            self._fact(),
-            fingerprint("speech-table", self.splits, "/".join(self.heard[row.clip].file for row, _ in placed)),
-            (Origin("speech.table", str(self.path), hashlib.sha256(self.path.read_bytes()).hexdigest()),),
-            self._protocol(usable, left_out),
-        )
+        return prepared(spec, splits, partial(_problems, faults, splits, stats, fact))
 
-    def examples(self, split: Split) -> Sequence[Example]:
-        """The recordings of a split, as clips."""
-        return examples(self.splits[split])
-
-    def inspect(self) -> Iterable[DataProblem]:
-        """Tell what was left out and what was heard: odd recordings, duplicates, leaks, skew."""
-        yield from inspection.faulty({row.id: found for row, found in self.faults.items()}, "warning")
-        yield from inspection.problems(self.splits, self.heard, self.classes)
-
-    def _target_column(self) -> str | None:
-        if issubclass(self.target, Transcript):
-            return "text_column"
-        return "label_column" if issubclass(self.target, Classes) else None
-
-    def _find_faults(self, rows: Sequence[Listed]) -> Mapping[str, int]:
-        """How many rows cannot be used, by why; raises DataError unless these are to be skipped."""
-        transcribed = issubclass(self.target, Transcript)
-        found = {row: fault(self.heard[row.clip], row.target if transcribed else None) for row in rows}
-        self.faults = {row: one for row, one in found.items() if one}
-        said = {f"{row.where.removeprefix(f'{self.path}: ')} ({row.id})": one for row, one in self.faults.items()}
-        return sift(said, self.config.unusable, str(self.path), len(rows))
-
-    def _place(self, rows: Sequence[Listed]) -> list[tuple[Listed, Split]]:
+    def _place(self, rows: Sequence[Listed]) -> Placed:
         """The rows, each in a split."""
         shares = self._held_out(rows)
         return [
@@ -91,40 +80,35 @@ class Table(DataModule):
             "test": 0.0 if "test" in present else self.config.test_share,
         }
 
-    def _utterance(self, row: Listed, split: Split) -> Utterance:
-        target = self.classes.number(str(row.target), row.where) if self.classes else row.target
-        return Utterance(row.id, row.clip, target, split, row.speaker)
+    def _fact(self, target: type[Fact], placed: Placed) -> Fact:
+        if issubclass(target, Classes):
+            return Classes.of(str(row.target) for row, split in placed if split == "train")
+        return Transcript(self.config.language) if issubclass(target, Transcript) else Masked()
 
-    def _fact(self) -> Fact:
-        if self.classes:
-            return self.classes
-        return Transcript(self.config.language) if issubclass(self.target, Transcript) else Masked()
-
-    def _check_splits(self) -> None:
-        """Refuse to train on nothing; say when chance left a split empty that was asked for."""
-        speakers = any(one.speaker for utterances in self.splits.values() for one in utterances)
+    def _check_splits(self, splits: Utterances, path: Path) -> None:
+        """Refuse to train on nothing; warn when chance left a split empty that should have a share."""
+        speakers = any(one.speaker for utterances in splits.values() for one in utterances)
         thing = "speaker" if speakers else "file"
-        if not self.splits["train"]:
+        if not splits["train"]:
             raise DataError(
-                f"{self.path}: no recording is left to train on. Each {thing} is in one split as a whole, and there "
+                f"{path}: no recording is left to train on. Each {thing} is in one split as a whole, and there "
                 "are too few of them. Name the splits in a column `split`, or make data.test_share smaller."
             )
         shares: dict[Split, float] = {"val": self.config.val_share, "test": self.config.test_share}
         for split, share in shares.items():
-            if share and not self.splits[split]:
+            if share and not splits[split]:
                 log.warning(
                     "%s: the %s split is empty: no %s of so few falls into it by its hash. Name the splits in a column "
                     "`split`.",
-                    self.path,
+                    path,
                     split,
                     thing,
                 )
 
-    def _protocol(self, rows: Sequence[Listed], left_out: Mapping[str, int]) -> Mapping[str, Any]:
-        config = self.config
-        protocol: dict[str, Any] = {"splits": self._splits_in_words(rows)}
-        if issubclass(self.target, Transcript):
-            protocol["normaliser"] = f"{config.normaliser} ({config.language or 'no language'})"
+    def _protocol(self, fact: Fact, placed: Placed, left_out: Counter[str]) -> Mapping[str, Any]:
+        protocol: dict[str, Any] = {"splits": self._splits_in_words([row for row, _ in placed])}
+        if isinstance(fact, Transcript):
+            protocol["normaliser"] = f"{self.config.normaliser} ({fact.language or 'no language'})"
         if left_out:
             protocol["left out"] = dict(left_out)
         return protocol
@@ -135,5 +119,31 @@ class Table(DataModule):
         if all(row.split is None for row in rows):
             return f"{how}: {shares or 'all train'}"
         kept = sorted({row.split for row in rows if row.split and not (shares and row.split == "train")})
-        said = [f"{', '.join(kept)} as listed"] if kept else []
-        return "; ".join([*said, f"of those listed as train {shares} {how}"] if shares else said)
+        parts = [f"{', '.join(kept)} as listed"] if kept else []
+        return "; ".join([*parts, f"of those listed as train {shares} {how}"] if shares else parts)
+
+
+def _target_column(target: type[Fact]) -> str | None:
+    if issubclass(target, Transcript):
+        return "text_column"
+    return "label_column" if issubclass(target, Classes) else None
+
+
+def _faults(rows: Sequence[Listed], stats: Mapping[Clip, AudioStats], target: type[Fact]) -> Mapping[Listed, Fault]:
+    """What is wrong with those rows that cannot be used."""
+    transcribed = issubclass(target, Transcript)
+    faults = {row: fault(stats[row.clip], row.target if transcribed else None) for row in rows}
+    return {row: one for row, one in faults.items() if one}
+
+
+def _utterance(row: Listed, split: Split, fact: Fact) -> Utterance:
+    target = fact.number(str(row.target), row.where) if isinstance(fact, Classes) else row.target
+    return Utterance(row.id, row.clip, target, split, row.speaker)
+
+
+def _problems(
+    faults: Mapping[Listed, Fault], splits: Utterances, stats: Mapping[Clip, AudioStats], fact: Fact
+) -> Iterator[DataProblem]:
+    """What was left out, and what is odd about the rest: duplicates, leaks, skew."""
+    yield from inspection.faulty({row.id: one for row, one in faults.items()}, "warning")
+    yield from inspection.problems(splits, stats, fact if isinstance(fact, Classes) else None)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torchaudio import datasets
 
@@ -14,13 +14,12 @@ from taskkit import (
     Classes,
     DataError,
     DataModule,
-    DataProblem,
     DataSpec,
     Download,
-    Example,
     Fact,
     Local,
     Origin,
+    Prepared,
     Split,
     by_share,
     fetch,
@@ -29,9 +28,10 @@ from taskkit_speech import inspection, sections
 from taskkit_speech.audio import Clip
 from taskkit_speech.facts import Audio, Transcript
 from taskkit_speech.normalise import NORMALISERS
-from taskkit_speech.utterances import Utterance, by_split, examples, fingerprint, for_task
+from taskkit_speech.utterances import Utterance, by_split, fingerprint, for_task, prepared
 
 NORMALISER = "letters-v1"
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -53,84 +53,87 @@ KNOWN = {
 }
 
 
-class TorchaudioData(DataModule):
+class Read(NamedTuple):
+    """A data set as it was read."""
+
+    utterances: list[Utterance]
+    origins: tuple[Origin, ...]
+
+
+class TorchaudioData(DataModule[sections.TorchaudioData]):
     """LibriSpeech and Speech Commands in their official splits, YesNo split by a hash of each file.
 
-    The words of Speech Commands are classes or transcripts, whichever the task asks for; the others have transcripts.
+    The words of Speech Commands are classes or transcripts, as the task needs; the others have transcripts.
     """
 
-    config: sections.TorchaudioData
-
-    def prepare(self, target: type[Fact]) -> DataSpec:
+    def prepare(self, target: type[Fact]) -> Prepared:
         """Download what is not there, which torchaudio verifies, and read what it says of each recording."""
         name, known = self.config.dataset, KNOWN[self.config.dataset]
-        self.origins: dict[str, Origin] = {}
-        read = {"LIBRISPEECH": self._librispeech, "SPEECHCOMMANDS": self._speech_commands, "YESNO": self._yes_no}
+        readers = {"LIBRISPEECH": self._librispeech, "SPEECHCOMMANDS": self._speech_commands, "YESNO": self._yes_no}
+        read = readers[name]()
         utterances = [
-            replace(one, target=NORMALISERS[NORMALISER](str(one.target), known.language)) for one in read[name]()
+            replace(one, target=NORMALISERS[NORMALISER](str(one.target), known.language)) for one in read.utterances
         ]
-        self.classes: Classes | None = None
-        fact: Fact = Transcript(known.language)
+        classes: Classes | None = None
         if issubclass(target, Classes) and name == "SPEECHCOMMANDS":
-            fact = self.classes = Classes.of(str(one.target) for one in utterances if one.split == "train")
-            utterances = [replace(one, target=self.classes.number(str(one.target), one.id)) for one in utterances]
-        self.splits = by_split(for_task(utterances, target))
-        content = "/".join(origin.sha256 for origin in self.origins.values())
-        parts = {split: "+".join(getattr(self.config, split)) for split in ("train", "val", "test")}
-        return DataSpec(
+            classes = Classes.of(str(one.target) for one in utterances if one.split == "train")
+            utterances = [replace(one, target=classes.number(str(one.target), one.id)) for one in utterances]
+        splits = by_split(for_task(utterances, target))
+        parts = {split: "+".join(getattr(self.config, split)) for split in SPLITS}
+        spec = DataSpec(
             Audio(known.sample_rate),
-            fact,
-            fingerprint(f"torchaudio-{name}", self.splits, content),
-            tuple(self.origins.values()),
+            Transcript(known.language) if classes is None else classes,
+            fingerprint(f"torchaudio-{name}", splits, "/".join(origin.sha256 for origin in read.origins)),
+            read.origins,
             {"splits": known.splits.format(**parts), "normaliser": f"{NORMALISER} ({known.language})"},
         )
+        return prepared(spec, splits, partial(inspection.problems, splits, classes=classes))
 
-    def examples(self, split: Split) -> Sequence[Example]:
-        """The recordings of a split, as clips."""
-        return examples(self.splits[split])
+    def _librispeech(self) -> Read:
+        parts = [(split, part, *self._fetch(part)) for split in SPLITS for part in getattr(self.config, split)]
+        utterances = [one for split, part, folder, _ in parts for one in self._librispeech_part(split, part, folder)]
+        return Read(utterances, tuple(origin for *_, origin in parts))
 
-    def inspect(self) -> Iterable[DataProblem]:
-        """Listen to all; look for odd ones, duplicates, leaks and skew."""
-        return inspection.problems(self.splits, classes=self.classes)
+    def _librispeech_part(self, split: Split, part: str, folder: Path) -> Iterator[Utterance]:
+        recordings = self._open(folder, url=part)
+        for number in range(len(recordings)):
+            path, _, text, speaker, chapter, utterance = recordings.get_metadata(number)
+            name = f"{speaker}-{chapter}-{utterance:04d}"
+            yield Utterance(name, Clip(folder / "LibriSpeech" / path), text, split, str(speaker))
 
-    def _librispeech(self) -> Iterator[Utterance]:
-        parts: Mapping[Split, Sequence[str]] = {
-            "train": self.config.train,
-            "val": self.config.val,
-            "test": self.config.test,
-        }
-        for split, names in parts.items():
-            for part in names:
-                folder, found = self._open(part, url=part)
-                for number in range(len(found)):
-                    path, _, text, speaker, chapter, utterance = found.get_metadata(number)
-                    name = f"{speaker}-{chapter}-{utterance:04d}"
-                    yield Utterance(name, Clip(folder / "LibriSpeech" / path), text, split, str(speaker))
-
-    def _speech_commands(self) -> Iterator[Utterance]:
+    def _speech_commands(self) -> Read:
         subsets: Mapping[Split, str] = {"train": "training", "val": "validation", "test": "testing"}
+        folder, origin = self._fetch()
+        utterances = []
         for split, subset in subsets.items():
-            folder, found = self._open("", subset=subset)
-            for number in range(len(found)):
-                path, _, word, speaker, _ = found.get_metadata(number)
+            recordings = self._open(folder, subset=subset)
+            for number in range(len(recordings)):
+                path, _, word, speaker, _ = recordings.get_metadata(number)
                 name = Path(path).relative_to("speech_commands_v0.02").as_posix()
-                yield Utterance(name, Clip(folder / "SpeechCommands" / path), word, split, speaker)
+                utterances.append(Utterance(name, Clip(folder / "SpeechCommands" / path), word, split, speaker))
+        return Read(utterances, (origin,))
 
-    def _yes_no(self) -> Iterator[Utterance]:
-        folder, _ = self._open("")
+    def _yes_no(self) -> Read:
+        folder, origin = self._fetch()
         words = {"0": "lo", "1": "ken"}
+        utterances = []
         for path in sorted((folder / "waves_yesno").glob("*.wav")):
-            text = " ".join(words[answer] for answer in path.stem.split("_"))
-            yield Utterance(path.stem, Clip(path), text, by_share(path.stem, val=0.1, test=0.2))
+            text = " ".join(words[digit] for digit in path.stem.split("_"))
+            utterances.append(Utterance(path.stem, Clip(path), text, by_share(path.stem, val=0.1, test=0.2)))
+        return Read(utterances, (origin,))
 
-    def _open(self, part: str, **arguments: Any) -> tuple[Path, Any]:
-        """Fetch a part of the data set once; its folder, and torchaudio's own idea of it."""
+    def _fetch(self, part: str = "") -> tuple[Path, Origin]:
+        """The folder of a part of the data set, and where it came from."""
         name = self.config.dataset
-        entry = f"torchaudio-{name}{f'-{part}' if part else ''}"
-        local, download = Local(self.config.root), Download(f"torchaudio {name}", partial(_download, name, part))
-        folder, self.origins[entry] = fetch(entry, {KNOWN[name].files.format(part=part): None}, [local, download])
+        download = Download(f"torchaudio {name}", partial(_download, name, part))
+        files = {KNOWN[name].files.format(part=part): None}
+        return fetch(f"torchaudio-{name}{f'-{part}' if part else ''}", files, [Local(self.config.root), download])
+
+    def _open(self, folder: Path, **arguments: Any) -> Any:
+        """The data set as torchaudio reads it."""
+        name = self.config.dataset
         try:
-            return folder, getattr(datasets, name)(str(folder), **arguments)
+            return getattr(datasets, name)(str(folder), **arguments)
         except (RuntimeError, OSError, ValueError) as error:
             raise DataError(
                 f"{folder}: torchaudio cannot read {name} from it: {error}. The files that torchaudio downloads were "

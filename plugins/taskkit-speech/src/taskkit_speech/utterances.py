@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from taskkit import Example, Fact, SelfSupervised, Split
+from taskkit import DataProblem, DataSpec, Example, Fact, Prepared, SelfSupervised, Split
 from taskkit_speech.audio import Clip
 
 Utterances = Mapping[Split, Sequence["Utterance"]]
@@ -19,7 +19,7 @@ class Utterance:
     id: str
     clip: Clip
     target: str | int | None
-    """The transcript, the number of the class, or None where neither is asked for."""
+    """The transcript, the number of the class, or None where the task needs neither."""
     split: Split
     speaker: str = ""
     """Empty: not known."""
@@ -40,9 +40,13 @@ def for_task(utterances: Iterable[Utterance], target: type[Fact]) -> list[Uttera
     return list(utterances)
 
 
-def examples(utterances: Sequence[Utterance]) -> list[Example]:
-    """The utterances as the host takes them: the input is a Clip."""
-    return [Example(utterance.id, utterance.clip, utterance.target) for utterance in utterances]
+def prepared(spec: DataSpec, splits: Utterances, inspect: Callable[[], Iterable[DataProblem]]) -> Prepared:
+    """The utterances as the host takes them: the input of each example is a Clip."""
+    examples = {
+        split: [Example(utterance.id, utterance.clip, utterance.target) for utterance in utterances]
+        for split, utterances in splits.items()
+    }
+    return Prepared(spec, examples, inspect)
 
 
 def fingerprint(name: str, splits: Utterances, content: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,95 +13,90 @@ from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import AutoConfig
 
-from taskkit import Classes, DataSpec, Model, Origin, Processor, TaskkitError
+from taskkit import Classes, DataSpec, Fact, Model, Origin, TaskkitError
 from taskkit_speech import pretrained, sections
 from taskkit_speech.encoder import Masking, SpeechEncoder, build
 from taskkit_speech.facts import Audio, Masked
 from taskkit_speech.heads import Classifier, Pretrainer, Recogniser
-from taskkit_speech.processor import Hearing, SpeechProcessor
+from taskkit_speech.processor import FrontEnd, SpeechProcessor
 from taskkit_speech.windows import Grid
+from taskkit_transformers import KEY, overridden, plain
 
 DEFAULT_RATE = 16000
 DERIVED = {"codevector_dim", "proj_codevector_dim"}
-"""What follows from the width when a network is made from scratch, and was not asked for by a person."""
+"""What follows from the width when a network is made from scratch: no setting of a person."""
 LEAST = 2
 """Spans masked at least in each clip of a pretraining, as in transformers: without a mask nothing is learnt."""
 
 
-class Wav2vec2(Model):
-    """One body for transcripts, classes and self-supervision; the head is what the data's target asks for."""
-
-    config: sections.Wav2vec2
+class Wav2vec2(Model[sections.Wav2vec2, SpeechProcessor]):
+    """One body for transcripts, classes and self-supervision; the head is what the data's target needs."""
 
     def processor(self, spec: DataSpec) -> SpeechProcessor:
         """Recordings at the rate of the pretrained network, of `sample_rate`, or of the data."""
-        assert isinstance(spec.input, Audio)
-        self.data_rate = spec.input.sample_rate
-        return SpeechProcessor(spec, self.config, self._hearing)
+        return SpeechProcessor(spec, self.config, partial(self._front_end, spec))
 
-    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
+    def network(self, spec: DataSpec, processor: SpeechProcessor) -> nn.Module:
         """The body with a fresh head; nothing pretrained yet."""
-        assert isinstance(processor, SpeechProcessor)
-        self.alphabet = processor.alphabet
         with _explained(self.config):
-            return self._network(spec, processor)
+            return self._network(spec.target, processor)
 
-    def _network(self, spec: DataSpec, processor: SpeechProcessor) -> nn.Module:
-        encoder = self._encoder(processor.hearing, pretraining=isinstance(spec.target, Masked))
+    def _network(self, target: Fact, processor: SpeechProcessor) -> nn.Module:
+        encoder = self._encoder(processor.front_end, pretraining=isinstance(target, Masked))
         if self.config.overrides:
             _try(encoder)
-        if isinstance(spec.target, Masked):
-            return self._pretrainer(encoder)
+        if isinstance(target, Classes):
+            return Classifier(encoder, len(target))
         if processor.alphabet is not None:
             return Recogniser(encoder, len(processor.alphabet))
-        assert isinstance(spec.target, Classes)
-        return Classifier(encoder, len(spec.target.names))
+        return self._pretrainer(encoder)
 
-    def load_pretrained(self, network: nn.Module) -> Iterable[Origin]:
+    def load_pretrained(self, network: nn.Module, processor: SpeechProcessor) -> Iterable[Origin]:
         """Put in the pretrained weights, if any; the head stays fresh unless it is for the same alphabet."""
         if self.config.weights is None:
             return []
-        return [pretrained.put_into(network, self.config.weights, self.alphabet)]
+        return [pretrained.put_into(network, self.config.weights, processor)]
 
     def blocks(self, network: nn.Module) -> list[nn.Module]:
         """The layers of the transformer."""
         return list(network.get_submodule("encoder.encoder.layers").children())
 
-    def _hearing(self) -> Hearing:
+    def _front_end(self, spec: DataSpec) -> FrontEnd:
         config = self.config
         if config.weights is None:
             with _explained(config):
                 shape = _shape(config)
-            found = Hearing(shape, config.sample_rate or self.data_rate or DEFAULT_RATE, normalise=True)
+            data_rate = spec.input.sample_rate if isinstance(spec.input, Audio) else None
+            front_end = FrontEnd(shape, config.sample_rate or data_rate or DEFAULT_RATE, normalise=True)
         else:
-            found = pretrained.hearing(config.weights, _dropouts(config) | config.overrides)
-            self._compare(found)
-        if found.shape.get("add_adapter"):
+            front_end = pretrained.front_end(config.weights, _dropouts(config) | config.overrides)
+            self._compare(front_end)
+        if front_end.shape.get("add_adapter"):
             raise TaskkitError(
-                f"{pretrained.KEY if config.weights else 'model.overrides'}: {config.weights or 'the network'} has an "
+                f"{KEY if config.weights else 'model.overrides'}: {config.weights or 'the network'} has an "
                 "adapter, layers that shorten time behind the transformer (add_adapter in its configuration). This "
                 "model runs none. Leave it out with model.overrides={add_adapter: false}, or name other weights."
             )
-        return found
+        return front_end
 
-    def _compare(self, found: Hearing) -> None:
-        """Raise TaskkitError when settings ask for another shape or rate than pretrained weights have."""
+    def _compare(self, theirs: FrontEnd) -> None:
+        """Raise TaskkitError when settings name another shape or rate than pretrained weights have."""
         usual = sections.Wav2vec2(dropout=self.config.dropout)
         ours, fresh = _shape(replace(self.config, overrides={})), _shape(usual)
-        asked = {name: value for name, value in ours.items() if value != fresh.get(name) and name not in DERIVED}
+        set_by_hand = {name: value for name, value in ours.items() if value != fresh.get(name) and name not in DERIVED}
         if self.config.mlp_ratio == usual.mlp_ratio:
-            asked.pop("intermediate_size", None)
-        has = {**found.shape, "sample_rate": found.sample_rate}
+            set_by_hand.pop("intermediate_size", None)
+        has = {**theirs.shape, "sample_rate": theirs.sample_rate}
         if self.config.sample_rate is not None:
-            asked["sample_rate"] = self.config.sample_rate
-        other = [name for name, value in asked.items() if name not in self.config.overrides and has.get(name) != value]
-        if other:
+            set_by_hand["sample_rate"] = self.config.sample_rate
+        kept = self.config.overrides
+        if other := [name for name, value in set_by_hand.items() if name not in kept and has.get(name) != value]:
             raise TaskkitError(
                 f"model.weights: {self.config.weights} has {other[0]} {has.get(other[0])}; the recipe's model section "
-                f"asks for {asked[other[0]]}. With weights, the shape is theirs. Leave such settings out."
+                f"asks for {set_by_hand[other[0]]}. With weights, the shape is theirs. Leave such settings out."
             )
 
-    def _encoder(self, hearing: Hearing, *, pretraining: bool) -> SpeechEncoder:
+    def _encoder(self, front_end: FrontEnd, *, pretraining: bool) -> SpeechEncoder:
         config = self.config
         masking = Masking(
             config.mask_time,
@@ -110,9 +106,9 @@ class Wav2vec2(Model):
             least=LEAST if pretraining else 0,
         )
         return SpeechEncoder(
-            build(hearing.shape),
+            build(front_end.shape),
             masking,
-            normalise=hearing.normalise,
+            normalise=front_end.normalise,
             layer_drop=config.layer_drop,
             speed=config.speed,
             feature_gradient=config.feature_gradient,
@@ -150,12 +146,12 @@ def _shape(config: sections.Wav2vec2) -> dict[str, Any]:
     }
     if config.family != "wav2vec2":
         shape = {name: value for name, value in shape.items() if "codev" not in name}
-    fresh = pretrained.plain(AutoConfig.for_model(config.family, **shape))
+    fresh = plain(AutoConfig.for_model(config.family, **shape))
     if not config.overrides:
         return fresh
-    pretrained.overridden(fresh, config.overrides)
+    overridden(fresh, config.overrides)
     # Once more, since some values of a configuration follow from others.
-    return pretrained.plain(AutoConfig.for_model(config.family, **shape | config.overrides))
+    return plain(AutoConfig.for_model(config.family, **shape | config.overrides))
 
 
 @contextmanager
@@ -174,7 +170,7 @@ def _explained(config: sections.Wav2vec2) -> Iterator[None]:
 
 
 def _try(encoder: SpeechEncoder) -> None:
-    """Let it hear a moment of silence, since transformers checks some values only then."""
+    """Run it on a moment of silence, since transformers checks some values only then."""
     grid = Grid.of(encoder.config.conv_kernel, encoder.config.conv_stride)
     samples, training = grid.field + grid.hop, encoder.training
     with torch.no_grad():

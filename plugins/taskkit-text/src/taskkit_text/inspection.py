@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from taskkit import Classes, DataProblem, Example, Look, Split, copies, named, skew
+from taskkit import Classes, DataProblem, Example, ExampleLook, Split, find_duplicates, find_imbalance, first_ids
 from taskkit_text.examples import same
 
 FAR = 5
@@ -31,7 +31,7 @@ CP1252 = {
 
 
 @dataclass(frozen=True)
-class Seen(Look):
+class TextLook(ExampleLook):
     """What one look at a text found; the digest is that of what is the same."""
 
     text: str = ""
@@ -44,17 +44,19 @@ def problems(splits: Mapping[Split, Sequence[Example]], classes: Classes) -> Ite
     looks = [_look(split, example) for split, examples in splits.items() for example in examples]
     yield from _empty(looks)
     yield from _damaged(looks)
-    yield from copies(looks, "text")
+    yield from find_duplicates(looks, "text")
     yield from _scripts(looks)
     yield from _lengths(looks)
     yield from _alike(classes)
-    yield from skew({s: [example.target for example in examples] for s, examples in splits.items()}, classes, "text")
+    yield from find_imbalance(
+        {s: [example.target for example in examples] for s, examples in splits.items()}, classes, "text"
+    )
 
 
-def _look(split: Split, example: Example) -> Seen:
+def _look(split: Split, example: Example) -> TextLook:
     text = example.input if isinstance(example.input, str) else "\n".join(example.input)
     digest = hashlib.blake2b(same(example.input).encode(errors="surrogatepass"), digest_size=16).digest()
-    return Seen(split, example.id, digest, example.target, text, script(text))
+    return TextLook(split, example.id, digest, example.target, text, script(text))
 
 
 def script(text: str) -> str:
@@ -92,14 +94,14 @@ def mojibake(text: str) -> bool:
     return False
 
 
-def _empty(looks: Sequence[Seen]) -> Iterator[DataProblem]:
+def _empty(looks: Sequence[TextLook]) -> Iterator[DataProblem]:
     found = [look for look in looks if not any(unicodedata.category(c)[0] in "LNPS" for c in look.text)]
     if found:
         message = f"{_texts(found)} nothing to read. Take them out, or find out where their words went."
-        yield DataProblem("error", "empty", message, named(found))
+        yield DataProblem("error", "empty", message, first_ids(found))
 
 
-def _damaged(looks: Sequence[Seen]) -> Iterator[DataProblem]:
+def _damaged(looks: Sequence[TextLook]) -> Iterator[DataProblem]:
     kinds: dict[str, Callable[[str], object]] = {
         "UTF-8 that was read as another encoding, such as 'Ã©' for 'é'. Read the file that they came from as UTF-8.": (
             lambda text: not text.isascii() and mojibake(text)
@@ -111,10 +113,10 @@ def _damaged(looks: Sequence[Seen]) -> Iterator[DataProblem]:
     }
     for what, is_damaged in kinds.items():
         if found := [look for look in looks if is_damaged(look.text)]:
-            yield DataProblem("warning", "encoding", f"{_texts(found)} {what}", named(found))
+            yield DataProblem("warning", "encoding", f"{_texts(found)} {what}", first_ids(found))
 
 
-def _scripts(looks: Sequence[Seen]) -> Iterator[DataProblem]:
+def _scripts(looks: Sequence[TextLook]) -> Iterator[DataProblem]:
     counts = Counter(look.script for look in looks if look.script)
     for name, count in sorted(counts.items()):
         if count < RARE * counts.total():
@@ -125,11 +127,11 @@ def _scripts(looks: Sequence[Seen]) -> Iterator[DataProblem]:
                 "script",
                 f"{count} of {len(looks)} texts are in {_title(name)} letters, unlike most, which are in "
                 f"{_title(usual)} ones. A model learns little about so few; look whether they belong here.",
-                named(found),
+                first_ids(found),
             )
 
 
-def _lengths(looks: Sequence[Seen]) -> Iterator[DataProblem]:
+def _lengths(looks: Sequence[TextLook]) -> Iterator[DataProblem]:
     usual = Counter(look.script for look in looks).most_common(1)[0][0]
     unit = "characters" if usual in UNSPACED else "words"
     lengths = [len(look.text) if unit == "characters" else len(look.text.split()) for look in looks]
@@ -144,7 +146,7 @@ def _lengths(looks: Sequence[Seen]) -> Iterator[DataProblem]:
         "lengths",
         f"The lengths of the texts are very uneven:\n{shape} A model that reads so few cuts long ones off, or they "
         "fill its memory.",
-        named([look for length, look in zip(lengths, looks, strict=True) if length == longest]),
+        first_ids([look for length, look in zip(lengths, looks, strict=True) if length == longest]),
     )
 
 
@@ -176,7 +178,7 @@ def _alike(classes: Classes) -> Iterator[DataProblem]:
             )
 
 
-def _texts(looks: Sequence[Seen]) -> str:
+def _texts(looks: Sequence[TextLook]) -> str:
     return "1 text has" if len(looks) == 1 else f"{len(looks)} texts have"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from taskkit import CheckpointError, TaskkitError
+from taskkit import TaskkitError
 from taskkit_text import sections
 
 
@@ -48,23 +48,3 @@ def merged(encoder: nn.Module) -> Mapping[str, Tensor]:
                 module.merge()
     state = encoder.state_dict()
     return {own: state[name] for own, name in own_names(encoder).items()}
-
-
-def fill(encoder: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
-    """Put the weights of an encoder without adapters into one that may have some.
-
-    Raises CheckpointError when some are missing or of another shape.
-    """
-    names = own_names(encoder)
-    try:
-        encoder.load_state_dict({name: weights[own] for own, name in names.items()}, strict=False)
-    except KeyError as error:
-        raise CheckpointError(
-            f"{where}: its weights lack {error.args[0]}. All weights of this encoder were expected. Correct "
-            "model.weights or model.overrides."
-        ) from None
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{where}: its weights do not fit ({str(error).splitlines()[1].strip()}). Those of the same shape were "
-            "expected. Correct model.weights or model.overrides."
-        ) from None

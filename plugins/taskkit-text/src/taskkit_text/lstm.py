@@ -8,33 +8,29 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from taskkit import DataSpec, Example, Model, Processor
+from taskkit import Classes, DataSpec, Example, Model
 from taskkit_text import sections, vocabulary
-from taskkit_text.facts import class_count
 from taskkit_text.tokens import TokenProcessor
 
 FACTOR = 0x9E3779B1
 """Of a multiplicative hash: a prime near the golden ratio of 2**32 (Knuth, The Art of Computer Programming, 6.4)."""
 
 
-class Lstm(Model):
+class Lstm(Model[sections.Lstm, "LstmProcessor"]):
     """A bidirectional LSTM with a vocabulary learnt from the training texts."""
-
-    config: sections.Lstm
 
     def processor(self, spec: DataSpec) -> LstmProcessor:
         """Characters, words or word pieces, once it is fitted."""
         return LstmProcessor(spec, self.config)
 
-    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
+    def network(self, spec: DataSpec, processor: LstmProcessor) -> nn.Module:
         """A freshly initialised network for the learnt vocabulary."""
-        assert isinstance(processor, LstmProcessor)
-        return BidirectionalLstm(self.config, processor.tokenizer.get_vocab_size(), class_count(spec))
+        assert isinstance(spec.target, Classes)
+        return BidirectionalLstm(self.config, processor.tokenizer.get_vocab_size(), len(spec.target))
 
     def blocks(self, network: nn.Module) -> list[nn.Module]:
         """The layers."""
-        assert isinstance(network, BidirectionalLstm)
-        return list(network.layers)
+        return list(network.get_submodule("layers").children())
 
 
 class LstmProcessor(TokenProcessor):

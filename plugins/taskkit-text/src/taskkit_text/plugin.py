@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from taskkit import Component, RecipeFile, hookimpl
+from taskkit import CLASSIFICATION_METRICS, Component, RecipeFile, hookimpl, recipes_in
 
-taskkit_api = ">=0.1,<0.2"
+taskkit_api = ">=0.2,<0.3"
+
+METRICS: Mapping[str, Literal["max", "min"]] = {
+    **CLASSIFICATION_METRICS,
+    **dict.fromkeys(("micro_precision", "micro_recall", "micro_f1"), "max"),
+}
 
 
 @hookimpl
@@ -31,8 +35,7 @@ def taskkit_components() -> Iterable[Component]:
 @hookimpl
 def taskkit_recipes() -> Iterable[RecipeFile]:
     """The recipes that come inside the package."""
-    folder = Path(__file__).parent / "recipes"
-    return [RecipeFile(path.stem, path) for path in sorted(folder.glob("*.yaml"))]
+    return recipes_in("taskkit_text")
 
 
 def _component(
@@ -45,5 +48,6 @@ def _component(
         implementation=f"taskkit_text.{implementation}",
         section=f"taskkit_text.sections:{section or implementation.partition(':')[2]}",
         input="taskkit_text.facts:Text",
-        targets=("taskkit.contracts.facts:Classes",),
+        targets=("taskkit:Classes",),
+        metrics=METRICS if kind == "task" else {},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,19 +18,22 @@ class TextProcessor(Processor):
 
     unit = Unit("tokens")
     predict_options = ReadText
-    asked: ReadText = ReadText()
 
     def __init__(self, spec: DataSpec) -> None:
         assert isinstance(spec.input, Text)
         self.pairs = spec.input.pairs
 
-    def read(self, source: str) -> Sequence[Example]:
-        """The examples of a line of text, a file of lines or a table."""
-        return read_texts(source, self.asked, self.pairs)
+    def read(self, source: str, options: ReadText) -> Sequence[Example]:
+        """The examples of a line of text, a file of lines or a table; raises DataError."""
+        return read_texts(source, options, self.pairs)
 
     def parts(self, text: Any) -> tuple[str, ...]:
         """The one text of an input, or the two of a pair."""
         return tuple(text) if self.pairs else (text,)
+
+    def settings(self) -> Mapping[str, Any]:
+        """Whether texts come in pairs; a subclass adds what else decides its samples."""
+        return {"pairs": self.pairs}
 
 
 def target(example: Example) -> dict[str, Tensor]:

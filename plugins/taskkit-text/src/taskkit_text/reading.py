@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from codecs import BOM_UTF8
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from taskkit import DataError, Example, Line, TableFile, read_table, setting
-from taskkit_text.sections import TABLES
+from taskkit import TABLE_SUFFIXES, DataError, Example, TableFile, TextLine, not_utf8, read_table, setting
 
 log = logging.getLogger("taskkit")
 
 LINES = ".txt"
-FILES = f"A file of one text a line ({LINES}) or a table ({', '.join(TABLES)})"
+FILES = f"A file of one text a line ({LINES}) or a table ({', '.join(TABLE_SUFFIXES)})"
 
 
 @dataclass
@@ -35,10 +34,10 @@ def read_texts(source: str, options: ReadText, pairs: bool) -> list[Example]:
     """
     path = Path(source)
     suffix = path.suffix.lower()
-    known = suffix in (*TABLES, LINES)
-    is_line = isinstance(source, Line)
+    known = suffix in (*TABLE_SUFFIXES, LINES)
+    is_line = isinstance(source, TextLine)
     is_file = not is_line and _is_file(path)
-    if is_file and suffix in TABLES:
+    if is_file and suffix in TABLE_SUFFIXES:
         return _of_table(read_table(path), options, pairs)
     if is_file and not known:
         raise DataError(f"{source}: its name does not say what is in it. {FILES} was expected. Rename it.")
@@ -55,7 +54,8 @@ def _refuse_columns(where: str, options: ReadText) -> None:
     for key, name in (("--column", options.column), ("--pair-column", options.pair_column)):
         if name is not None:
             raise DataError(
-                f"{key}={name}: {where} has no columns. A table ({', '.join(TABLES)}) was expected. Leave {key} out."
+                f"{key}={name}: {where} has no columns. A table ({', '.join(TABLE_SUFFIXES)}) was expected. "
+                f"Leave {key} out."
             )
 
 
@@ -67,23 +67,23 @@ def _of_table(table: TableFile, options: ReadText, pairs: bool) -> list[Example]
 
 def _columns(table: TableFile, options: ReadText, pairs: bool) -> list[tuple[str, str]]:
     """The column of texts and, for pairs, that of the second ones, each with the option that names it."""
-    asked = {"--column": (options.column, "text")}
+    wanted = {"--column": (options.column, "text")}
     if pairs:
-        asked["--pair-column"] = (options.pair_column, "pair")
+        wanted["--pair-column"] = (options.pair_column, "pair")
     elif options.pair_column is not None:
         raise DataError(
             f"--pair-column={options.pair_column}: this model reads single texts. A column of second texts is only for "
             "one that was trained on pairs. Leave it out."
         )
-    names = {key: named or usual for key, (named, usual) in asked.items()}
-    if not any(named or usual in table for named, usual in asked.values()):
+    names = {key: named or usual for key, (named, usual) in wanted.items()}
+    if not any(named or usual in table for named, usual in wanted.values()):
         there = [field.name for field in table.content.schema if str(field.type).endswith("string")]
-        if len(there) != len(asked):
+        if len(there) != len(wanted):
             raise DataError(
                 f"{table.path}: it has the columns {', '.join(table.content.column_names)}. Which of them to read is "
-                f"not clear. Say it with {' and '.join(f'{key} NAME' for key in asked)}."
+                f"not clear. Say it with {' and '.join(f'{key} NAME' for key in wanted)}."
             )
-        names = dict(zip(asked, there, strict=True))
+        names = dict(zip(wanted, there, strict=True))
     return [(name, key) for key, name in names.items()]
 
 
@@ -111,11 +111,7 @@ def _decoded(line: bytes, where: str) -> str:
     try:
         return line.decode()
     except UnicodeDecodeError as error:
-        other = "utf-16" if line[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "latin1"
-        raise DataError(
-            f"{where}: byte {error.start + 1} of it is {line[error.start]:#04x}, which is not UTF-8. The whole file "
-            f"was expected in UTF-8. Convert it, for instance with `iconv -f {other} -t utf-8`."
-        ) from None
+        raise not_utf8(where, error) from None
 
 
 def _input(text: str, pairs: bool, where: str) -> str | tuple[str, str]:

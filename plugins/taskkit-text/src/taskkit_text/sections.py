@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from taskkit import ClassificationSection, setting
-
-Problems = Iterator[tuple[str, str]]
-"""Fields of a section and what is wrong with the meaning of their values."""
-TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
+from taskkit import TABLE_SUFFIXES, ClassificationSection, Problems, setting
 
 
 @dataclass
@@ -137,8 +132,8 @@ class Table:
             path = getattr(self, key)
             if path and not Path(path).expanduser().is_file():
                 yield key, f"{path} is not a file. A table of texts and labels was expected. Correct the path."
-            if path and Path(path).suffix.lower() not in TABLES:
-                yield key, f"{path} does not end in {', '.join(TABLES)}. Convert or rename the file."
+            if path and Path(path).suffix.lower() not in TABLE_SUFFIXES:
+                yield key, f"{path} does not end in {', '.join(TABLE_SUFFIXES)}. Convert or rename the file."
         if self.val_share + self.test_share >= 1:
             yield "val_share", "it and test_share leave nothing to train on. Their sum must be below 1."
 

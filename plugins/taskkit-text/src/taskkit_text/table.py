@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -10,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taskkit import DataError, DataSpec, Fact, Origin, Split, TableFile, read_table
+from taskkit import DataError, DataModule, Fact, Origin, Prepared, Split, TableFile, file_sha256, read_table
 from taskkit_text import sections
-from taskkit_text.data import TextData
 from taskkit_text.examples import Labelled, fingerprint, placed
+from taskkit_text.prepared import prepared
 
 FEW = 20
 """Fewer rows than these say nothing about whether a column holds classes."""
@@ -32,17 +31,15 @@ class Columns:
     id: str | None = None
 
 
-class Table(TextData):
+class Table(DataModule[sections.Table]):
     """Labelled texts of one file, or of one for each split.
 
     A split that is not there is taken from the training texts by a hash of each text, or of its id, so that a text
     never moves to another split when others come or go.
     """
 
-    config: sections.Table
-
-    def prepare(self, target: type[Fact]) -> DataSpec:
-        """Read the files, and choose the splits that they leave open."""
+    def prepare(self, target: type[Fact]) -> Prepared:
+        """Read the files, and choose the splits that they leave open; raises DataError."""
         config = self.config
         columns = Columns(
             config.text_column, config.pair_column, config.label_column, config.split_column, config.id_column
@@ -54,10 +51,9 @@ class Table(TextData):
         names = next(filter(None, (class_names(table, columns.label) for table in tables.values())), ())
         found = [row for split, table in tables.items() for row in read_rows(table, columns, split)]
         rows = placed(found, config.val_share, config.test_share, by_id=config.id_column is not None)
-        text, classes = self.keep(rows, names)
-        origins = tuple(Origin("text.table", str(path), _sha256(path)) for path in files.values())
+        origins = tuple(Origin("text.table", str(path), file_sha256(path)) for path in files.values())
         splits = how_split(found, config.val_share, config.test_share, config.id_column)
-        return DataSpec(text, classes, f"table-{fingerprint(rows)}", origins, {"splits": splits})
+        return prepared(rows, f"table-{fingerprint(rows)}", origins, {"splits": splits}, names)
 
 
 def read_rows(table: TableFile, columns: Columns, split: Split | None) -> list[Labelled]:
@@ -169,8 +165,3 @@ def _named(table: TableFile, row: int, name: str, number: int, names: Sequence[s
             "hide the classes of their test split in this way. Take another split."
         )
     return names[number]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,19 +7,17 @@ from collections.abc import Mapping
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassF1Score, MulticlassPrecision, MulticlassRecall
 
-from taskkit import Classification
+from taskkit import Classification, Processor
 from taskkit_text import sections
 
 
-class TextClassification(Classification):
+class TextClassification(Classification[sections.TextClassification, Processor]):
     """Choose one class for each text, or for each pair of texts."""
-
-    config: sections.TextClassification
 
     def metrics(self) -> Mapping[str, Metric]:
         """Those of the shared task, and precision, recall and F1 over all decisions at once.
 
-        The three are equal to accuracy, since each text has one class and gets one; results elsewhere are told so.
+        The three are equal to accuracy, since each text has one class and gets one; results elsewhere are stated so.
         """
         count = len(self.classes)
         micro = {

@@ -33,7 +33,7 @@ class TokenProcessor(TextProcessor):
     padding = 0
     """The number that stands where there is no token."""
     segments = False
-    """Whether the network is told which text of a pair a token is of."""
+    """Whether the network takes, with each token, which text of a pair it is of."""
 
     def __init__(
         self, spec: DataSpec, max_length: int, truncate: Truncate, round_to: int, packed: bool = False
@@ -45,11 +45,11 @@ class TokenProcessor(TextProcessor):
         self.layout = "packed" if packed else "padded"
 
     def encode(self, example: Example) -> Sequence[Sample]:
-        """`input_ids`: int32 (tokens,), `note_truncated`, `target`, and for some pairs `token_type_ids`."""
+        """`input_ids`: int32 (tokens,), `flag_truncated`, `target`, and for some pairs `token_type_ids`."""
         tokens = tokenise(self.tokenizer, self.parts(example.input), self.max_length, self.truncate)
         sample = {
             "input_ids": torch.tensor(tokens.ids, dtype=torch.int32),
-            "note_truncated": torch.tensor(int(tokens.truncated)),
+            "flag_truncated": torch.tensor(int(tokens.truncated)),
             **target(example),
         }
         if self.segments:
@@ -62,7 +62,7 @@ class TokenProcessor(TextProcessor):
             batch = pack(samples)
         else:
             longest = max(map(self.length, samples))
-            batch = pad(samples, self.padded(longest), self.padding)
+            batch = pad(samples, self.padded_length(longest), self.padding)
         if "target" in samples[0]:
             batch["target"] = torch.stack([sample["target"] for sample in samples])
         return batch
@@ -71,13 +71,17 @@ class TokenProcessor(TextProcessor):
         """Tokens."""
         return len(sample["input_ids"])
 
-    def padded(self, length: int) -> int:
+    def padded_length(self, length: int) -> int:
         """The next multiple of `round_to`, but not beyond `max_length`."""
         return min(-(-length // self.round_to) * self.round_to, self.max_length)
 
-    def capacity(self, batch: Batch) -> int:
+    def padded_size(self, batch: Batch) -> int:
         """Tokens, padding included."""
         return batch["input_ids"].numel()
+
+    def settings(self) -> Mapping[str, Any]:
+        """How long texts are cut; how a batch is put together decides no sample."""
+        return {**super().settings(), "max_length": self.max_length, "truncate": self.truncate}
 
     def state_dict(self) -> Mapping[str, Any]:
         """The tokenizer, as the JSON text of its own library, and what the network must know of it."""

@@ -9,26 +9,27 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from taskkit import DataError, DataSpec, Example, Model, Origin, Processor, TaskkitError
+from taskkit import Classes, DataError, DataSpec, Example, Model, Origin, TaskkitError
 from taskkit_text import encoder as encoders
 from taskkit_text import lora, sections, weights
-from taskkit_text.facts import class_count
 from taskkit_text.head import Head
 from taskkit_text.tokens import TokenProcessor
+from taskkit_transformers import fill, overridden
 
 
-class Transformer(Model):
+class Transformer(Model[sections.Transformer, "TransformerProcessor"]):
     """Any encoder that transformers' AutoModel can make, under a mean or first-token head."""
-
-    config: sections.Transformer
 
     def processor(self, spec: DataSpec) -> TransformerProcessor:
         """The encoder's own tokenizer, once it is fitted."""
         return TransformerProcessor(spec, self.config)
 
-    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
-        """The encoder, with its adapters and what is to stay fixed, and a fresh head; nothing pretrained yet."""
-        assert isinstance(processor, TransformerProcessor)
+    def network(self, spec: DataSpec, processor: TransformerProcessor) -> nn.Module:
+        """The encoder, with its adapters and what is to stay fixed, and a fresh head; nothing pretrained yet.
+
+        Raises DataError when texts may be longer than the encoder takes, and TaskkitError for a shape that cannot be.
+        """
+        assert isinstance(spec.target, Classes)
         encoder = encoders.build(processor.encoder, self.config.packed)
         room = encoders.positions(encoder)
         if room is not None and self.config.max_length > room:
@@ -39,16 +40,16 @@ class Transformer(Model):
         if self.config.lora is not None:
             lora.insert(encoder, self.config.lora)
         self._freeze(encoder)
-        head = Head(encoder.config.hidden_size, class_count(spec), self.config.pooling, self.config.head_dropout)
+        head = Head(encoder.config.hidden_size, len(spec.target), self.config.pooling, self.config.head_dropout)
         return TextTransformer(encoder, head, self.config.max_length)
 
-    def load_pretrained(self, network: nn.Module) -> Iterable[Origin]:
-        """Put the pretrained weights into the encoder."""
-        assert isinstance(network, TextTransformer)
+    def load_pretrained(self, network: nn.Module, processor: TransformerProcessor) -> Iterable[Origin]:
+        """Put the pretrained weights into the encoder; raises SourceError or CheckpointError."""
         if not self.config.pretrained:
             return []
-        state, origin = weights.state(self.config.weights, network.encoder.config)
-        lora.fill(network.encoder, state, self.config.weights)
+        state, origin = weights.state(self.config.weights, processor.encoder)
+        encoder = network.get_submodule("encoder")
+        fill(encoder, state, self.config.weights, lora.own_names(encoder))
         return [origin]
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
@@ -73,6 +74,7 @@ class Transformer(Model):
 class TransformerProcessor(TokenProcessor):
     """The tokenizer of an encoder, and its configuration, so that a run needs nothing else to be rebuilt."""
 
+    network_state = ("encoder",)
     encoder: dict[str, Any]
 
     def __init__(self, spec: DataSpec, config: sections.Transformer) -> None:
@@ -82,7 +84,7 @@ class TransformerProcessor(TokenProcessor):
     def fit(self, examples: Sequence[Example]) -> None:
         """Find the encoder's tokenizer and configuration; the examples teach nothing."""
         settings, self.tokenizer = weights.shape(self.config.weights, self.config.pretrained)
-        found = encoders.overridden(settings, self.config.overrides)
+        found = overridden(settings, self.config.overrides)
         weights.check_vocabulary(self.tokenizer, found)
         self.encoder = found if self.config.dropout is None else encoders.with_dropout(found, self.config.dropout)
         self.padding = found.get("pad_token_id") or 0

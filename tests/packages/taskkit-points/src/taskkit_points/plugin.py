@@ -1,14 +1,18 @@
 """What the plugin declares: components that fit each other, and some that do not."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
 from taskkit import Component, RecipeFile, hookimpl
 
+taskkit_api = ">=0.2,<0.3"
+
 HERE = "taskkit_points.sections:"
-CLASSES = "taskkit.contracts.facts:Classes"
-CLASSIFICATION = "taskkit.contracts.settings:ClassificationSection"
+CLASSES = "taskkit:Classes"
+CLASSES_OF_OLD = "taskkit.spec:Classes"
+CLASSIFICATION = "taskkit:ClassificationSection"
+METRICS: Mapping[str, Literal["max", "min"]] = {"accuracy": "max", "calibration_error": "min", "hits@10": "max"}
 POINTS, PLANAR, SOUNDS = f"{HERE}Points", f"{HERE}Planar", f"{HERE}Sounds"
 WORDS, HIDDEN = f"{HERE}Words", f"{HERE}Hidden"
 
@@ -16,7 +20,7 @@ WORDS, HIDDEN = f"{HERE}Words", f"{HERE}Hidden"
 @hookimpl
 def taskkit_components() -> Iterable[Component]:
     """Declare tasks, models and data."""
-    yield _component("task", "points.classification", CLASSIFICATION, targets=(CLASSES,))
+    yield _component("task", "points.classification", CLASSIFICATION, targets=(CLASSES,), metrics=METRICS)
     yield _component("task", "points.spelling", targets=(WORDS,))
     yield _component("task", "points.hidden", needs=POINTS, targets=(HIDDEN,))
     yield _component("model", "points.net", f"{HERE}Net", POINTS, (CLASSES, HIDDEN))
@@ -25,6 +29,7 @@ def taskkit_components() -> Iterable[Component]:
     yield _component("model", "points.unreadable", f"{HERE}Unreadable", POINTS, (CLASSES,))
     yield _component("data", "points.moons", needs=PLANAR, targets=(CLASSES,))
     yield _component("data", "points.folder", f"{HERE}Folder", POINTS, (CLASSES,))
+    yield _component("data", "points.old", needs=POINTS, targets=(CLASSES_OF_OLD,))
     yield _component("data", "points.dictation", needs=POINTS, targets=(WORDS,))
     yield _component("data", "points.noise", needs=SOUNDS, targets=(CLASSES,))
     yield _component("data", "points.torn", "taskkit_points.missing:Torn", POINTS, (CLASSES,))
@@ -43,5 +48,7 @@ def _component(
     section: str = f"{HERE}Nothing",
     needs: str = "",
     targets: tuple[str, ...] = (),
+    metrics: Mapping[str, Literal["max", "min"]] | None = None,
 ) -> Component:
-    return Component(kind, name, f"The {kind} of a test.", f"taskkit_points.code:{kind}", section, needs, targets)
+    code = f"taskkit_points.code:{kind}"
+    return Component(kind, name, f"The {kind} of a test.", code, section, needs, targets, metrics or {})

@@ -17,35 +17,39 @@ from taskkit import (
     Headline,
     Model,
     Prediction,
+    Prepared,
     Processor,
+    Results,
     Sample,
     Split,
     Step,
     Task,
     Unit,
 )
-from taskkit_series.sections import Answer, Future, Series
+from taskkit_series import sections
+from taskkit_series.sections import Future, Series
 
 SHARES: dict[Split, tuple[float, float]] = {"train": (0, 0.8), "val": (0.8, 0.9), "test": (0.9, 1.0)}
 
 
-class Waves(DataModule):
+class Waves(DataModule[sections.Waves]):
     """Sums of two sines with random phases."""
 
-    def prepare(self, target: type[Fact]) -> DataSpec:
-        """State the lengths."""
+    def prepare(self, target: type[Fact]) -> Prepared:
+        """State the lengths, and share the series out by number."""
         c = self.config
-        return DataSpec(Series(c.length), Future(c.steps), fingerprint=f"waves-{c}")
-
-    def examples(self, split: Split) -> Sequence[Example]:
-        """Series by number."""
-        low, high = (int(share * self.config.series) for share in SHARES[split])
-        return [self._example(number) for number in range(low, high)]
+        spec = DataSpec(Series(c.length), Future(c.steps), fingerprint=f"waves-{c}")
+        return Prepared(spec, {split: self._examples(*shares) for split, shares in SHARES.items()})
 
     def augment(self, batch: Batch) -> Batch:
         """Add noise to the past."""
         past = batch["past"]
         return {**batch, "past": past + self.config.noise * torch.randn_like(past)}
+
+    def _examples(self, low: float, high: float) -> list[Example]:
+        return [
+            self._example(number) for number in range(int(low * self.config.series), int(high * self.config.series))
+        ]
 
     def _example(self, number: int) -> Example:
         c = self.config
@@ -60,7 +64,7 @@ class Windows(Processor):
 
     unit = Unit("values")
 
-    def read(self, source: str) -> Sequence[Example]:
+    def read(self, source: str, options: Any) -> Sequence[Example]:
         """Read numbers separated by commas."""
         return [Example(source, [float(word) for word in source.split(",")])]
 
@@ -75,9 +79,13 @@ class Windows(Processor):
         """How many values it holds."""
         return len(sample["past"])
 
-    def capacity(self, batch: Batch) -> int:
+    def padded_size(self, batch: Batch) -> int:
         """How many values the batch holds."""
         return batch["past"].numel()
+
+    def settings(self) -> Mapping[str, Any]:
+        """Nothing decides what `encode` gives but the example."""
+        return {}
 
 
 class Network(nn.Module):
@@ -95,14 +103,14 @@ class Network(nn.Module):
         return out
 
 
-class Mlp(Model):
+class Mlp(Model[sections.Mlp, Windows]):
     """The network and its way in."""
 
-    def processor(self, spec: DataSpec) -> Processor:
+    def processor(self, spec: DataSpec) -> Windows:
         """Windows."""
         return Windows()
 
-    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
+    def network(self, spec: DataSpec, processor: Windows) -> nn.Module:
         """Sized by the facts."""
         assert isinstance(spec.input, Series)
         assert isinstance(spec.target, Future)
@@ -114,18 +122,19 @@ class Mlp(Model):
         return [network.hidden, network.head]
 
 
-class Forecast(Task):
+class Forecast(Task[sections.Forecast, Windows]):
     """The pinball loss of one quantile."""
 
     headline = Headline("mae", "min")
-    predict_options = Answer
+    predict_options = sections.Answer
 
     def step(self, batch: Batch) -> Step:
         """Pinball loss."""
         outputs, target = self(batch), batch["target"]
         error = target - outputs
         q = self.config.quantile
-        return Step(torch.maximum(q * error, (q - 1) * error).mean(), len(target), outputs, target)
+        loss = torch.maximum(q * error, (q - 1) * error).mean()
+        return Step(loss, len(target), outputs=outputs, scored={"preds": outputs, "target": target})
 
     def metrics(self) -> Mapping[str, Metric]:
         """Mean absolute error."""
@@ -133,11 +142,13 @@ class Forecast(Task):
 
     def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
         """Absolute error of each series."""
-        return {"absolute_error": (step.outputs - step.target).abs().mean(-1).float()}
+        return {"absolute_error": (step.outputs - batch["target"]).abs().mean(-1).float()}
 
-    def predict(self, batch: Batch, outputs: Any) -> Sequence[Prediction]:
+    def predict(
+        self, batch: Batch, outputs: Any, examples: Sequence[Example], options: sections.Answer
+    ) -> Sequence[Prediction]:
         """The forecast values."""
-        digits = self.asked.digits
+        digits = options.digits
         rows = outputs.float().tolist()
         return [{"prediction": row if digits is None else [round(value, digits) for value in row]} for row in rows]
 
@@ -145,7 +156,7 @@ class Forecast(Task):
         """The quantile that is forecast."""
         return {"quantile": self.config.quantile}
 
-    def remarks(self, results: Mapping[str, Tensor]) -> Iterable[str]:
+    def remarks(self, results: Results, earlier: Sequence[Mapping[str, float]]) -> Iterable[str]:
         """A word when forecasts are as far off as the waves are high."""
         if results["mae"] > 1:
             yield "The forecasts are far off: train longer, or look at the data."

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from taskkit import Component, hookimpl
 
-taskkit_api = ">=0.1,<0.2"
+taskkit_api = ">=0.2,<0.3"
 
 SERIES = "taskkit_series.sections:Series"
 FUTURE = "taskkit_series.sections:Future"
@@ -20,6 +20,7 @@ def taskkit_components() -> Iterable[Component]:
         implementation="taskkit_series.forecast:Forecast",
         section="taskkit_series.sections:Forecast",
         targets=(FUTURE,),
+        metrics={"mae": "min"},
     )
     yield Component(
         kind="model",

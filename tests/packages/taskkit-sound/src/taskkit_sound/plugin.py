@@ -7,7 +7,7 @@ import click
 
 from taskkit import Component, RecipeFile, hookimpl
 
-taskkit_api = ">=0.1,<0.2"
+taskkit_api = ">=0.2,<0.3"
 
 
 @hookimpl
@@ -19,7 +19,7 @@ def taskkit_components() -> Iterable[Component]:
         implementation="taskkit_sound.tone:Tone",
         section="taskkit_sound.sections:Tone",
         input="taskkit_sound.sections:Sound",
-        targets=("taskkit.contracts.facts:Classes",),
+        targets=("taskkit:Classes",),
     )
 
 

@@ -3,7 +3,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F  # noqa: N812
 
-from taskkit_text import attention
+from taskkit_transformers import ATTENTION, attention, fresh_model, read_configuration, use_attention
 
 WINDOW = 3
 
@@ -76,3 +76,14 @@ def test_on_cuda_it_is_what_it_is_text_by_text(window):
     packed, _ = attention.attention(torch.nn.Module(), query, key, value, None, **options)
     slowly, _ = attention.attention(torch.nn.Module(), query.float(), key.float(), value.float(), None, **options)
     assert torch.allclose(packed.float(), slowly, atol=0.03)
+
+
+def test_a_model_that_asks_it_says_what_it_said_before(folder):
+    settings = read_configuration(folder)
+    ours, own = fresh_model(settings).eval(), fresh_model(settings).eval()
+    own.load_state_dict(ours.state_dict())
+    use_attention(ours)
+    given = torch.randint(16, (2, 400)) if settings["model_type"] == "bert" else torch.randn(2, 400)
+    with torch.inference_mode():
+        assert torch.allclose(ours(given).last_hidden_state, own(given).last_hidden_state, atol=1e-5)
+    assert ours.config._attn_implementation == ATTENTION

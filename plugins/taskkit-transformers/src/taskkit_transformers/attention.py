@@ -1,4 +1,4 @@
-"""Attention for encoders of transformers: quick where PyTorch's own is slow, and of packed texts without padding."""
+"""Attention for encoders of transformers: quick where PyTorch's own is slow, and of packed inputs without padding."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PreTrainedModel
 
-NAME = "taskkit"
-"""What transformers knows it by, once it is registered."""
+ATTENTION = "taskkit"
+"""What transformers knows our attention by, once it is registered."""
 MATMUL_TOKENS = 256
 """Up to so many tokens, in bfloat16 on a CPU, products of matrices are quicker to train than PyTorch's fused kernel."""
 VARLEN = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 11)
 """Whether PyTorch's kernel for texts of different lengths takes a scale and a window."""
 
 
-def register() -> None:
-    """Make it known to transformers, which then asks it in every layer of an encoder that is set to `NAME`.
+def use_attention(model: PreTrainedModel) -> None:
+    """Let a model of transformers ask our attention in every layer.
 
-    No function for masks is registered beside it, so that a mask arrives as it was given to the encoder.
+    No function for masks is registered beside it, so that a mask arrives as it was given to the layers: bool, and true
+    for what is no padding, (batch, 1, 1, tokens).
     """
-    AttentionInterface.register(NAME, attention)
+    AttentionInterface.register(ATTENTION, attention)
+    model.set_attn_implementation(ATTENTION)
 
 
 def attention(

@@ -1,0 +1,152 @@
+"""From examples to samples: encoded once, by several processes, and kept in the store."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from taskkit.batches import entries
+from taskkit.batches.store import Encoded, PackedSample, Writer, class_name
+from taskkit.cachedir import exclusive, filling
+from taskkit.contracts.facts import Example
+from taskkit.errors import DataError, RunFailedError
+
+if TYPE_CHECKING:
+    from taskkit.contracts.model import Processor
+
+log = logging.getLogger("taskkit")
+
+EncodeProgress = Callable[[int, int], None]
+"""Called with how many examples are encoded, and of how many."""
+
+_CHUNK = 16
+"""Examples that a worker encodes before it hands them over."""
+
+
+def encode(
+    examples: Sequence[Example],
+    processor: Processor,
+    *,
+    key: str | None,
+    workers: int = 0,
+    progress: EncodeProgress | None = None,
+    about: Mapping[str, Any] | None = None,
+) -> Encoded:
+    """Encode all examples in order, in `workers` processes (0: this one), or find them encoded under `key`.
+
+    Without a key the samples stay in memory. With one they are kept, and least recently used ones are removed until the
+    store is within its limit; `about` is what `taskkit cache` shows of them: `data`, `split` and `model`. A field has
+    one dtype throughout; its shape may differ from sample to sample, and samples may lack it. Raises DataError, naming
+    the example, when one cannot be encoded or gives no sample, and RunFailedError when the samples cannot be written or
+    a worker dies.
+    """
+    work = _Work(examples, processor)
+    if key is None:
+        writer = Writer(None)
+        _fill(writer, work, workers, progress)
+        return writer.encoded()
+    entry = entries.folder() / key
+    if (found := _found(entry)) is not None:
+        return found
+    limit = entries.limit()  # whatever is wrong with it is known before the work
+    made = _make(entry, work, workers, progress, about or {})
+    if limit is not None:
+        entries.evict(limit)
+    return made
+
+
+def _found(entry: Path) -> Encoded | None:
+    try:
+        return Encoded.open(entry) if entry.exists() else None
+    except DataError:
+        return None
+
+
+def _make(entry: Path, work: _Work, workers: int, progress: EncodeProgress | None, about: Mapping[str, Any]) -> Encoded:
+    """Encode into the store, unless another process did while this one waited for it."""
+    with exclusive(entry):
+        if (found := _found(entry)) is not None:
+            return found
+        if entry.exists():
+            log.warning("the samples in %s are damaged and are encoded again", entry)
+        try:
+            with filling(entry) as folder, Writer(folder) as writer:
+                _fill(writer, work, workers, progress)
+                writer.save({**about, "processor": class_name(work.processor)})
+        except OSError as error:
+            raise RunFailedError(
+                f"{entry}: the encoded samples cannot be written: {error}. Room in the cache was expected. "
+                "Make some, as with `taskkit cache --prune`, name another with TASKKIT_CACHE=FOLDER, or do without it "
+                "with loader.cache=false."
+            ) from error
+        return Encoded.open(entry)
+
+
+def _fill(writer: Writer, work: _Work, workers: int, progress: EncodeProgress | None) -> None:
+    """Write all samples, in order; raises what the first example that failed is to raise."""
+    done = 0
+    for chunk in _chunks(work, workers):
+        for result in chunk:
+            if isinstance(result, _Failure):
+                error = DataError(result.message)
+                error.add_note(result.trace)
+                raise error
+            writer.add(*result)
+        done += len(chunk)
+        if progress is not None:
+            progress(done, len(work))
+
+
+class _Failure(NamedTuple):
+    """Why an example could not be encoded, and where in the code."""
+
+    message: str
+    trace: str
+
+
+@dataclass(frozen=True)
+class _Work(Dataset[tuple[str, list[PackedSample]] | _Failure]):
+    """Encodes one example after another, in any process; errors are handed over like samples."""
+
+    examples: Sequence[Example]
+    processor: Processor
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, number: int) -> tuple[str, list[PackedSample]] | _Failure:
+        name = f"example number {number}"
+        try:
+            example = self.examples[number]
+            name = f"example {example.id!r}"
+            samples = self.processor.encode(example)
+            if not samples:
+                raise DataError(f"{type(self.processor).__name__} makes no sample of it. One at least was expected.")
+            return example.id, [PackedSample.of(sample, self.processor.length(sample)) for sample in samples]
+        except DataError as error:
+            message = str(error) if str(error).startswith(name) else f"{name}: {error}"
+            return _Failure(message, traceback.format_exc())
+        except Exception as error:
+            what = f"{type(self.processor).__name__} cannot encode it: {type(error).__name__}: {error}"
+            advice = "Mend the example, or leave it out of the data."
+            return _Failure(f"{name}: {what}. {advice}", traceback.format_exc())
+
+
+def _chunks(work: _Work, workers: int) -> Iterator[list[tuple[str, list[PackedSample]] | _Failure]]:
+    # Its own generator leaves torch's alone: a run must not depend on whether its samples were found.
+    generator = torch.Generator()
+    workers = min(workers, -(-len(work) // _CHUNK))
+    try:
+        yield from DataLoader(work, _CHUNK, num_workers=workers, collate_fn=list, generator=generator)
+    except RuntimeError as error:
+        raise RunFailedError(
+            f"encoding: a worker process died: {error}. All {workers} were expected to live. Memory may have "
+            "run out: try loader.workers=0."
+        ) from error

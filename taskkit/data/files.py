@@ -1,0 +1,117 @@
+"""What data modules ask of files: facts that hold until a file changes, and lines of JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from taskkit.cachedir import cache_directory
+from taskkit.errors import DataError
+
+Facts = TypeVar("Facts")
+
+
+class FileMemory(Generic[Facts]):
+    """Remembers facts about files, as JSON in the cache, until a file's size or time of modification changes.
+
+    `kind` is a folder of the cache and `name` says whose files they are, such as their root; an empty name: nothing is
+    kept. Facts are plain data or tuples of these; `read` makes them of what JSON gives back, lists for tuples. Files
+    that are not recalled within the `with` are forgotten at its end. A memory that cannot be read is taken for empty,
+    and one that cannot be written is not kept: both only cost time. Threads may share one:
+
+        with FileMemory("image.folder", str(root), Scanned._make) as memory:
+            scanned = [memory.recall(path, scan) for path in paths]
+    """
+
+    def __init__(self, kind: str, name: str, read: Callable[[Any], Facts]) -> None:
+        digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:16]
+        self._path = cache_directory() / kind / f"{digest}.json" if name else None
+        self._known = self._load(read)
+        self._recalled: dict[str, tuple[int, int, Facts]] = {}
+
+    def recall(self, path: Path, look: Callable[[Path], Facts], enough: Callable[[Facts], bool] | None = None) -> Facts:
+        """What is remembered of a file as it is now, else what `look` finds, which is remembered from now on.
+
+        `look` is asked also where that is not `enough`, and for a file that is not there, of which nothing is
+        remembered. Raises what `look` raises.
+        """
+        try:
+            status = path.stat()
+        except OSError:
+            return look(path)
+        stamp = status.st_size, status.st_mtime_ns
+        known = self._known.get(str(path))
+        facts = known[2] if known and known[:2] == stamp and (enough is None or enough(known[2])) else look(path)
+        self._recalled[str(path)] = (*stamp, facts)
+        return facts
+
+    def __enter__(self) -> FileMemory[Facts]:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and self._path and self._recalled != self._known:
+            content = json.dumps(self._recalled)
+            with suppress(OSError):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                with tempfile.NamedTemporaryFile("w", dir=self._path.parent, delete=False) as file:
+                    file.write(content)
+                Path(file.name).replace(self._path)
+
+    def _load(self, read: Callable[[Any], Facts]) -> dict[str, tuple[int, int, Facts]]:
+        if not self._path:
+            return {}
+        try:
+            files = json.loads(self._path.read_text())
+            return {path: (size, modified, read(facts)) for path, (size, modified, facts) in files.items()}
+        except (OSError, ValueError, TypeError, AttributeError, LookupError):
+            return {}
+
+
+def read_json_lines(path: Path, example: str = '{"text": …}') -> Iterator[tuple[int, dict[str, Any]]]:
+    """The number, from 1, of each line of a file that is not blank, and its JSON object.
+
+    Raises DataError, which names the line, for one that is not UTF-8, is no JSON object such as `example` or has a
+    name twice.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line.decode("utf-8-sig"), object_pairs_hook=_object)
+            except UnicodeDecodeError as error:
+                raise not_utf8(f"{path}:{number}", error) from None
+            except ValueError as error:
+                raise DataError(
+                    f"{path}:{number}: not JSON: {error}. A line such as {example} was expected. Correct the line."
+                ) from None
+            if not isinstance(row, dict):
+                raise DataError(
+                    f"{path}:{number}: a JSON object such as {example} was expected on each line. Correct the line."
+                )
+            yield number, row
+
+
+def not_utf8(where: str, error: UnicodeDecodeError) -> DataError:
+    """What to raise for a line that could not be decoded; `where` is its place, such as `texts.csv:3`."""
+    line = error.object
+    other = "utf-16" if line[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "latin1"
+    return DataError(
+        f"{where}: byte {error.start + 1} of the line is {line[error.start]:#04x}, which is not UTF-8. The whole file "
+        f"was expected in UTF-8. Convert it, for instance with `iconv -f {other} -t utf-8`."
+    )
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        doubled = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+        raise ValueError(f"it has {doubled[0]!r} twice")
+    return made

@@ -1,0 +1,63 @@
+"""Whatever a plugin's code raises, or returns instead of what was expected, becomes an error that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import torch
+
+from taskkit.contracts.component import Chosen
+from taskkit.errors import PluginError, RunFailedError, TaskkitError
+
+T = TypeVar("T")
+
+
+class calling:  # noqa: N801 - it is called like a function
+    """Raise RunFailedError, which names the component, its plugin and the method, for what the method raises.
+
+    Errors that are meant for a person, and a full memory, pass as they are. `expected` is a sentence on what the
+    contract expected; `batch` is what the method was given, whose names are told. A class, since a generator would make
+    eight calls more at each step of a training.
+    """
+
+    __slots__ = ("batch", "expected", "method", "owner")
+
+    def __init__(
+        self, owner: Chosen, method: str, expected: str = "", batch: Mapping[str, object] | None = None
+    ) -> None:
+        self.owner = owner
+        self.method = method
+        self.expected = expected
+        self.batch = batch
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None or not isinstance(error, Exception):
+            return
+        if isinstance(error, TaskkitError | torch.OutOfMemoryError | MemoryError):
+            return
+        message = " ".join(str(error).split())
+        given = "" if self.batch is None else f" The batch has {', '.join(self.batch)}."
+        raise RunFailedError(
+            f"{self.owner.name} ({self.owner.plugin}): `{self.method}` raised {type(error).__name__}"
+            f"{f': {message}' if message else ''}.{f' {self.expected}' if self.expected else ''}{given} Tell its "
+            "authors; --debug shows where."
+        ) from error
+
+
+def returned(owner: Chosen, method: str, value: T, expected: type[Any]) -> T:
+    """The value, once it is of the type that the contract wants; raises PluginError, which names who gave what."""
+    if not isinstance(value, expected):
+        name = expected.__name__ if expected.__module__.startswith("torch") else f"taskkit.{expected.__name__}"
+        raise PluginError(
+            f"{owner.name} ({owner.plugin}): `{method}` returned {_short(value)}. A {name} was expected. Tell its "
+            "authors."
+        )
+    return value
+
+
+def _short(value: Any) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"

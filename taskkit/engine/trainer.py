@@ -1,0 +1,130 @@
+"""The Trainer of a recipe: Lightning's, without its own logging, bar, summary and checkpoints."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.warnings import PossibleUserWarning
+
+from taskkit.contracts.component import Component
+from taskkit.contracts.recipe import EarlyStoppingSection, Recipe, TrainerSection
+from taskkit.contracts.task import Headline, Task
+from taskkit.errors import TaskkitError
+from taskkit.wording import did_you_mean
+
+
+def early_stopping(
+    section: EarlyStoppingSection, task: Component, metrics: Iterable[str], headline: Headline, validated: bool
+) -> pl.callbacks.EarlyStopping:
+    """Lightning's early stopping; raises TaskkitError when nothing would tell it that validation got better."""
+    if not validated:
+        raise TaskkitError("early_stopping: these data have no validation split. Set early_stopping=null.")
+    name, known = (section.monitor or headline.metric).removeprefix("val/"), ["loss", *metrics]
+    # A metric may give several numbers; those that the component declares are known too.
+    if name not in known and task.direction(name) is None:
+        raise TaskkitError(
+            f"early_stopping.monitor: validation gives no {name!r}.{did_you_mean(name, known)} "
+            f"Expected one of {', '.join(known)}."
+        )
+    mode = section.mode or task.direction(name) or (headline.direction if name == headline.metric else None)
+    if mode is None:
+        raise TaskkitError(
+            f"early_stopping.mode: {task.name} does not declare which way {name!r} is better. Write max or min."
+        )
+    return pl.callbacks.EarlyStopping(
+        f"val/{name}", mode=mode, patience=section.patience, min_delta=section.min_delta, check_finite=False
+    )
+
+
+def make_trainer(
+    r: Recipe, callbacks: list[pl.Callback], batches: int | None = None, task: Task | None = None
+) -> pl.Trainer:
+    """The Trainer of a recipe; taskkit's own callbacks replace Lightning's logging, bar, summary and checkpoints.
+
+    `batches`: how many an epoch has, None as of a stream; validation may be rarer than epochs. `task` is what is
+    trained, if anything is.
+    """
+    own = asdict(r.trainer)
+    accelerator = own["accelerator"]
+    own["precision"] = precision(own["precision"], accelerator)
+    own["devices"] = int(own["devices"]) if str(own["devices"]).lstrip("-").isdigit() else own["devices"]
+    own["max_steps"] = own["max_steps"] or -1
+    own["max_epochs"] = -1 if own["max_epochs"] is None else own["max_epochs"]
+    for name in ("limit_train_batches", "limit_val_batches", "limit_test_batches", "val_check_interval"):
+        own[name] = int(own[name]) if own[name] > 1 or own[name] == 0 else float(own[name])
+    interval = own["val_check_interval"]
+    if isinstance(interval, int) and (batches is None or interval > batches):
+        own["check_val_every_n_epoch"] = None
+    if task is not None and task.phases:
+        _for_phases(own, task)
+    return pl.Trainer(
+        **own,
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+
+
+def _for_phases(own: dict[str, Any], task: Task) -> None:
+    """Leave to the module what Lightning does only for one optimiser; raises TaskkitError for what it cannot heed."""
+    if own["accumulate_grad_batches"] != 1:
+        raise TaskkitError(
+            f"trainer.accumulate_grad_batches is {own['accumulate_grad_batches']}, but the phases "
+            f"{', '.join(task.phases)} take a step each on every batch. Set it to 1 and raise loader.batch_size."
+        )
+    if own["gradient_clip_val"] is not None:
+        raise TaskkitError(
+            f"trainer.gradient_clip_val is {own['gradient_clip_val']:g}, but a task of the phases "
+            f"{', '.join(task.phases)} clips nothing. Set it to null."
+        )
+    if own["strategy"] in ("auto", "ddp"):
+        # Each phase leaves the parameters of the others without a gradient.
+        several = own["num_nodes"] > 1 or own["devices"] not in (1, "1")
+        own["strategy"] = "ddp_find_unused_parameters_true" if several else own["strategy"]
+
+
+def precision(wanted: str, accelerator: str) -> str:
+    """Lightning's name of the precision: `auto` is bf16-mixed where the device computes it natively, else 32-true."""
+    if wanted != "auto":
+        return wanted
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    if accelerator == "cpu" or not torch.backends.mps.is_available():
+        able = torch.cpu.get_capabilities()
+        return "bf16-mixed" if able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16") else "32-true"
+    return "32-true"
+
+
+def alone(trainer: TrainerSection) -> TrainerSection:
+    """The settings on one device, here: the machine that a run is asked on need not be like the one that trained it."""
+    accelerator: Any = "cpu" if trainer.accelerator == "cpu" else "auto"
+    one = replace(trainer, accelerator=accelerator, devices=1, num_nodes=1, strategy="auto")
+    return replace(one, limit_test_batches=1.0)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Lightning's banners and hints off the terminal; they are about what taskkit decides itself."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PossibleUserWarning)
+        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,143 @@
+"""What the plugins declare, as one value to pass along, and why a name that is asked for is not in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pluggy import PluginManager
+
+from taskkit.contracts.component import KINDS, Component, Kind, PluginInfo, RecipeFile
+from taskkit.errors import PluginError
+from taskkit.plugins.guard import PluginProblem, Refused, call
+from taskkit.wording import nearest
+
+if TYPE_CHECKING:
+    import click
+    from pytorch_lightning import Callback
+
+    from taskkit.contracts.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One thing that a plugin declares: a component, a recipe or a command."""
+
+    kind: str
+    name: str
+    value: Any
+    owner: PluginInfo
+
+
+@dataclass(frozen=True)
+class Plugins:
+    """What the installed plugins declare, and what is wrong with them."""
+
+    plugins: tuple[PluginInfo, ...] = ()
+    """The plugins that are in use."""
+    problems: tuple[PluginProblem, ...] = ()
+    off: tuple[PluginInfo, ...] = ()
+    """Installed plugins that the allow-list leaves out; they are not even imported."""
+    _offers: tuple[Offer, ...] = ()
+    _clashes: Mapping[tuple[str, str], PluginProblem] = field(default_factory=dict)
+    _managers: Mapping[PluginInfo, PluginManager] = field(default_factory=dict)
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """Every component, sorted by kind and name."""
+        offers = sorted(self._of(*KINDS), key=lambda offer: (KINDS.index(offer.value.kind), offer.name))
+        return tuple(offer.value for offer in offers)
+
+    def find(self, kind: Kind, name: str) -> Component:
+        """Return the component of this kind and name.
+
+        Raises PluginError, which says what is near, in which plugin the trouble is, or what to install.
+        """
+        for offer in self._of(kind):
+            if offer.name == name:
+                component: Component = offer.value
+                return component
+        raise PluginError(self._refusal(kind, name))
+
+    def owner(self, declared: Component | RecipeFile) -> PluginInfo:
+        """Return the plugin that declares a component or a recipe; raises KeyError when none does."""
+        for offer in self._offers:
+            if offer.value == declared:
+                return offer.owner
+        raise KeyError(declared)
+
+    def recipes(self) -> tuple[RecipeFile, ...]:
+        """Return the recipes shipped inside plugins, sorted by name."""
+        return tuple(offer.value for offer in sorted(self._of("recipe"), key=lambda offer: offer.name))
+
+    def commands(self) -> tuple[click.Command, ...]:
+        """Return the commands that plugins add, sorted by name."""
+        return tuple(offer.value for offer in sorted(self._of("command"), key=lambda offer: offer.name))
+
+    def callbacks(self, recipe: Recipe) -> tuple[Callback, ...]:
+        """Ask each plugin for its Lightning callbacks; raises PluginError when one cannot give them."""
+        callbacks: list[Callback] = []
+        for info, manager in self._managers.items():
+            try:
+                callbacks += call(manager, "taskkit_callbacks", recipe=recipe)
+            except Refused as refused:
+                problem = refused.problem(info)
+                raise PluginError(f"{info} gives no callbacks: {problem.reason}.\n  {problem.hint}") from refused
+        return tuple(callbacks)
+
+    def _of(self, *kinds: str) -> Iterator[Offer]:
+        return (offer for offer in self._offers if offer.kind in kinds)
+
+    def _refusal(self, kind: Kind, name: str) -> str:
+        """Say why there is no such component: it is claimed twice, its plugin is broken or off, or none has it."""
+        if clash := self._clashes.get((kind, name)):
+            return f"{name} cannot be used: {clash.reason}.\n  {clash.hint}"
+        near = _nearest(name, [offer.name for offer in self._of(kind)])
+        modality = name.partition(".")[0]
+        unusable = self._unusable(modality)
+        # Several plugins may share a modality: a slip of the finger is not the fault of a broken one.
+        if unusable and not near.startswith(f"{modality}."):
+            return f"{name} cannot be used: {unusable}"
+        return self._missing(kind, name, near)
+
+    def _unusable(self, modality: str) -> str:
+        """Why a plugin that may bring this modality is not in use; else an empty string."""
+        for problem in self.problems:
+            if _brings(problem.plugin, modality) and problem.plugin not in self.plugins:
+                return str(problem)
+        for info in self.off:
+            if _brings(info, modality):
+                return (
+                    f"the plugin {info.entry_point!r} ({info}) is switched off.\n"
+                    "  Add it to TASKKIT_PLUGINS, or leave out --no-plugins."
+                )
+        return ""
+
+    def _missing(self, kind: Kind, name: str, near: str) -> str:
+        """Say that there is no such component, and what comes near."""
+        others = [offer.kind for offer in self._of(*KINDS) if offer.name == name]
+        sentences = [f"{name!r} is of kind {others[0]}, not {kind}." if others else f"No {kind} named {name!r}."]
+        if near:
+            sentences.append(f"Did you mean {near!r}?")
+        modality, dot, _ = name.partition(".")
+        installed = {info.entry_point for info in self.plugins}
+        installed |= {offer.name.partition(".")[0] for offer in self._of(*KINDS)}
+        if dot and modality not in installed and not nearest(modality, installed):
+            sentences.append(f"No plugin named {modality!r} is installed.\n  Try: pip install taskkit-{modality}")
+        elif not near:
+            sentences.append(f"`taskkit list {kind if kind == 'data' else kind + 's'}` shows what there is.")
+        return " ".join(sentences)
+
+
+def _brings(info: PluginInfo, modality: str) -> bool:
+    """Whether a plugin that is not loaded goes by the name of a modality."""
+    return modality in (info.entry_point, info.distribution.removeprefix("taskkit-"))
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    """The component that was probably meant, of the same modality if that is one; else an empty string."""
+    modality, _, own = name.rpartition(".")
+    full_names = {full.rpartition(".")[2]: full for full in names if full.startswith(f"{modality}.") or not modality}
+    near = nearest(own, full_names)
+    return full_names[near] if near else nearest(name, names, cutoff=0.8)

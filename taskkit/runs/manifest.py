@@ -1,0 +1,177 @@
+"""What run.json says of a run, typed and versioned: read once, passed on as a value, replaced as a whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from taskkit.errors import CheckpointError
+
+SCHEMA = 1
+FILE = "run.json"
+
+Status = Literal["running", "finished", "failed", "preempted"]
+
+
+@dataclass(frozen=True)
+class RecipeFiles:
+    """Which recipe was run."""
+
+    path: tuple[str, ...] = ()
+    """The files, in the order in which they were merged."""
+    title: str = ""
+    sha256: str = ""
+    """Of the bytes of the files, one after the other."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """The process that writes a run."""
+
+    host: str
+    pid: int
+    began: float
+    """Seconds since 1970, as the system counts them; tells it from a later process of the same number."""
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """What a run was trained and tested on."""
+
+    name: str
+    fingerprint: str
+    sizes: Mapping[str, int | None] = field(default_factory=dict)
+    """Examples in each split; None: a stream, which nobody counted."""
+    flagged: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By split and flag, such as `truncated`: how many examples, and the ids of some."""
+    origins: tuple[Mapping[str, Any], ...] = ()
+    """Where data and pretrained weights came from: source, sha256, licence, citation."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What makes two runs comparable."""
+
+    task: str
+    data: str
+    splits: str
+    """The fingerprint of the data and their splits."""
+    headline: tuple[str, str]
+    """The metric that the run is judged by, and its direction."""
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    task_protocol: Mapping[str, Any] = field(default_factory=dict)
+    data_protocol: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run cost; None: not measured, or not yet."""
+
+    parameters: int | None = None
+    train_seconds: float | None = None
+    """Seconds spent training, without validation and test."""
+    examples_per_second: float | None = None
+    units: str | None = None
+    units_per_second: float | None = None
+    padding: float | None = None
+    """The share of what the network computed on that was padding."""
+    peak_memory_bytes: int | None = None
+    flops_per_example: float | None = None
+    mfu: float | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What run.json says; a key that is None there, or missing, is not known yet."""
+
+    id: str
+    status: Status
+    resolved: Mapping[str, Any]
+    """The whole recipe, as plain data."""
+    reason: str | None = None
+    """Why it failed or stopped."""
+    command: str = ""
+    recipe: RecipeFiles = RecipeFiles()
+    seed: int = 0
+    process: Process | None = None
+    started: str | None = None
+    ended: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Test metrics by name, such as `test/accuracy`."""
+    baseline: Mapping[str, float] | None = None
+    """The same metrics of the trivial predictor, as far as the task knows one."""
+    protocol: Protocol | None = None
+    data: DataRecord | None = None
+    plugins: tuple[Mapping[str, str], ...] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    precision: str | None = None
+    cost: Cost = Cost()
+    checkpoints: Mapping[str, str] = field(default_factory=dict)
+    """`best` and `last`, relative to the directory."""
+    schema: int = SCHEMA
+
+    def to_json(self) -> str:
+        """The text of run.json; what is not known is left out."""
+        plain = {
+            key: value
+            for key, value in dataclasses.asdict(self).items()
+            if value not in (None, {}, ()) or (key == "baseline" and value is not None)
+        }
+        if self.cost.train_seconds is None:
+            plain["cost"] = {key: value for key, value in plain["cost"].items() if value is not None}
+        first = {"schema": self.schema, "id": self.id, "status": self.status, "reason": self.reason}
+        return json.dumps({**first, **plain, "ended": self.ended, "metrics": dict(self.metrics)}, indent=2, default=str)
+
+
+_PARTS: Mapping[str, type] = {
+    "recipe": RecipeFiles,
+    "process": Process,
+    "data": DataRecord,
+    "protocol": Protocol,
+    "cost": Cost,
+}
+
+
+def read(directory: Path) -> Manifest:
+    """Read a run's manifest; raises CheckpointError when there is none that can be read."""
+    path = directory / FILE
+    try:
+        found = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{directory}: no {FILE} here. A run directory was expected, such as `taskkit run` prints at its end."
+        ) from None
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}). A run's manifest was expected.") from None
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+        schema = found.get("schema") if isinstance(found, dict) else None
+        raise CheckpointError(
+            f"{path}: schema {schema!r}; this taskkit reads {SCHEMA}. Use the taskkit version that wrote it."
+        )
+    try:
+        return _manifest(found)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path}: damaged ({error}). A run's manifest was expected.") from None
+
+
+def _manifest(found: Mapping[str, Any]) -> Manifest:
+    if found.get("status") not in get_args(Status):
+        raise ValueError(f"its status is {found.get('status')!r}")
+    values = {name: value for name, value in found.items() if name in _names(Manifest) and value is not None}
+    for name, part in _PARTS.items():
+        if name in values:
+            values[name] = part(**{k: _tuples(v) for k, v in dict(values[name]).items() if k in _names(part)})
+    values["plugins"] = tuple(values.get("plugins", ()))
+    return Manifest(**values)
+
+
+def _names(part: type) -> set[str]:
+    return {each.name for each in dataclasses.fields(part)}
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
