@@ -1,0 +1,1 @@
+"""Two questions about one picture, answered by one network with two heads."""

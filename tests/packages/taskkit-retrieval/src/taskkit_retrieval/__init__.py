@@ -1,0 +1,1 @@
+"""Retrieval of the most alike training examples with taskkit."""

@@ -1,0 +1,1 @@
+"""Telling languages apart from a stream of lines that need not end."""

@@ -1,0 +1,133 @@
+"""Plugins as strangers would write them: really installed, trained, killed, resumed, shared by processes, asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import taskkit
+from taskkit.plugins.discovery import discover
+from taskkit.plugins.registry import Plugins
+
+PACKAGES = Path(__file__).parents[1] / "packages"
+SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """An installed package whose recipe has its own name, and a directory to work in."""
+
+    name: str
+    plugins: Plugins
+    environment: dict[str, str]
+    folder: Path
+
+    def run(self, *changes: str, out: str = "run") -> taskkit.LoadedRun:
+        """A run of the package's recipe in this process."""
+        return taskkit.run(self.name, changes, out=self.folder / out, plugins=self.plugins)
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """`taskkit …` in a process of its own."""
+        return subprocess.run(
+            [sys.executable, "-m", "taskkit", *words],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+
+    def killed(self, *changes: str, out: str = "killed", every: int = 3) -> Path:
+        """A run in a process of its own that is killed by SIGKILL once a checkpoint was written inside an epoch."""
+        path = self.folder / out
+        words = ["run", self.name, f"--out={path}", f"checkpoint.every_n_steps={every}", *changes]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "taskkit", *words],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        until = time.monotonic() + SECONDS
+        while not (path / "checkpoints" / "last.ckpt").exists():
+            assert process.poll() is None, process.communicate()[0].decode()
+            assert time.monotonic() < until
+            select_nothing()
+        process.kill()
+        process.communicate()
+        return path
+
+    def resumed(self, path: Path) -> taskkit.LoadedRun:
+        """The run that was killed, gone on with in this process."""
+        return taskkit.resume(path, plugins=self.plugins)
+
+    def in_two_processes(self, *changes: str, out: str = "two") -> Path:
+        """A run of two processes on one machine, which must end well."""
+        processes = ["trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp"]
+        ended = self.command("run", self.name, f"--out={self.folder / out}", *processes, *changes)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return self.folder / out
+
+    def predict(self, run: Path, *words: str) -> list[dict[str, Any]]:
+        """What `taskkit predict RUN … --json` prints, a prediction a line."""
+        ended = self.command("predict", str(run), *words, "--json")
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+def select_nothing() -> None:
+    """Let the other process go on for a moment: there is nothing to wait for but a file."""
+    import select
+
+    select.select([], [], [], 0.02)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    """The last weights of a run."""
+    state: dict[str, torch.Tensor] = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    return state
+
+
+def losses(run: Path) -> list[dict[str, Any]]:
+    """The logged lines without what depends on the clock."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if "second" not in k} for line in lines]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    """The same weights, bit for bit, and the same logged losses."""
+    assert losses(one) == losses(other)
+    ours, theirs = weights(one), weights(other)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.fixture(scope="module")
+def stranger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stranger]:
+    """The package that a test file names in `PACKAGE`, such as `detection` for tests/packages/taskkit-detection."""
+    name: str = request.module.PACKAGE
+    folder = tmp_path_factory.mktemp(name)
+    site = folder / "site"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]
+    source = PACKAGES / f"taskkit-{name}"
+    subprocess.run([*pip, "--no-build-isolation", "--target", str(site), str(source)], check=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(site))
+        patch.setenv("TASKKIT_CACHE", str(folder / "cache"))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("TASKKIT_PLUGINS", f"taskkit-{name}")
+        patch.chdir(folder)
+        torch.set_num_threads(1)
+
+        environment = {**os.environ, "PYTHONPATH": str(site)}
+        yield Stranger(name, discover([f"taskkit-{name}"]), environment, folder)
