@@ -1,7 +1,7 @@
 # The few commands that one needs here. `make install` comes first.
 bin := .venv/bin
 
-.PHONY: install test slow lint docs
+.PHONY: install test coverage slow lint docs
 
 install:  ## an environment with taskkit, its plugins and the tools
 	python3 -m venv .venv
@@ -9,6 +9,9 @@ install:  ## an environment with taskkit, its plugins and the tools
 
 test:  ## all tests but the slow ones, lint, types and docs among them
 	$(bin)/pytest
+
+coverage:  ## the same tests, and which branches of the code they leave out
+	$(bin)/pytest --cov --cov-report=term-missing:skip-covered
 
 slow:  ## train the shipped recipes to the results that their headers state
 	$(bin)/pytest -m slow -n 0
