@@ -273,6 +273,20 @@ class Other(Windows):
         run(odd(source, "model"), "model.name=odd.model")
 
 
+def test_an_encode_that_is_random_is_refused(odd: Odd, run: Run) -> None:
+    source = """
+class OddModel(Mlp):
+    def processor(self, spec):
+        return Noisy()
+
+class Noisy(Windows):
+    def encode(self, example):
+        return [{**sample, "past": sample["past"] + torch.randn(())} for sample in super().encode(example)]
+"""
+    with pytest.raises(PluginError, match=r"odd\.model.*`encode` made something else of the same example.*`draw`"):
+        run(odd(source, "model"), "model.name=odd.model")
+
+
 # 7. What is abstract is enforced, and what returns nothing is named.
 
 

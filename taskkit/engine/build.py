@@ -19,7 +19,7 @@ from taskkit.contracts.model import Model, Processor
 from taskkit.contracts.recipe import Recipe
 from taskkit.contracts.task import Task
 from taskkit.engine.guard import calling, returned
-from taskkit.errors import CheckpointError, DataError, PluginError
+from taskkit.errors import CheckpointError, PluginError
 from taskkit.plugins.compatibility import imported
 from taskkit.runs import checkpoint
 
@@ -129,10 +129,16 @@ def head(prepared: Prepared, split: Split) -> Sequence[Example]:
 
 
 def check_tensors(recipe: Recipe, spec: DataSpec, processor: Processor, example: Example) -> None:
-    """Make a batch of one example and raise PluginError where it is not as the facts promise others."""
+    """Make a batch of one example and raise PluginError where it is not as the facts promise others, or not the same
+    again."""
     model = recipe.model
     with calling(model, "Processor.encode"):
-        samples = processor.encode(example)
+        samples, again = processor.encode(example), processor.encode(example)
+    if not _same(samples, again):
+        raise PluginError(
+            f"{model.name} ({model.plugin}): `encode` made something else of the same example when called again. The "
+            "same samples were expected, since they are kept. Draw random views in `draw`, by its `random`."
+        )
     if not samples:
         return
     with calling(model, "Processor.collate"):
@@ -248,7 +254,9 @@ def _check_state(owner: Chosen, model: Model, processor: Processor, spec: DataSp
 
 def _same(one: Any, other: Any) -> bool:
     if isinstance(one, Tensor) or isinstance(other, Tensor):
-        return isinstance(one, Tensor) and isinstance(other, Tensor) and torch.equal(one, other)
+        if not (isinstance(one, Tensor) and isinstance(other, Tensor)) or one.shape != other.shape:
+            return False
+        return bool(((one == other) | ((one != one) & (other != other))).all())  # NaN is unlike itself.
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
@@ -263,10 +271,3 @@ def _versions(saved: checkpoint.Saved, recipe: Recipe) -> str:
     if not other:
         return "The same plugin versions are installed: the plugin's code has changed since."
     return "Install " + ", ".join(f"{p['distribution']}=={p['version']}" for p in other) + "."
-
-
-def not_empty(recipe: Recipe, split: Split, examples: Sequence[Example] | Stream) -> Sequence[Example] | Stream:
-    """The examples of a split; raises DataError when there are none."""
-    if not isinstance(examples, Stream) and len(examples) == 0:
-        raise DataError(f"{recipe.data.name}: its {split} split is empty. Name another with --split.")
-    return examples
