@@ -101,6 +101,21 @@ def test_an_example_of_several_samples_is_refused_by_name() -> None:
         LazyEncoded(EXAMPLES, Squares(times=2))
 
 
+class Picky(Squares):
+    def encode(self, example: Example) -> list[dict[str, Tensor]]:
+        if example.input == 7:
+            raise ZeroDivisionError("seven")
+        return super().encode(example)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_example_that_cannot_be_encoded_is_one_line_that_names_it(workers: int) -> None:
+    with pytest.raises(DataError) as raised:
+        batches(LazyEncoded(EXAMPLES, Picky()), Picky(), workers)
+    wanted = "example 'no. 7': Picky cannot encode it: ZeroDivisionError: seven. Mend the example, or leave it out of"
+    assert str(raised.value) == f"{wanted} the data."
+
+
 def test_samples_that_are_encoded_when_they_are_read_cannot_live_on_the_device() -> None:
     encoded, processor = LazyEncoded(EXAMPLES, Squares()), Squares()
     loader = Loader(encoded, processor, plan(encoded, processor, 4), resident="yes")

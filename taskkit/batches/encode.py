@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,7 +20,7 @@ from taskkit.contracts.facts import Example
 from taskkit.errors import DataError, RunFailedError
 
 if TYPE_CHECKING:
-    from taskkit.contracts.model import Processor
+    from taskkit.contracts.model import Processor, Sample
 
 log = logging.getLogger("taskkit")
 
@@ -94,25 +95,29 @@ def _fill(writer: Writer, work: _Work, workers: int, progress: EncodeProgress | 
     done = 0
     for chunk in _chunks(work, workers):
         for result in chunk:
-            if isinstance(result, _Failure):
-                error = DataError(result.message)
-                error.add_note(result.trace)
-                raise error
+            if isinstance(result, Failure):
+                raise result.error()
             writer.add(*result)
         done += len(chunk)
         if progress is not None:
             progress(done, len(work))
 
 
-class _Failure(NamedTuple):
-    """Why an example could not be encoded, and where in the code."""
+class Failure(NamedTuple):
+    """Why an example could not be encoded, and where in the code: what a process hands over in place of samples."""
 
     message: str
     trace: str
 
+    def error(self) -> DataError:
+        """The same to be raised; torch would put the whole trace into the message."""
+        error = DataError(self.message)
+        error.add_note(self.trace)
+        return error
+
 
 @dataclass(frozen=True)
-class _Work(Dataset[tuple[str, list[PackedSample]] | _Failure]):
+class _Work(Dataset[tuple[str, list[PackedSample]] | Failure]):
     """Encodes one example after another, in any process; errors are handed over like samples."""
 
     examples: Sequence[Example]
@@ -121,25 +126,49 @@ class _Work(Dataset[tuple[str, list[PackedSample]] | _Failure]):
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, number: int) -> tuple[str, list[PackedSample]] | _Failure:
-        name = f"example number {number}"
+    def __getitem__(self, number: int) -> tuple[str, list[PackedSample]] | Failure:
         try:
-            example = self.examples[number]
-            name = f"example {example.id!r}"
-            samples = self.processor.encode(example)
-            if not samples:
-                raise DataError(f"{type(self.processor).__name__} makes no sample of it. One at least was expected.")
-            return example.id, [PackedSample.of(sample, self.processor.length(sample)) for sample in samples]
+            example = read(self.examples, number)
+            samples = samples_of(example, self.processor)
+            with _naming(example, self.processor):
+                return example.id, [PackedSample.of(sample, self.processor.length(sample)) for sample in samples]
         except DataError as error:
-            message = str(error) if str(error).startswith(name) else f"{name}: {error}"
-            return _Failure(message, traceback.format_exc())
-        except Exception as error:
-            what = f"{type(self.processor).__name__} cannot encode it: {type(error).__name__}: {error}"
-            advice = "Mend the example, or leave it out of the data."
-            return _Failure(f"{name}: {what}. {advice}", traceback.format_exc())
+            return Failure(str(error), traceback.format_exc())
 
 
-def _chunks(work: _Work, workers: int) -> Iterator[list[tuple[str, list[PackedSample]] | _Failure]]:
+def read(examples: Sequence[Example], number: int) -> Example:
+    """An example; raises DataError, which names it, for whatever reading it raises."""
+    try:
+        return examples[number]
+    except Exception as error:
+        why = str(error) if isinstance(error, DataError) else f"it cannot be read: {type(error).__name__}: {error}."
+        raise DataError(f"example number {number}: {why}") from error
+
+
+def samples_of(example: Example, processor: Processor) -> Sequence[Sample]:
+    """What a processor makes of an example; raises DataError, which names it, for whatever the processor raises."""
+    with _naming(example, processor):
+        samples = processor.encode(example)
+        if not samples:
+            raise DataError(f"{type(processor).__name__} makes no sample of it. One at least was expected.")
+        return samples
+
+
+@contextmanager
+def _naming(example: Example, processor: Processor) -> Iterator[None]:
+    name = f"example {example.id!r}"
+    try:
+        yield
+    except DataError as error:
+        if str(error).startswith(name):
+            raise
+        raise DataError(f"{name}: {error}") from error
+    except Exception as error:
+        what = f"{type(processor).__name__} cannot encode it: {type(error).__name__}: {error}"
+        raise DataError(f"{name}: {what}. Mend the example, or leave it out of the data.") from error
+
+
+def _chunks(work: _Work, workers: int) -> Iterator[list[tuple[str, list[PackedSample]] | Failure]]:
     # Its own generator leaves torch's alone: a run must not depend on whether its samples were found.
     generator = torch.Generator()
     workers = min(workers, -(-len(work) // _CHUNK))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from taskkit.batches.encode import read, samples_of
 from taskkit.batches.store import Encoded
 from taskkit.contracts.facts import Example
 from taskkit.contracts.model import Processor, Sample
@@ -34,10 +35,11 @@ class LazyEncoded(Encoded):
         return len(self.examples)
 
     def __getitem__(self, number: int) -> Sample:
-        samples = self.processor.encode(self.examples[number])
+        example = read(self.examples, number)
+        samples = samples_of(example, self.processor)
         if len(samples) != 1:
             raise DataError(
-                f"example {self.examples[number].id!r}: it gives {len(samples)} samples. One was expected, since "
+                f"example {example.id!r}: it gives {len(samples)} samples. One was expected, since "
                 "loader.encode is lazy. Set it to ahead."
             )
         return samples[0]

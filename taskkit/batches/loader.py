@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import psutil
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from taskkit.batches.encode import Failure, samples_of
 from taskkit.batches.plan import Indices, Plan
 from taskkit.batches.store import Encoded, is_flag
 from taskkit.contracts.data import Batch, Stream
@@ -163,7 +165,10 @@ class Loader:
             )
         assert self._read is not None
         self._read.start = start
-        yield from self._data_loader
+        for batch in self._data_loader:
+            if isinstance(batch, Failure):
+                raise batch.error()
+            yield batch
 
 
 @dataclass
@@ -228,7 +233,7 @@ class StreamLoader:
         numbers: list[int] = []
         for number, example in enumerate(examples, first):
             random = generator(self.seed, epoch, number)
-            for sample in self.processor.encode(example):
+            for sample in samples_of(example, self.processor):
                 plain = {name: value for name, value in sample.items() if not is_flag(name)}
                 samples.append(self.processor.draw(plain, random))
                 numbers.append(number)
@@ -259,19 +264,31 @@ class _Remaining:
         return len(self.plan) - self.start
 
 
+class _One(NamedTuple):
+    """A sample, with what it is drawn by and its example's number."""
+
+    which: tuple[int, int, int]
+    number: int
+    sample: Sample
+
+
 @dataclass
-class _Numbered(Dataset[tuple[tuple[int, int, int], int, Sample]]):
-    """Samples, each with what it is drawn by and its example's number."""
+class _Numbered(Dataset[_One | Failure]):
+    """The samples by number; what cannot be encoded is handed over like one."""
 
     encoded: Encoded
 
     def __len__(self) -> int:
         return len(self.encoded)
 
-    def __getitem__(self, which: tuple[int, int, int]) -> tuple[tuple[int, int, int], int, Sample]:
+    def __getitem__(self, which: tuple[int, int, int]) -> _One | Failure:
         index = which[2]
-        sample = {name: value for name, value in self.encoded[index].items() if not is_flag(name)}
-        return which, int(self.encoded.example_of[index]), sample
+        try:
+            sample = self.encoded[index]
+        except DataError as error:
+            return Failure(str(error), traceback.format_exc())
+        plain = {name: value for name, value in sample.items() if not is_flag(name)}
+        return _One(which, int(self.encoded.example_of[index]), plain)
 
 
 @dataclass
@@ -281,7 +298,10 @@ class _Collate:
     processor: Processor
     draws: bool
 
-    def __call__(self, numbered: Sequence[tuple[tuple[int, int, int], int, Sample]]) -> HostBatch:
+    def __call__(self, numbered: Sequence[_One | Failure]) -> HostBatch | Failure:
+        for each in numbered:
+            if isinstance(each, Failure):
+                return each
         which, numbers, samples = zip(*numbered, strict=True)
         if self.draws:
             samples = tuple(
