@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         Values,
     )
     from taskkit.contracts.hookspecs import hookimpl
-    from taskkit.contracts.model import Model, Processor, Sample, Unit
+    from taskkit.contracts.model import Model, Processor, Sample, Samples, Unit
     from taskkit.contracts.regression import Regression
     from taskkit.contracts.settings import (
         CLASSIFICATION_METRICS,
@@ -78,7 +78,7 @@ _HOMES = {
         "TaskkitError",
     ),
     "contracts.hookspecs": ("hookimpl",),
-    "contracts.model": ("Model", "Processor", "Sample", "Unit"),
+    "contracts.model": ("Model", "Processor", "Sample", "Samples", "Unit"),
     "data.fetch": ("fetch",),
     "data.files": ("FileMemory", "not_utf8", "read_json_lines"),
     "data.quality": ("ExampleLook", "find_duplicates", "first_ids", "find_imbalance"),
@@ -161,6 +161,7 @@ __all__ = [
     "Results",
     "RunFailedError",
     "Sample",
+    "Samples",
     "SelfSupervised",
     "SourceError",
     "Split",

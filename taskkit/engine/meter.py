@@ -142,7 +142,7 @@ class Meter(pl.Callback):
             "step": trainer.global_step,
             "epoch": self._epoch,
             **{f"train/{name}": sum(column) / len(column) for name, column in values.items()},
-            "lr": max(group["lr"] for group in trainer.optimizers[0].param_groups),
+            **_learning_rates(trainer),
             **self._rates(),
         }
         if self.record is not None:
@@ -185,6 +185,14 @@ class Meter(pl.Callback):
                 "A finite number was expected. Lower optim.lr, set trainer.gradient_clip_val=1, or find the operation "
                 "with trainer.detect_anomaly=true."
             )
+
+
+def _learning_rates(trainer: pl.Trainer) -> dict[str, float]:
+    """The largest of the parameter groups: `lr` of the first optimiser, and of each phase, if any, as `lr/NAME`."""
+    module = trainer.lightning_module
+    assert isinstance(module, TaskModule)
+    rates = [max(group["lr"] for group in optimiser.param_groups) for optimiser in trainer.optimizers]
+    return {"lr": rates[0], **{f"lr/{phase}": rate for phase, rate in zip(module.task.phases, rates, strict=False)}}
 
 
 class Clock:

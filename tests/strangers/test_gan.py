@@ -28,6 +28,8 @@ def test_each_phase_has_its_loss_and_judging_has_none(trained: taskkit.LoadedRun
     for line in drained:
         parts = line["train/discriminator_loss"] + line["train/generator_loss"]
         assert line["train/loss"] == pytest.approx(parts, rel=1e-5)
+        assert line["lr/discriminator"] == pytest.approx(2 * line["lr/generator"])
+    assert drained[0]["lr/discriminator"] > 0
     names = {name for line in trained.history() for name in line} | {*trained.metrics}
     assert not names & {"val/loss", "test/loss"}
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from taskkit import DataSpec, Model, Values
+from taskkit import DataSpec, Model, Samples, Values
 from taskkit_tabular import sections
 from taskkit_tabular.table import RowEncoder
 
@@ -87,7 +87,7 @@ class Trees(Model[sections.Trees, RowEncoder]):
         assert isinstance(spec.target, Values)
         return Forest(spec.target)
 
-    def fit(self, network: nn.Module, samples: Any) -> None:
+    def fit(self, network: nn.Module, samples: Samples) -> None:
         """Grow trees for each value."""
         assert isinstance(network, Forest)
         batch = {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
