@@ -69,8 +69,18 @@ class LoadedRun:
         return dict(self.manifest.metrics)
 
     def history(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl: one per drain and per validation."""
-        return [json.loads(line) for line in (self.path / "metrics.jsonl").read_text().splitlines()]
+        """The lines of metrics.jsonl: one per drain and per validation; raises CheckpointError for a damaged one."""
+        path, lines = self.path / "metrics.jsonl", []
+        # What a killed run wrote last has no end of line.
+        for number, text in enumerate(path.read_text().split("\n")[:-1], 1):
+            try:
+                line = json.loads(text)
+            except ValueError:
+                line = None
+            if not isinstance(line, dict):
+                raise CheckpointError(f"{path}:{number}: damaged. A JSON object was expected. Remove the line.")
+            lines.append(line)
+        return lines
 
     def predictions(self) -> Any:
         """A pyarrow.Table of one row per test example: id, target, prediction and scores."""

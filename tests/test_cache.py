@@ -999,6 +999,13 @@ def test_the_listing_needs_no_torch_and_little_time(environment, full, tmp_path)
     assert end.children_user + end.children_system - start.children_user - start.children_system < 0.4
 
 
+def test_a_limit_that_cannot_be_understood_is_told_before_anything_goes(call, full, cache):
+    ended = call("--prune", TASKKIT_CACHE_LIMIT="much")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "TASKKIT_CACHE_LIMIT: 'much'" in ended.stderr
+    assert len(json.loads(call("--json").stdout)["entries"]) > 3
+
+
 def test_a_removal_that_is_killed_leaves_nothing_that_looks_like_an_entry(call, full, cache):
     # What a killed removal leaves is what the first step leaves: the entry under the name of what is half-made.
     (cache / "val").rename(cache / "val.partial-99")

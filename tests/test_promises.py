@@ -317,6 +317,10 @@ def test_a_method_that_is_missing_or_returns_nothing_is_named(
     [
         ("return super().step(batch).loss", r"`step` returned a Tensor. A taskkit\.Step was expected"),
         ('return batch["label"]', r"`step` raised KeyError: 'label'\. The batch has past, target, example"),
+        (
+            'self.log("lr", 1.0)',
+            r"`step` raised AttributeError: a task has no `log`\. .*Step\(…, scalars=\{'name': value\}\)",
+        ),
         ("return Step(super().step(batch).loss, 1)", r"the metric 'mae' takes preds, target; `step` scored nothing"),
     ],
 )

@@ -507,6 +507,26 @@ def test_a_checkpoint_that_is_none_of_ours_is_refused(
     with pytest.raises(CheckpointError, match="damaged"):
         taskkit.load_run(run, plugins=plugins).predict(["1,2"])
 
+    weight = next(iter(weights(finished.path).values()))
+    whole = finished.checkpoint.read_bytes()
+    at = whole.index(weight.numpy().tobytes())
+    best.write_bytes(whole[:at] + bytes([whole[at] ^ 0x40]) + whole[at + 1 :])
+    with pytest.raises(CheckpointError, match=r"damaged or no checkpoint.*the checksum of .* is another"):
+        taskkit.load_run(run, plugins=plugins).predict(["1,2"])
+
+
+def test_a_damaged_line_of_metrics_is_named_and_half_a_last_one_is_not_there_yet(
+    finished: taskkit.LoadedRun, plugins: Plugins, tmp_path: Path
+) -> None:
+    (tmp_path / "run.json").write_text((finished.path / "run.json").read_text())
+    log = tmp_path / "metrics.jsonl"
+    log.write_text('{"step": 1}\n{"step": 2, "tra')
+    run = taskkit.load_run(tmp_path, plugins=plugins)
+    assert run.history() == [{"step": 1}]
+    log.write_text('{"step": 1}\ngarbage\n')
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl:2: damaged"):
+        run.history()
+
 
 class _Evil:
     def __init__(self, path: Path) -> None:

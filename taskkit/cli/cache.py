@@ -63,6 +63,7 @@ def command(as_json: bool, prune: bool, older: float | None, sources: bool, limi
         raise click.UsageError("--sources says what --prune removes too. Give both.")
     if limit is not None and (prune or older is not None):
         raise click.UsageError("--limit SIZE keeps the samples used last, whatever their age. Give it alone.")
+    entries.limit()  # Nonsense in its variable is told before anything goes.
     freed = None
     if limit is not None:
         size = parse_size(limit, "--limit")

@@ -78,7 +78,7 @@ def _rows(prediction: Any) -> Iterator[str]:
         yield from ("\t".join(map(_shown, row.values())) for row in answer)
         return
     probability = prediction.get("probability")
-    yield str(answer) + (f"\t{probability:.4f}" if probability is not None else "")
+    yield str(answer) + (f"\t{_shown(probability)}" if probability is not None else "")
 
 
 def _shown(value: Any) -> str:

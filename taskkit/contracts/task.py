@@ -122,6 +122,13 @@ class Task(nn.Module, Generic[SectionT, ProcessorT], metaclass=ABCMeta):
         """Whether it has a `predict` of its own."""
         return type(self).predict is not Task.predict
 
+    def __getattr__(self, name: str) -> Any:
+        if name in ("log", "log_dict"):
+            raise AttributeError(
+                f"a task has no `{name}`. Return what is to be logged: Step(…, scalars={{'name': value}})"
+            )
+        return super().__getattr__(name)
+
     @property
     def joins(self) -> bool:
         """Whether it has a `join` of its own."""

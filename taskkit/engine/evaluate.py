@@ -29,7 +29,7 @@ from taskkit.errors import RunFailedError
 _UNSAFE = re.compile(r"[^\w.-]+")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """What judging a task on a split gave."""
 

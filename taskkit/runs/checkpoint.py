@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import io
 import pickle
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,8 +95,15 @@ def read(path: Path) -> Saved:
 
 
 def load_safely(path: Path | io.BytesIO) -> Any:
-    """`torch.load` with `weights_only`, on the CPU; raises CheckpointError, never runs a pickle's code."""
+    """`torch.load` with `weights_only`, on the CPU; raises CheckpointError, never runs a pickle's code.
+
+    torch reads weights without comparing the checksums that it wrote beside them, so they are compared here.
+    """
     try:
+        if isinstance(path, Path) and zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if (damaged := archive.testzip()) is not None:
+                    raise ValueError(f"the checksum of {damaged} is another")
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file. A checkpoint was expected.") from None
@@ -103,7 +112,7 @@ def load_safely(path: Path | io.BytesIO) -> Any:
             f"{path}: refused, since it holds more than weights and plain data ({str(error).splitlines()[0]}). "
             "Only checkpoints that torch loads with weights_only=True are read."
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
             f"{path}: damaged or no checkpoint ({reason}). A file written by taskkit was expected."
