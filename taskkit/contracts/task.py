@@ -111,6 +111,8 @@ class Task(nn.Module, Generic[SectionT, ProcessorT], metaclass=ABCMeta):
     def predict(self, batch: Batch, outputs: Any, examples: Sequence[Example], options: Any) -> Sequence[Prediction]:
         """Put the network's answers into words: one prediction per sample of the batch.
 
+        Each is a mapping: `prediction` is the answer, a list of mappings where there are several lines to it, and
+        `probability` is shown beside it; whatever else it holds is in `--json` and in predictions.parquet.
         `examples` are those that the samples were made of; `options` is a `predict_options`, in a test with its
         defaults. A task whose network answers nothing that a person would read, as in pretraining, has none: this
         raises TaskkitError.
