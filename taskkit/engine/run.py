@@ -65,20 +65,26 @@ class Run:
 
     def execute(self, resume: Path | None = None) -> None:
         """Prepare, train and test; the record tells how it ended, whatever happens."""
-        with quiet(), forward_logs(self.output), self._ending() as ending:
-            pl.seed_everything(self.recipe.seed, workers=True, verbose=False)
-            data = build.data_module(self.recipe)
-            prepared = build.prepare(data, self.recipe, self.plugins.components)
-            built = build.build(self.recipe, prepared)
-            loaders = make_loaders(built, prepared, self._encoding)
-            self._fit_at_once(built, loaders)
-            self._describe(built, loaders)
-            baseline = self._baseline(built, prepared, loaders)
-            fitted = self._fit(built, data, loaders, resume)
-            self._use_best(built)
-            self._conclude(built, fitted, loaders)
-            self._test(built, prepared, loaders, fitted, baseline)
-            ending.append(fitted.cost)
+        with quiet(), forward_logs(self.output):
+            with self._ending():
+                cost = self._through(resume)
+            padded = f", {cost.padding:.1%} of it padding" if cost.padding else ""
+            self.output(f"trained in {cost.train_seconds:.0f} s{padded}; run directory {self.directory}")
+
+    def _through(self, resume: Path | None) -> Cost:
+        pl.seed_everything(self.recipe.seed, workers=True, verbose=False)
+        data = build.data_module(self.recipe)
+        prepared = build.prepare(data, self.recipe, self.plugins.components)
+        built = build.build(self.recipe, prepared)
+        loaders = make_loaders(built, prepared, self._encoding)
+        self._fit_at_once(built, loaders)
+        self._describe(built, loaders)
+        baseline = self._baseline(built, prepared, loaders)
+        fitted = self._fit(built, data, loaders, resume)
+        self._use_best(built)
+        self._conclude(built, fitted, loaders)
+        self._test(built, prepared, loaders, fitted, baseline)
+        return fitted.cost
 
     def output(self, text: str, style: str | None = None) -> None:
         """Print a line, and keep it in the log."""
@@ -310,11 +316,10 @@ class Run:
     # The end.
 
     @contextmanager
-    def _ending(self) -> Iterator[list[Cost]]:
-        """Record how the run ended, and raise what a person should read; the cost is put into the list it gives."""
-        costs: list[Cost] = []
+    def _ending(self) -> Iterator[None]:
+        """Record how the run ended, and raise what a person should read."""
         try:
-            yield costs
+            yield
         except Preempted as stop:
             self._end("preempted", str(stop))
             self.output(f"Stopped by {stop} and saved. Go on with: taskkit run --resume {self.directory}")
@@ -337,9 +342,6 @@ class Run:
                 self.record.log(traceback.format_exc())
             raise
         self._end("finished", None)
-        for cost in costs:
-            padded = f", {cost.padding:.1%} of it padding" if cost.padding else ""
-            self.output(f"trained in {cost.train_seconds:.0f} s{padded}; run directory {self.directory}")
 
     def _end(self, status: Any, reason: str | None) -> None:
         if self.record is not None:
