@@ -11,7 +11,7 @@ import torch
 import taskkit
 from taskkit import CheckpointError
 
-OLD = Path(__file__).parent / "data" / "runs-0.1"
+OLD = Path(__file__).parent / "0.1"
 EXPECTED = json.loads((OLD / "expected.json").read_text())
 
 

@@ -17,7 +17,7 @@ from taskkit.errors import RecipeError
 from taskkit.plugins.discovery import discover
 from taskkit.recipe.load import from_plain, load, split
 
-SOURCES = Path(__file__).parent / "packages" / "taskkit-points" / "src" / "taskkit_points"
+SOURCES = Path(__file__).parents[1] / "packages" / "taskkit-points" / "src" / "taskkit_points"
 MOONS = (SOURCES / "moons.yaml").read_text()
 
 

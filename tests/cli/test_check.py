@@ -16,7 +16,7 @@ from taskkit.contracts.component import KINDS
 from taskkit.contracts.recipe import SECTIONS
 from taskkit.plugins.discovery import discover
 
-SOURCES = Path(__file__).parent / "packages" / "taskkit-points" / "src" / "taskkit_points"
+SOURCES = Path(__file__).parents[1] / "packages" / "taskkit-points" / "src" / "taskkit_points"
 MOONS = (SOURCES / "moons.yaml").read_text()
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-BENCHMARKS = Path(__file__).parent / "benchmarks"
-RESULTS = Path(__file__).parents[1] / "docs" / "results"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
 STEPS = 100
 """Twice as many as there are between two drains of the meter."""
