@@ -19,6 +19,7 @@ from taskkit.batches.plan import plan
 from taskkit.batches.store import Encoded
 from taskkit.plugins.discovery import discover
 from taskkit.plugins.registry import Plugins
+from tests.same_run import assert_same_weights
 
 CPU = torch.device("cpu")
 EXAMPLES = [Example(f"no. {number}", number, 2 * number) for number in range(11)]
@@ -133,17 +134,11 @@ def series(series_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return discover(["taskkit-series"])
 
 
-def weights(run: taskkit.LoadedRun) -> dict[str, Tensor]:
-    state: dict[str, Tensor] = torch.load(run.path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-    return state
-
-
 def test_a_run_learns_the_same_and_keeps_no_sample(series: Plugins) -> None:
     before = set(psutil.Process().children())
     ahead = taskkit.run("waves.yaml", ["loader.cache=false"], out="ahead", plugins=series)
     lazy = taskkit.run("waves.yaml", ["loader.encode=lazy", "loader.workers=2"], out="lazy", plugins=series)
-    ours, theirs = weights(ahead), weights(lazy)
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert_same_weights(lazy.path, ahead.path)
     assert lazy.metrics == ahead.metrics
     assert lazy.manifest.data.sizes == ahead.manifest.data.sizes == {"train": 256, "val": 32, "test": 32}
     assert lazy.manifest.cost.padding == ahead.manifest.cost.padding == 0

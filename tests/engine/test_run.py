@@ -23,6 +23,7 @@ from taskkit.engine.optim import Freeze
 from taskkit.errors import CheckpointError, DataError, RecipeError, RunFailedError, TaskkitError
 from taskkit.plugins.discovery import discover
 from taskkit.plugins.registry import Plugins
+from tests.same_run import assert_same_run, losses, weights
 
 RECIPE = """\
 title: Waves
@@ -64,24 +65,6 @@ def finished(series_site: Path, recipe: Path, tmp_path_factory: pytest.TempPathF
         patch.syspath_prepend(str(series_site))
         patch.setenv("TASKKIT_CACHE", str(out.parent / "cache"))
         yield taskkit.run(recipe, out=out, plugins=discover({"series"}))
-
-
-def losses(run: Path) -> list[dict[str, Any]]:
-    """The logged lines without what depends on the clock."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if "second" not in k} for line in lines]
-
-
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    loaded: dict[str, torch.Tensor] = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-    return loaded
-
-
-def assert_same_run(one: Path, other: Path) -> None:
-    assert losses(one) == losses(other)
-    ours, theirs = weights(one), weights(other)
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_a_run_directory_says_what_was_run_on_what_and_how_it_ended(finished: taskkit.LoadedRun) -> None:

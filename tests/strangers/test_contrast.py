@@ -9,8 +9,8 @@ import torch
 from PIL import Image, ImageDraw
 
 import taskkit
-
-from .conftest import Stranger, assert_same_run, weights
+from tests.same_run import assert_same_run, weights
+from tests.strangers.conftest import Stranger
 
 PACKAGE = "contrast"
 AT_FIRST = math.log(10)

@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw
 from torchvision.ops import box_iou
 
 import taskkit
-from tests.strangers.conftest import Stranger, assert_same_run, weights
+from tests.same_run import assert_same_run, weights
+from tests.strangers.conftest import Stranger
 
 PACKAGE = "detection"
 HERE = ("trainer.accelerator=cpu", "trainer.precision=32-true")

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 import taskkit
-from tests.strangers.conftest import Stranger, assert_same_run, weights
+from tests.same_run import assert_same_run, weights
+from tests.strangers.conftest import Stranger
 
 PACKAGE = "gan"
 HERE = ("trainer.accelerator=cpu", "trainer.precision=32-true")

@@ -16,8 +16,8 @@ from taskkit.batches.encode import encode
 from taskkit.batches.loader import Loader
 from taskkit.batches.plan import plan
 from taskkit.engine import build
-
-from .conftest import Stranger, assert_same_run, weights
+from tests.same_run import assert_same_run, weights
+from tests.strangers.conftest import Stranger
 
 PACKAGE = "language"
 LR = 0.5

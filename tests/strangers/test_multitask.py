@@ -13,7 +13,8 @@ from sklearn.datasets import load_digits
 
 import taskkit
 from taskkit.plugins.discovery import discover
-from tests.strangers.conftest import Stranger, assert_same_run, weights
+from tests.same_run import assert_same_run, weights
+from tests.strangers.conftest import Stranger
 
 PACKAGE = "multitask"
 SHORT = ["trainer.accelerator=cpu", "trainer.precision=32-true", "meter.every_n_steps=10"]

@@ -13,8 +13,8 @@ from PIL import Image
 
 import taskkit
 from taskkit.engine import build
-
-from .conftest import Stranger, assert_same_run
+from tests.same_run import assert_same_run
+from tests.strangers.conftest import Stranger
 
 PACKAGE = "retrieval"
 

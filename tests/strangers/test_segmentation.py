@@ -11,7 +11,8 @@ import torch
 from PIL import Image, ImageDraw
 
 import taskkit
-from tests.strangers.conftest import Stranger, assert_same_run, weights
+from tests.same_run import assert_same_run, weights
+from tests.strangers.conftest import Stranger
 
 PACKAGE = "segmentation"
 HERE = ("trainer.accelerator=cpu", "trainer.precision=32-true")

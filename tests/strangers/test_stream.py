@@ -11,7 +11,8 @@ import torch
 
 import taskkit
 from taskkit.plugins.discovery import discover
-from tests.strangers.conftest import Stranger, assert_same_run, weights
+from tests.same_run import assert_same_run, weights
+from tests.strangers.conftest import Stranger
 
 PACKAGE = "stream"
 SHORT = ["trainer.accelerator=cpu", "trainer.precision=32-true", "meter.every_n_steps=10"]

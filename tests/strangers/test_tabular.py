@@ -8,7 +8,8 @@ import torch
 from sklearn.datasets import load_diabetes
 
 import taskkit
-from tests.strangers.conftest import Stranger, assert_same_run, weights
+from tests.same_run import assert_same_run, weights
+from tests.strangers.conftest import Stranger
 
 PACKAGE = "tabular"
 TARGET = "progression"
