@@ -1,4 +1,4 @@
-"""The hooks that a plugin may implement: few, declarative and cheap; none may import torch.
+"""The hooks that a plugin may implement: few, declarative and cheap; but for callbacks, none may import torch.
 
 An implementation returns data and changes nothing. Hooks are only ever extended: an argument is added, never removed.
 Lifecycle events are Lightning callbacks.

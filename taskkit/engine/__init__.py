@@ -1,1 +1,1 @@
-"""Training and judging: the only rooms that know Lightning."""
+"""Training and judging: the only room that knows Lightning's Trainer."""

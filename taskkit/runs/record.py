@@ -21,7 +21,7 @@ from taskkit.runs.manifest import FILE, Manifest, Status
 
 
 class Record:
-    """Writes a run directory; the manifest is replaced in one piece at each change."""
+    """Writes a run directory, but for its checkpoints; the manifest is replaced in one piece at each change."""
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
