@@ -83,7 +83,7 @@ def resume(path: str | Path, *, plugins: Plugins | None = None, console: Console
                 f"{last}: it was written by an older taskkit, which can be asked and judged but not gone on with. Run "
                 f"{directory}/recipe.yaml again, or go on with the taskkit version that wrote it."
             )
-        recipe, step, validations = recipes.from_plain(saved.recipe, plugins), saved.step, saved.validations
+        recipe, step, validations = recipes.from_plain(saved.recipe, plugins), saved.step, len(saved.history)
     if primary:
         record.forget_after(step, validations)
         record.update(status="running", reason=None, ended=None, process=_process())

@@ -118,7 +118,19 @@ class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
             )
 
     def tables(self, results: Results) -> Mapping[str, Table]:
-        """The confusion matrix: a row for each true class, a column for each predicted one."""
-        rows = results["confusion"].tolist()
+        """Precision, recall and F1 of each class, and the confusion matrix: a row a true class, a column an answer."""
+        confusion = results["confusion"]
+        rows = confusion.tolist()
         columns = {name: [row[i] for row in rows] for i, name in enumerate(self.classes)}
-        return {"confusion": {"true \\ predicted": list(self.classes), **columns}}
+        right, examples, answers = confusion.diag().double(), confusion.sum(1), confusion.sum(0)
+        return {
+            "classes": {
+                "class": list(self.classes),
+                "examples": examples.tolist(),
+                # Of a class that is never answered, or never right, the share is 0, as in the macro averages.
+                "precision": (right / answers.clamp(min=1)).tolist(),
+                "recall": (right / examples.clamp(min=1)).tolist(),
+                "f1": (2 * right / (answers + examples).clamp(min=1)).tolist(),
+            },
+            "confusion": {"true \\ predicted": list(self.classes), **columns},
+        }

@@ -20,7 +20,7 @@ from taskkit.contracts.model import Processor
 from taskkit.contracts.task import Task
 from taskkit.engine.module import TaskModule
 from taskkit.engine.optim import total_steps
-from taskkit.engine.progress import Progress
+from taskkit.engine.progress import Length, Progress
 from taskkit.errors import RunFailedError
 from taskkit.runs.manifest import Cost
 from taskkit.runs.record import Record
@@ -56,7 +56,10 @@ class Meter(pl.Callback):
         self.examples = self.real_size = self.padded_size = self.drained = 0
         self.flops_per_example: float | None = None
         self._window = (0.0, 0, 0)
-        self._epoch = 0
+        self.epoch = 0
+        """The one that was trained last, counted from 0."""
+        self._remarked: set[str] = set()
+        """Told after an earlier validation; what still holds at the end is told by the test again."""
 
     # Lightning's hooks.
 
@@ -65,7 +68,8 @@ class Meter(pl.Callback):
         self.drained = trainer.global_step - trainer.global_step % self.every_n_steps
         self._window = (self.clock.seconds, self.examples, self.real_size)
         self.clock.start()
-        self.progress.begin(trainer.global_step, total_steps(trainer, self.batches))
+        steps, epochs = total_steps(trainer, self.batches), trainer.max_epochs
+        self.progress.begin(trainer.global_step, Length(steps, epochs if epochs and epochs > 0 else None))
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: HostBatch, i: int
@@ -81,7 +85,7 @@ class Meter(pl.Callback):
     ) -> None:
         """Keep the step's scalars; drain when it is time."""
         # Lightning counts an epoch as over before training ends, so the number is kept from here.
-        self._epoch = trainer.current_epoch
+        self.epoch = trainer.current_epoch
         self.pending.append(outputs["scalars"])
         world = trainer.world_size
         self.examples += world * batch.samples
@@ -94,6 +98,7 @@ class Meter(pl.Callback):
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop the clock: validation is not training."""
         self.clock.stop()
+        self.progress.validating()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Record and show what validation gave."""
@@ -103,7 +108,9 @@ class Meter(pl.Callback):
         self.progress.evaluated(trainer.global_step, trainer.current_epoch, values)
         assert isinstance(pl_module, TaskModule)
         for remark in pl_module.remarks("val"):
-            self.progress.output(remark)
+            if remark not in self._remarked:
+                self._remarked.add(remark)
+                self.progress.output(remark)
         self.clock.start()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -140,7 +147,7 @@ class Meter(pl.Callback):
         self.drained = trainer.global_step
         line = {
             "step": trainer.global_step,
-            "epoch": self._epoch,
+            "epoch": self.epoch,
             **{f"train/{name}": sum(column) / len(column) for name, column in values.items()},
             **_learning_rates(trainer),
             **self._rates(),

@@ -1,16 +1,29 @@
-"""What a person sees while a run goes on: a live bar on a terminal, one plain line per drain elsewhere."""
+"""What a person sees while a run goes on: a live line on a terminal, one plain line per drain elsewhere."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.console import Console, ConsoleOptions
+from rich.live import Live
+from rich.segment import ControlType, Segment
 
 REFRESH_SECONDS = 0.1
+BAR = range(10, 41)
+"""Columns that the bar may have."""
+ERASE_BELOW = Segment("\x1b[J", None, [(ControlType.ERASE_IN_LINE, 0)])
+TO_THE_BEGINNING = Segment("\r", None, [(ControlType.CARRIAGE_RETURN,)])
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a training is: optimiser steps, and epochs where it is their number that ends it."""
+
+    steps: int
+    epochs: int | None = None
 
 
 class Progress:
@@ -20,30 +33,41 @@ class Progress:
         self.output = output
         self.headline = headline
         self.unit = unit
-        self.total = 0
+        self.length = Length(0)
 
-    def begin(self, step: int, total: int) -> None:
-        """Training starts at a step, out of so many."""
-        self.total = total
+    def begin(self, step: int, length: Length) -> None:
+        """Training starts at a step."""
+        self.length = length
 
     def advance(self, step: int, epoch: int) -> None:
         """A batch is done; called for each."""
 
     def drained(self, line: Mapping[str, Any]) -> None:
         """The scalars of the last steps were read."""
-        left = _duration((self.total - line["step"]) * line["seconds"] / max(line["step"], 1))
         self.output(
-            f"step {line['step']:>{len(str(self.total))}}/{self.total}  epoch {line['epoch'] + 1}  "
+            f"{self._step(line['step'])}  {self._epoch(line['epoch'])}  "
             f"loss {line['train/loss']:.4f}  lr {line['lr']:.2e}  "
-            f"{_rate(line['units_per_second'])} {self.unit}/s  {left} left"
+            f"{_rate(line['units_per_second'])} {self.unit}/s  {self._left(line)} left"
         )
+
+    def validating(self) -> None:
+        """A validation begins."""
 
     def evaluated(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
         """A validation ended."""
-        self.output(f"step {step:>{len(str(self.total))}}/{self.total}  epoch {epoch + 1}  {self._validation(values)}")
+        self.output(f"{self._step(step)}  {self._epoch(epoch)}  {self._validation(values)}")
 
     def end(self) -> None:
         """Training is over, or broke off."""
+
+    def _step(self, step: int) -> str:
+        return f"step {step:>{len(str(self.length.steps))}}/{self.length.steps}"
+
+    def _epoch(self, epoch: int) -> str:
+        return f"epoch {epoch + 1}/{self.length.epochs}" if self.length.epochs else f"epoch {epoch + 1}"
+
+    def _left(self, line: Mapping[str, Any]) -> str:
+        return _duration((self.length.steps - line["step"]) * line["seconds"] / max(line["step"], 1))
 
     def _validation(self, values: Mapping[str, float]) -> str:
         name = f"val/{self.headline}"
@@ -52,58 +76,90 @@ class Progress:
 
 
 class LiveProgress(Progress):
-    """A bar that moves, with a line above it for each validation."""
+    """A line that moves, with a line above it for each validation."""
 
     def __init__(self, console: Console, output: Callable[[str], None], headline: str, unit: str) -> None:
         super().__init__(output, headline, unit)
-        self.console = console
-        self.bar: Bar | None = None
+        self.line = StatusLine()
+        self.live = Live(self.line, console=console, transient=True, refresh_per_second=4)
         self._next = 0.0
-        self._fields: dict[str, Any] = {"loss": "", "score": "", "rate": "", "epoch": ""}
 
-    def begin(self, step: int, total: int) -> None:
-        """Put the bar up."""
-        super().begin(step, total)
-        self.bar = Bar(
-            TextColumn("{task.fields[epoch]}"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("[cyan]{task.fields[loss]}"),
-            TextColumn("[green]{task.fields[score]}"),
-            TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self.console,
-            transient=True,
-        )
-        self.task = self.bar.add_task("training", total=total, completed=step, **self._fields)
-        self.bar.start()
+    def begin(self, step: int, length: Length) -> None:
+        """Put the line up."""
+        super().begin(step, length)
+        self.line.began = time.monotonic()
+        self._show(step, 0)
+        self.live.start()
 
     def advance(self, step: int, epoch: int) -> None:
-        """Move the bar, a few times a second at most."""
+        """Move the line, a few times a second at most."""
         clock = time.monotonic()
-        if self.bar is not None and clock >= self._next:
+        if clock >= self._next:
             self._next = clock + REFRESH_SECONDS
-            self._fields["epoch"] = f"epoch {epoch + 1}"
-            self.bar.update(self.task, completed=step, **self._fields)
+            self._show(step, epoch)
 
     def drained(self, line: Mapping[str, Any]) -> None:
-        """Show the loss and the speed on the bar."""
-        self._fields["loss"] = f"loss {line['train/loss']:.4f}"
-        self._fields["rate"] = f"{_rate(line['units_per_second'])} {self.unit}/s"
+        """Show the loss, the speed and the time that is left."""
+        self.line.loss = f"loss {line['train/loss']:.4f}"
+        self.line.rate = f"{_rate(line['units_per_second'])} {self.unit}/s"
+        self.line.left = f"{self._left(line)} left"
+
+    def validating(self) -> None:
+        """Say that the steps wait."""
+        self.line.epoch = "validating"
 
     def evaluated(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
-        """Show the headline on the bar and leave a line above it."""
+        """Show the headline and leave a line above."""
         super().evaluated(step, epoch, values)
+        self._show(step, epoch)
         if (value := values.get(f"val/{self.headline}")) is not None:
-            self._fields["score"] = f"val/{self.headline} {value:.4f}"
+            self.line.score = f"val/{self.headline} {value:.4f}"
 
     def end(self) -> None:
-        """Take the bar down."""
-        if self.bar is not None:
-            self.bar.stop()
-            self.bar = None
+        """Take the line down."""
+        self.live.stop()
+
+    def _show(self, step: int, epoch: int) -> None:
+        self.line.done = step / max(self.length.steps, 1)
+        self.line.step = self._step(step)
+        self.line.epoch = self._epoch(epoch)
+
+
+class StatusLine:
+    """What is known of a training, in one line that leaves out what does not fit, the least telling first.
+
+    rich's own bar gives each column its share, so that on a narrow terminal step and time are cut; and when a terminal
+    is made narrower it leaves copies of itself. Here the cursor waits at the beginning of the line: the terminal takes
+    it along when it wraps what no longer fits, and all of it is erased from there.
+    """
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.done = 0.0
+        self.step = self.epoch = self.loss = self.score = self.rate = self.left = ""
+
+    def text(self, width: int) -> str:
+        """The line, of fewer characters than `width`."""
+        elapsed = f"{_duration(time.monotonic() - self.began)} so far"
+        parts = [self.epoch, self.step, self.loss, self.score, self.rate, elapsed, self.left]
+        for least in ("", elapsed, self.rate, self.score, self.loss, self.epoch):
+            parts = [part for part in parts if part != least]
+            line = "  ".join(parts)
+            if len(line) < width:
+                break
+        room = min(width - len(line) - 3, BAR[-1])
+        bar = _bar(self.done, room) + "  " if room >= BAR[0] else ""
+        return (bar + line)[: width - 1]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        yield ERASE_BELOW
+        yield Segment(self.text(options.max_width))
+        yield TO_THE_BEGINNING
+
+
+def _bar(share: float, columns: int) -> str:
+    full = round(min(share, 1.0) * columns)
+    return "━" * full + "╌" * (columns - full)
 
 
 def _rate(value: float) -> str:

@@ -22,7 +22,7 @@ from taskkit.contracts.data import Batch, DataModule, Prepared
 from taskkit.contracts.facts import Split
 from taskkit.contracts.recipe import Recipe
 from taskkit.data.quality import NAMED
-from taskkit.engine import build, optim
+from taskkit.engine import build, optim, outcome
 from taskkit.engine.build import Built
 from taskkit.engine.checkpointing import Checkpointer, Preempted
 from taskkit.engine.evaluate import Evaluation
@@ -35,6 +35,7 @@ from taskkit.engine.trainer import early_stopping, make_trainer, quiet
 from taskkit.errors import RunFailedError, TaskkitError
 from taskkit.plugins.registry import Plugins
 from taskkit.runs import checkpoint
+from taskkit.runs.checkpoint import Saved
 from taskkit.runs.manifest import Cost, DataRecord, Protocol
 from taskkit.runs.record import Record, environment, write_file
 
@@ -49,6 +50,10 @@ class Fitted:
     trainer: pl.Trainer
     module: TaskModule
     cost: Cost
+    epoch: int
+    """The last one that was trained, counted from 0."""
+    stopped: str | None
+    """Why it ended before its last step, where it did."""
 
 
 class Run:
@@ -67,11 +72,12 @@ class Run:
         """Prepare, train and test; the record tells how it ended, whatever happens."""
         with quiet(), forward_logs(self.output):
             with self._ending():
-                cost = self._through(resume)
+                cost, predicts = self._through(resume)
             padded = f", {cost.padding:.1%} of it padding" if cost.padding else ""
             self.output(f"trained in {cost.train_seconds:.0f} s{padded}; run directory {self.directory}")
+            self.output(outcome.next_step(self.directory, predicts=predicts))
 
-    def _through(self, resume: Path | None) -> Cost:
+    def _through(self, resume: Path | None) -> tuple[Cost, bool]:
         pl.seed_everything(self.recipe.seed, workers=True, verbose=False)
         data = build.data_module(self.recipe)
         prepared = build.prepare(data, self.recipe, self.plugins.components)
@@ -81,10 +87,10 @@ class Run:
         self._describe(built, loaders)
         baseline = self._baseline(built, prepared, loaders)
         fitted = self._fit(built, data, loaders, resume)
-        self._use_best(built)
+        best = self._use_best(built)
         self._conclude(built, fitted, loaders)
-        self._test(built, prepared, loaders, fitted, baseline)
-        return fitted.cost
+        self._test(built, prepared, loaders, fitted, baseline, best)
+        return fitted.cost, built.task.predicts
 
     def output(self, text: str, style: str | None = None) -> None:
         """Print a line, and keep it in the log."""
@@ -197,17 +203,21 @@ class Run:
         trainer.fit(module, train, loaders.get("val"), ckpt_path=None if resume is None else str(resume))
         checkpointer.save(trainer)
         trainer.strategy.barrier()
+        stopped = outcome.stopped_early(trainer)
+        if stopped is not None:
+            self.output(stopped)
         parameters = sum(p.numel() for p in built.task.parameters())
         cost = meter.cost(trainer.strategy.root_device, str(trainer.precision), parameters)
         if self.record is not None:
             names = {"last": checkpointer.last, "best": checkpointer.best}
             self.record.update(
                 cost=cost,
+                stopped=stopped,
                 checkpoints={
                     name: str(path.relative_to(self.directory)) for name, path in names.items() if path.exists()
                 },
             )
-        return Fitted(trainer, module, cost)
+        return Fitted(trainer, module, cost, meter.epoch, stopped)
 
     def _callbacks(self, built: Built, validated: bool) -> list[pl.Callback]:
         section, callbacks = self.recipe.optim, list[pl.Callback]()
@@ -248,11 +258,14 @@ class Run:
 
     # After training.
 
-    def _use_best(self, built: Built) -> None:
+    def _use_best(self, built: Built) -> Saved | None:
         """Take the best weights, where a validation chose some."""
-        best = self.directory / "checkpoints" / "best.ckpt"
-        if best.exists():
-            built.task.load_state_dict(checkpoint.read(best).state)
+        path = self.directory / "checkpoints" / "best.ckpt"
+        if not path.exists():
+            return None
+        best = checkpoint.read(path)
+        built.task.load_state_dict(best.state)
+        return best
 
     def _conclude(self, built: Built, fitted: Fitted, loaders: Loaders) -> None:
         """Let the task make what is kept beside its weights, and take it as whoever reads the run back will."""
@@ -287,7 +300,13 @@ class Run:
         return loader if isinstance(loader, Loader) and self.recipe.trainer.limit_test_batches != 0 else None
 
     def _test(
-        self, built: Built, prepared: Prepared, loaders: Loaders, fitted: Fitted, baseline: Mapping[str, float]
+        self,
+        built: Built,
+        prepared: Prepared,
+        loaders: Loaders,
+        fitted: Fitted,
+        baseline: Mapping[str, float],
+        best: Saved | None,
     ) -> None:
         loader = self._test_loader(loaders)
         if loader is None:
@@ -295,6 +314,9 @@ class Run:
         examples = prepared.examples("test")
         evaluation = fitted.module.test(fitted.trainer, loader, examples, built.spec, self.directory / "predictions")
         if self.record is not None:
+            judged = outcome.tested(best, fitted.trainer, fitted.epoch, built.task.headline)
+            self.record.update(tested=judged)
+            self.output(outcome.in_words(judged, built.task.headline))
             self._record_test(built, fitted.module, evaluation, baseline)
 
     def _record_test(
@@ -307,6 +329,8 @@ class Run:
             tables = dict(built.task.tables(evaluation.results))
         for name, table in tables.items():
             self.record.table(name, table)
+        for text in outcome.small(tables, self.console.width):
+            self.output(f"{text}\n")
         headline = f"test/{built.task.headline.metric}"
         trivial = f" (baseline {baseline[headline]:.4f})" if headline in baseline else ""
         self.output(f"{headline} {evaluation.metrics[headline]:.4f}{trivial}", style="bold")

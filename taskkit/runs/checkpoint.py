@@ -45,8 +45,10 @@ class Saved:
     state: dict[str, Any]
     """The weights of the task, those of its network under `network.`."""
     step: int
-    validations: int
-    """How many there were before it."""
+    epoch: int
+    """Counted from 0."""
+    history: list[dict[str, float]]
+    """The single numbers of each validation so far; the last of them is that of these weights in `best.ckpt`."""
 
 
 def contents(
@@ -86,7 +88,8 @@ def read(path: Path) -> Saved:
             plugins=ours["plugins"],
             state={name.removeprefix(TASK): value for name, value in whole["state_dict"].items()},
             step=whole["global_step"],
-            validations=len(whole.get(HISTORY, ())),
+            epoch=whole["epoch"],
+            history=list(whole.get(HISTORY, ())),
         )
     except (KeyError, AttributeError) as error:
         raise CheckpointError(

@@ -85,6 +85,19 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class WeightsTested:
+    """Which weights the test judged."""
+
+    checkpoint: str
+    """`best` or `last`."""
+    step: int
+    epoch: int
+    """Counted from 0."""
+    validation: float | None = None
+    """The headline of the validation that chose them."""
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What run.json says; a key that is None there, or missing, is not known yet."""
 
@@ -104,6 +117,9 @@ class Manifest:
     """Test metrics by name, such as `test/accuracy`."""
     baseline: Mapping[str, float] | None = None
     """The same metrics of the trivial predictor, as far as the task knows one."""
+    tested: WeightsTested | None = None
+    stopped: str | None = None
+    """Why training ended before its last step, where it did."""
     protocol: Protocol | None = None
     data: DataRecord | None = None
     plugins: tuple[Mapping[str, str], ...] = ()
@@ -124,6 +140,7 @@ class Manifest:
         if self.cost.train_seconds is None:
             plain["cost"] = {key: value for key, value in plain["cost"].items() if value is not None}
         first = {"schema": self.schema, "id": self.id, "status": self.status, "reason": self.reason}
+        first["stopped"] = self.stopped
         return json.dumps({**first, **plain, "ended": self.ended, "metrics": dict(self.metrics)}, indent=2, default=str)
 
 
@@ -133,6 +150,7 @@ _PARTS: Mapping[str, type] = {
     "data": DataRecord,
     "protocol": Protocol,
     "cost": Cost,
+    "tested": WeightsTested,
 }
 
 

@@ -111,3 +111,15 @@ def test_a_task_says_so_when_every_answer_is_one_class() -> None:
     assert remark.startswith("Every answer is 'c'.")
     assert not [*task.remarks(judged(task, batch([[2], [1]], [2, 3])), [])]
     assert not [*task.remarks(judged(task, batch([[2], [2]], [2, 2])), [])]
+
+
+def test_the_table_of_classes_has_their_precision_recall_and_f1() -> None:
+    task = classification()
+    tables = task.tables(judged(task, batch([[0], [0], [1], [2]], [0, 0, 0, 1])))
+    rows = list(zip(*tables["classes"].values(), strict=True))
+    # The reference: scikit-learn's precision_recall_fscore_support with zero_division=0.
+    assert [*tables["classes"]] == ["class", "examples", "precision", "recall", "f1"]
+    assert rows[0] == ("a", 3, 1.0, pytest.approx(2 / 3), pytest.approx(0.8))
+    assert rows[1] == ("b", 1, 0.0, 0.0, 0.0)
+    assert rows[2] == ("c", 0, 0.0, 0.0, 0.0)
+    assert tables["confusion"]["b"][:2] == [1, 0]

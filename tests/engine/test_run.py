@@ -23,6 +23,7 @@ from taskkit.engine.optim import Freeze
 from taskkit.errors import CheckpointError, DataError, RecipeError, RunFailedError, TaskkitError
 from taskkit.plugins.discovery import discover
 from taskkit.plugins.registry import Plugins
+from taskkit.runs.manifest import WeightsTested
 from tests.same_run import assert_same_run, losses, weights
 
 RECIPE = """\
@@ -165,7 +166,9 @@ def test_what_a_task_remarks_on_its_results_is_told(recipe: Path, plugins: Plugi
     changes = ["task.quantile=0.999", "trainer.max_epochs=null", "trainer.max_steps=200", "optim.lr=0.5"]
     run = taskkit.run(recipe, changes, out=tmp_path / "run", plugins=plugins)
     assert run.metrics["test/mae"] > 1
-    assert "The forecasts are far off" in (run.path / "log.txt").read_text()
+    assert len([line for line in run.history() if "val/mae" in line]) > 3
+    # Once in training, though it holds after each validation, and again at the end.
+    assert (run.path / "log.txt").read_text().count("The forecasts are far off") == 2
 
 
 def test_a_run_of_limited_or_distant_testing_is_judged_here_and_whole(
@@ -371,6 +374,28 @@ def test_early_stopping_ends_a_run_that_no_longer_improves(recipe: Path, plugins
     run = taskkit.run(recipe, changes, out=tmp_path / "run", plugins=plugins)
     assert run.status == "finished"
     assert max(line["step"] for line in run.history()) == 2 * 16
+    score = next(line["val/mae"] for line in run.history() if "val/mae" in line)
+    why = f"early stopping in epoch 2, step 32: val/mae was never better than {score:.4f} in 1 validations"
+    assert run.manifest.stopped == why
+    assert why in (run.path / "log.txt").read_text()
+
+
+def test_a_run_says_which_weights_it_tested_and_what_to_do_next(finished: taskkit.LoadedRun) -> None:
+    scores = [(line["val/mae"], line["step"], line["epoch"]) for line in finished.history() if "val/mae" in line]
+    score, step, epoch = min(scores)
+    tested = finished.manifest.tested
+    assert tested is not None
+    assert (tested.checkpoint, tested.step, tested.epoch, tested.validation) == ("best", step, epoch, score)
+    said = (finished.path / "log.txt").read_text()
+    assert f"tested: the best weights, of epoch {epoch + 1}, step {step} (val/mae {score:.4f})" in said
+    assert f"ask it:  taskkit predict {finished.path} INPUT" in said
+    assert finished.manifest.stopped is None
+
+
+def test_without_a_validation_the_last_weights_are_tested(recipe: Path, plugins: Plugins, tmp_path: Path) -> None:
+    run = taskkit.run(recipe, ["trainer.limit_val_batches=0"], out=tmp_path / "run", plugins=plugins)
+    assert run.manifest.tested == WeightsTested("last", 48, 2)
+    assert "tested: the last weights, of epoch 3, step 48" in (run.path / "log.txt").read_text()
 
 
 def test_early_stopping_on_a_metric_that_there_is_not_is_refused_before_any_work(

@@ -1,0 +1,27 @@
+"""What is printed of a task's tables at the end of a run."""
+
+from taskkit.engine.outcome import small
+
+CLASSES = {"class": ["cat", "a dog"], "examples": [3, 12], "recall": [0.5, 1 / 3]}
+
+
+def test_a_table_is_printed_in_aligned_columns_with_its_name() -> None:
+    (text,) = small({"classes": CLASSES}, 80)
+    assert text.splitlines() == [
+        "classes",
+        "class  examples  recall",
+        "cat           3  0.5000",
+        "a dog        12  0.3333",
+    ]
+
+
+def test_a_table_that_no_terminal_shows_well_is_left_to_its_file() -> None:
+    long = {"class": [str(i) for i in range(30)]}
+    wide = {str(i): [0.5] for i in range(12)}
+    assert list(small({"long": long, "wide": wide}, 200)) == []
+
+
+def test_words_in_a_table_are_no_markup_and_fit_a_narrow_terminal() -> None:
+    (text,) = small({"classes": {"class": ["[red]x[/red]" * 9], "recall": [0.5]}}, 40)
+    assert "[red]x[/red]" in text
+    assert max(map(len, text.splitlines())) <= 40
