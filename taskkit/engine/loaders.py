@@ -8,12 +8,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from taskkit.batches import store
 from taskkit.batches.encode import EncodeProgress, encode
 from taskkit.batches.lazy import LazyEncoded
 from taskkit.batches.loader import Loader, StreamLoader
-from taskkit.batches.plan import plan
+from taskkit.batches.plan import Fixed, plan
 from taskkit.batches.store import Encoded
 from taskkit.contracts.data import Batch, Prepared, Stream
 from taskkit.contracts.facts import SPLITS, Example, Split
@@ -30,7 +31,8 @@ Loaders = Mapping[Split, Loader | StreamLoader]
 def make_loaders(built: Built, prepared: Prepared, progress: Callable[[Split], EncodeProgress | None]) -> Loaders:
     """The loaders of all splits that there are; `progress` gives what shows how far the encoding of a split is.
 
-    Raises DataError for a training split that is empty, and for a stream where all of a split is judged.
+    Raises DataError for a training split that is empty, and for a stream where all of a split is judged; TaskkitError
+    for settings that do not fit what there is.
     """
     recipe, loaders = built.recipe, dict[Split, Loader | StreamLoader]()
     for split in SPLITS:
@@ -124,7 +126,19 @@ def _for_training(built: Built, encoded: Encoded) -> Loader:
             f"loader.batch_size: the training split has {len(encoded)} samples, fewer than one batch of "
             f"{section.batch_size}. Lower it, or set loader.drop_last=false."
         )
+    if isinstance(order, Fixed) and not order.drop_last and len(encoded) % order.batch_size == 1:
+        _refuse_one_left(built, len(encoded), order.batch_size)
     return Loader(encoded, built.processor, order, resident=section.resident, workers=section.workers)
+
+
+def _refuse_one_left(built: Built, samples: int, batch_size: int) -> None:
+    """Raise TaskkitError where a batch of one sample would be normalised by itself, at the end of the first epoch."""
+    if any(isinstance(module, _BatchNorm) for module in built.network.modules()):
+        raise TaskkitError(
+            f"loader.drop_last is false, and of {samples} samples in batches of {batch_size} one is left over, by "
+            f"which {built.recipe.model.name} cannot take the mean that its batch normalisation needs. Set "
+            "loader.drop_last=true, or another loader.batch_size."
+        )
 
 
 def _of_stream(built: Built, prepared: Prepared, stream: Stream, split: Split) -> StreamLoader:

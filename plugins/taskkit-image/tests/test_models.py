@@ -3,6 +3,7 @@ from itertools import chain
 import pytest
 import torch
 
+import taskkit
 from taskkit import Classes, DataError, DataSpec
 from taskkit_image import sections
 from taskkit_image.facts import Images
@@ -180,3 +181,25 @@ def test_attention_in_bfloat16_on_a_cpu_is_that_of_torch():
 def test_convolutions_keep_their_memory_order():
     network, _ = built(Resnet(sections.Resnet(widths=[8, 16], depths=[1, 1])), spec())
     assert network.blocks[1].first[0].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(("batch_size", "refused"), [(4, True), (3, False)])
+def test_one_image_left_over_is_refused_where_a_batch_is_normalised(photos, tmp_path, batch_size, refused):
+    names = [f"{split}/{label}/{n}.png" for split in ("train", "val", "test") for label in "ab" for n in range(3)]
+    root = photos(*names[:5], *names[6:])  # five to train on
+    recipe = tmp_path / "few.yaml"
+    recipe.write_text(
+        f"""
+task: {{name: image.classification}}
+model: {{name: image.resnet, widths: [8], depths: [1]}}
+data: {{name: image.folder, root: {root}}}
+loader: {{batch_size: {batch_size}, drop_last: false}}
+trainer: {{max_epochs: 1, accelerator: cpu, precision: 32-true}}
+"""
+    )
+    if refused:
+        message = "of 5 samples in batches of 4 one is left over.*Set loader.drop_last=true"
+        with pytest.raises(taskkit.TaskkitError, match=message):
+            taskkit.run(recipe, out=tmp_path / "run")
+    else:
+        assert taskkit.run(recipe, out=tmp_path / "run").status == "finished"
