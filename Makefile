@@ -1,7 +1,7 @@
 # The few commands that one needs here. `make install` comes first.
 bin := .venv/bin
 
-.PHONY: install test coverage slow lint docs
+.PHONY: install test coverage slow calibration lint docs
 
 install:  ## an environment with taskkit, its plugins and the tools
 	python3 -m venv .venv
@@ -15,6 +15,9 @@ coverage:  ## the same tests, and which branches of the code they leave out
 
 slow:  ## train the shipped recipes to the results that their headers state
 	$(bin)/pytest -m slow -n 0
+
+calibration:  ## measure what intervals and tests are worth, and write docs/explanation/calibration.md (half an hour)
+	$(bin)/python -m tests.calibration
 
 lint:  ## format, lint, types and arrows
 	$(bin)/ruff format

@@ -65,6 +65,31 @@ class Protocol:
     metrics: Mapping[str, str] = field(default_factory=dict)
     task_protocol: Mapping[str, Any] = field(default_factory=dict)
     data_protocol: Mapping[str, Any] = field(default_factory=dict)
+    statistics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """How metrics follow from columns of predictions.parquet, by name, as `taskkit.compare.declared` writes it; empty
+    in a run of an older taskkit."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """What a metric may be on other examples like those of the test; for the network that was tested."""
+
+    value: float
+    """The metric itself."""
+    low: float | None
+    """None, as `high`: no interval can be had."""
+    high: float | None
+    method: str
+    """`exact binomial` (Clopper and Pearson), `BCa` or `percentile` (bootstrap), or `none`."""
+    rows: int
+    level: float = 0.95
+    groups: int | None = None
+    """Groups that were drawn together, as the utterances of a speaker; None: each example is its own."""
+    resamples: int | None = None
+    wilson: tuple[float, float] | None = None
+    """Wilson's interval, beside an exact one, which is never narrower than its level."""
+    note: str = ""
+    """Why there is no interval, or another than usual."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +145,8 @@ class Manifest:
     tested: WeightsTested | None = None
     stopped: str | None = None
     """Why training ended before its last step, where it did."""
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    """Of test metrics, by the same names."""
     protocol: Protocol | None = None
     data: DataRecord | None = None
     plugins: tuple[Mapping[str, str], ...] = ()
@@ -182,9 +209,14 @@ def _manifest(found: Mapping[str, Any]) -> Manifest:
     values = {name: value for name, value in found.items() if name in _names(Manifest) and value is not None}
     for name, part in _PARTS.items():
         if name in values:
-            values[name] = part(**{k: _tuples(v) for k, v in dict(values[name]).items() if k in _names(part)})
+            values[name] = _part(part, values[name])
+    values["intervals"] = {name: _part(Interval, each) for name, each in values.get("intervals", {}).items()}
     values["plugins"] = tuple(values.get("plugins", ()))
     return Manifest(**values)
+
+
+def _part(part: type, found: Mapping[str, Any]) -> Any:
+    return part(**{k: _tuples(v) for k, v in dict(found).items() if k in _names(part)})
 
 
 def _names(part: type) -> set[str]:

@@ -1,0 +1,103 @@
+"""An interval for each metric of a test: exact where a metric counts right answers, else by the bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from taskkit.compare.resampling import LEVEL, bootstrap
+from taskkit.compare.rows import Rows
+from taskkit.contracts.statistics import Mean, Statistic
+from taskkit.runs.manifest import Interval
+
+TOLERANCE = 1e-3
+"""How far a metric may be from what its rows give, relatively: it may be summed in half precision."""
+
+
+def intervals(
+    rows: Rows, statistics: Mapping[str, Statistic], metrics: Mapping[str, float], level: float = LEVEL
+) -> dict[str, Interval]:
+    """The intervals of those metrics for which there is a statistic; one that cannot be had says why in its `note`."""
+    wanted = {name: statistic for name, statistic in statistics.items() if name in metrics}
+    why = {name: rows.lacks(statistic) or _too_few(rows) for name, statistic in wanted.items()}
+    usable = {name: statistic for name, statistic in wanted.items() if not why[name]}
+    values = dict(zip(usable, rows.values([*usable.values()]).tolist(), strict=True)) if usable else {}
+    why |= {name: _deviates(metrics[name], value) for name, value in values.items()}
+    exact = {name: _exact(rows, s, level) for name, s in usable.items() if not why[name] and _binary(rows, s)}
+    rest = {name: statistic for name, statistic in usable.items() if not why[name] and name not in exact}
+    drawn = _resampled(rows, rest, level) if rest else {}
+    none = {name: _none(rows, metrics[name], note, level) for name, note in why.items() if note}
+    found = {**exact, **drawn, **none}
+    return {name: found[name] for name in wanted}
+
+
+def binomial(right: int, trials: int, level: float, method: Literal["exact", "wilson"]) -> tuple[float, float]:
+    """The interval of a share: of Clopper and Pearson (1934), or of Wilson (1927)."""
+    found = stats.binomtest(right, trials).proportion_ci(level, method)
+    return float(found.low), float(found.high)
+
+
+def _too_few(rows: Rows) -> str:
+    return "" if rows.groups > 1 else f"{len(rows)} example(s) in one group say nothing of others"
+
+
+def _deviates(metric: float, value: float) -> str:
+    if np.isclose(metric, value, rtol=TOLERANCE, atol=TOLERANCE / 10):
+        return ""
+    return f"the rows give {value:.6g} for it: the task's `statistics` are not how it follows from them"
+
+
+def _binary(rows: Rows, statistic: Statistic) -> bool:
+    """Whether the examples are independent and each is right or wrong; where all are alike, groups are counted."""
+    if not isinstance(statistic, Mean):
+        return False
+    values = rows.columns[statistic.column].astype(float)
+    return bool(np.isin(values, (0, 1)).all()) and (not _grouped(rows) or bool((values == values[0]).all()))
+
+
+def _exact(rows: Rows, statistic: Statistic, level: float) -> Interval:
+    values = rows.columns[statistic.columns[0]].astype(float)
+    # Of groups all are right or all are wrong, else they are resampled.
+    right = round(values.mean() * rows.groups)
+    low, high = binomial(right, rows.groups, level, "exact")
+    return Interval(
+        float(values.mean()),
+        low,
+        high,
+        "exact binomial",
+        len(rows),
+        level,
+        _groups(rows),
+        wilson=binomial(right, rows.groups, level, "wilson"),
+        note="every example has the same score: each group counts as one example" if _grouped(rows) else "",
+    )
+
+
+def _resampled(rows: Rows, statistics: Mapping[str, Statistic], level: float) -> dict[str, Interval]:
+    found = bootstrap(rows.evaluate([*statistics.values()]), rows.groups, level)
+    made = {}
+    for i, name in enumerate(statistics):
+        value, low, high = (float(side[i]) for side in (found.value, found.low, found.high))
+        if not np.isfinite([low, high]).all():
+            made[name] = _none(rows, value, "no two groups differ in it: resampling says nothing", level)
+            continue
+        note = "" if low <= value <= high else "the metric lies outside: resampling moves it, as it does what is biased"
+        made[name] = Interval(
+            value, low, high, found.method[i], len(rows), level, _groups(rows), found.resamples, note=note
+        )
+    return made
+
+
+def _none(rows: Rows, value: float, note: str, level: float) -> Interval:
+    return Interval(value, None, None, "none", len(rows), level, _groups(rows), note=note)
+
+
+def _grouped(rows: Rows) -> bool:
+    return rows.groups < len(rows)
+
+
+def _groups(rows: Rows) -> int | None:
+    return rows.groups if _grouped(rows) else None

@@ -1,0 +1,131 @@
+"""The scores of a test's examples, and metrics of them for many resamples at once.
+
+A resample says how often each group counts: examples of one speaker, user or document are drawn together, since they
+are alike. Where the data name no groups, each example is its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taskkit.contracts.statistics import Mean, Of, Ratio, Statistic
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Evaluate = Callable[[Floats], Floats]
+"""Metrics, float (metrics, resamples), of how often each group counts, float (resamples, groups)."""
+DIGITS = 12
+"""To which metrics are told apart."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A test, one row an example."""
+
+    ids: tuple[str, ...]
+    columns: Mapping[str, NDArray[Any]]
+    """Each of shape (rows,)."""
+    group: Integers
+    """The number of each row's group, from 0: (rows,)."""
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]]) -> Rows:
+        """Those of an evaluation or of predictions.parquet; a row without a `group` is a group of its own."""
+        names = [row.get("group") for row in rows]
+        keys = [("row", str(i)) if name is None else ("group", str(name)) for i, name in enumerate(names)]
+        numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        columns = {name: np.array([row.get(name) for row in rows]) for name in (rows[0] if rows else ())}
+        group = np.array([numbers[key] for key in keys], dtype=np.int64)
+        return cls(tuple(str(row["id"]) for row in rows), columns, group)
+
+    @classmethod
+    def beside(cls, first: Sequence[Rows], second: Sequence[Rows]) -> Rows:
+        """Several tests of the same examples on two sides; the second's groups are numbered after the first's."""
+        groups, tests = first[0].groups, [*first, *second]
+        names = set(tests[0].columns).intersection(*(rows.columns for rows in tests))
+        return cls(
+            tuple(each for rows in tests for each in rows.ids),
+            {name: np.concatenate([rows.columns[name] for rows in tests]) for name in sorted(names)},
+            np.concatenate([*(rows.group for rows in first), *(rows.group + groups for rows in second)]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def groups(self) -> int:
+        """How many groups there are."""
+        return int(self.group.max()) + 1 if len(self) else 0
+
+    def lacks(self, statistic: Statistic) -> str:
+        """Why a statistic cannot be had of these rows, in words; empty when it can."""
+        for name in statistic.columns:
+            if name not in self.columns:
+                return f"the rows have no column {name!r}"
+            values = self.columns[name]
+            if not np.issubdtype(values.dtype, np.number) and not np.issubdtype(values.dtype, np.bool_):
+                if values.dtype == object:
+                    return f"some rows have no {name!r}"
+                if not isinstance(statistic, Of):
+                    return f"{name!r} is no number"
+            elif bad := int((~np.isfinite(values.astype(float))).sum()):
+                return f"{bad} of {len(self)} rows have no finite {name!r}"
+        return ""
+
+    def evaluate(self, statistics: Sequence[Statistic]) -> Evaluate:
+        """A function that computes them for many resamples; nan where one cannot be had of a resample."""
+        raw = self._raw(statistics)
+        whole = np.abs(raw(np.ones((1, self.groups))))
+        scale = np.where(whole > 0, whole, 1.0)
+        # The same metric summed in another order differs in its last bits, and is equal all the same.
+        return lambda drawn: np.round(raw(drawn) / scale, DIGITS) * scale
+
+    def values(self, statistics: Sequence[Statistic]) -> Floats:
+        """The metrics of the test itself, float (metrics,)."""
+        return self.evaluate(statistics)(np.ones((1, self.groups)))[:, 0]
+
+    def _raw(self, statistics: Sequence[Statistic]) -> Evaluate:
+        """The same, as it comes."""
+        parts = [self._sums(statistic) for statistic in statistics if not isinstance(statistic, Of)]
+        above, below = (
+            np.reshape(side, (-1, self.groups)).T for side in (zip(*parts, strict=True) if parts else ((), ()))
+        )
+        singly = self.groups == len(self)
+
+        def evaluate(drawn: Floats) -> Floats:
+            ratios = iter(_divided(drawn @ above, drawn @ below).T)
+            # A group that is one row has its number: rows and groups come in one order.
+            weight = drawn if singly else drawn[:, self.group]
+            found = [self._function(each, weight) if isinstance(each, Of) else next(ratios) for each in statistics]
+            return np.stack(found)
+
+        return evaluate
+
+    def _sums(self, statistic: Mean | Ratio) -> tuple[Floats, Floats]:
+        """What is above and what is below the line, for each group: float (groups,) each."""
+        above, *rest = (self.columns[name].astype(float) for name in statistic.columns)
+        below = rest[0] if rest else np.ones(len(self))
+        return self._by_group(above), self._by_group(below)
+
+    def _by_group(self, values: Floats) -> Floats:
+        return np.bincount(self.group, values, self.groups).astype(float)
+
+    def _function(self, statistic: Of, weight: Floats) -> Floats:
+        found = statistic.function(*(self.columns[name] for name in statistic.columns), sample_weight=weight)
+        return np.asarray(found, dtype=float)
+
+
+def counts(drawn: Integers, groups: int) -> Floats:
+    """How often each group was drawn, float (resamples, groups), from the numbers of those drawn (resamples, any)."""
+    resamples = len(drawn)
+    flat = (drawn + groups * np.arange(resamples)[:, None]).ravel()
+    return np.bincount(flat, minlength=resamples * groups).reshape(resamples, groups).astype(float)
+
+
+def _divided(above: Floats, below: Floats) -> Floats:
+    return np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)

@@ -1,0 +1,85 @@
+"""Metrics that are functions of all examples, for many weightings of the rows at once.
+
+Each takes columns of shape (rows,) and `sample_weight`, float (resamples, rows), and answers float (resamples,).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Column = NDArray[Any]
+Floats = NDArray[np.float64]
+
+BINS = 15
+"""Of confidence, in the calibration error."""
+
+
+def macro_precision(target: Column, prediction: Column, *, sample_weight: Floats) -> Floats:
+    """The mean over classes of the share of their predictions that are right; classes that do not occur are left out.
+
+    A class that is never predicted, but should be, counts as 0.
+    """
+    right, predicted, actual = _by_class(target, prediction, sample_weight)
+    return _macro(_share(right, predicted), predicted + actual)
+
+
+def macro_recall(target: Column, prediction: Column, *, sample_weight: Floats) -> Floats:
+    """The mean over classes of the share of their examples that are found; classes that do not occur are left out."""
+    right, predicted, actual = _by_class(target, prediction, sample_weight)
+    return _macro(_share(right, actual), predicted + actual)
+
+
+def macro_f1(target: Column, prediction: Column, *, sample_weight: Floats) -> Floats:
+    """The mean over classes of the harmonic mean of precision and recall; classes that do not occur are left out."""
+    right, predicted, actual = _by_class(target, prediction, sample_weight)
+    return _macro(_share(2 * right, predicted + actual), predicted + actual)
+
+
+def calibration_error(probability: Column, correct: Column, *, sample_weight: Floats) -> Floats:
+    """How far accuracy is from confidence: the mean over 15 bins of equal width, weighed by their examples (L1)."""
+    found, places = np.unique(np.minimum((probability * BINS).astype(int), BINS - 1), return_inverse=True)
+    gaps = sample_weight @ (_one_hot(places, len(found)) * (correct - probability)[:, None])
+    return np.asarray(np.abs(gaps).sum(1) / sample_weight.sum(1))
+
+
+def root_mean(squared: Column, *, sample_weight: Floats) -> Floats:
+    """The root of a mean, as RMSE is of squared errors."""
+    return np.asarray(np.sqrt(sample_weight @ squared / sample_weight.sum(1)))
+
+
+def r2(target: Column, prediction: Column, *, sample_weight: Floats) -> Floats:
+    """The share of the variance of the targets, one number each, that is explained; nan where they do not vary."""
+    centred = target - target.mean()
+    total = sample_weight.sum(1)
+    spread = sample_weight @ centred**2 - (sample_weight @ centred) ** 2 / total
+    unexplained = sample_weight @ (target - prediction) ** 2
+    return np.asarray(1 - np.divide(unexplained, spread, out=np.full_like(spread, np.nan), where=spread > 0))
+
+
+FUNCTIONS = {
+    each.__name__: each for each in (macro_precision, macro_recall, macro_f1, calibration_error, root_mean, r2)
+}
+"""Those that every task may use, by their public name."""
+
+
+def _by_class(target: Column, prediction: Column, weight: Floats) -> tuple[Floats, Floats, Floats]:
+    """For each class how much weight is right, predicted and actual: float (resamples, classes) each."""
+    classes, numbers = np.unique(np.concatenate([target, prediction]), return_inverse=True)
+    actual, predicted = (_one_hot(part, len(classes)) for part in np.split(numbers, [len(target)]))
+    return weight @ (actual * predicted), weight @ predicted, weight @ actual
+
+
+def _one_hot(places: NDArray[np.int_], count: int) -> Floats:
+    return np.asarray(places[:, None] == np.arange(count), dtype=float)
+
+
+def _share(part: Floats, whole: Floats) -> Floats:
+    return np.asarray(np.divide(part, whole, out=np.zeros_like(part), where=whole > 0))
+
+
+def _macro(scores: Floats, occurs: Floats) -> Floats:
+    present = occurs > 0
+    return np.asarray((scores * present).sum(1) / present.sum(1))

@@ -1,0 +1,61 @@
+"""Metrics of many weightings at once are those that torchmetrics gives for the rows as often as they count."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics import Metric, R2Score
+from torchmetrics.classification import (
+    MulticlassCalibrationError,
+    MulticlassF1Score,
+    MulticlassPrecision,
+    MulticlassRecall,
+)
+
+from taskkit.contracts import weighted
+
+RANDOM = np.random.default_rng(5)
+WEIGHTS = RANDOM.multinomial(40, [1 / 40] * 40, size=6).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("function", "metric"),
+    [
+        (weighted.macro_f1, MulticlassF1Score),
+        (weighted.macro_precision, MulticlassPrecision),
+        (weighted.macro_recall, MulticlassRecall),
+    ],
+)
+def test_macro_averages_are_those_of_torchmetrics_also_where_a_class_never_occurs(
+    function: Callable[..., np.ndarray], metric: type[Metric]
+) -> None:
+    target = RANDOM.integers(0, 4, 40)  # of five classes
+    prediction = np.where(RANDOM.random(40) < 0.6, target, RANDOM.integers(0, 4, 40))
+    prediction[target == 3] = 0  # one is never predicted
+    found = function(target.astype(str), prediction.astype(str), sample_weight=WEIGHTS)
+    for value, weight in zip(found, WEIGHTS.astype(int), strict=True):
+        expected = metric(5, average="macro")
+        expected.update(*(torch.tensor(np.repeat(each, weight)) for each in (prediction, target)))
+        assert value == pytest.approx(float(expected.compute()), abs=1e-6)
+
+
+def test_the_calibration_error_is_that_of_torchmetrics() -> None:
+    logits = torch.tensor(RANDOM.normal(size=(40, 3)) * 2)
+    target, probability = torch.tensor(RANDOM.integers(0, 3, 40)), logits.softmax(1).max(1).values
+    correct = (logits.argmax(1) == target).double()
+    found = weighted.calibration_error(probability.numpy(), correct.numpy(), sample_weight=WEIGHTS)
+    for value, weight in zip(found, torch.tensor(WEIGHTS.astype(int)), strict=True):
+        expected = MulticlassCalibrationError(3, n_bins=15)
+        expected.update(logits.softmax(1).repeat_interleave(weight, 0), target.repeat_interleave(weight))
+        assert value == pytest.approx(float(expected.compute()), abs=1e-6)
+
+
+def test_r2_is_that_of_torchmetrics_far_from_zero_too() -> None:
+    target = RANDOM.normal(size=40) + 1e6
+    prediction = target + RANDOM.normal(size=40) / 2
+    found = weighted.r2(target, prediction, sample_weight=WEIGHTS)
+    for value, weight in zip(found, WEIGHTS.astype(int), strict=True):
+        expected = R2Score()
+        expected.update(*(torch.tensor(np.repeat(each - 1e6, weight)) for each in (prediction, target)))
+        assert value == pytest.approx(float(expected.compute()), abs=1e-6)
