@@ -42,7 +42,15 @@ if TYPE_CHECKING:
         RegressionSection,
         setting,
     )
+    from taskkit.contracts.statistics import Mean, Of, Ratio, Statistic
     from taskkit.contracts.task import Headline, Results, Step, Table, Task
+    from taskkit.contracts.weighted import (
+        macro_f1,
+        macro_precision,
+        macro_recall,
+        r2,
+        root_mean,
+    )
     from taskkit.data.fetch import fetch
     from taskkit.data.files import FileMemory, not_utf8, read_json_lines
     from taskkit.data.quality import ExampleLook, find_duplicates, find_imbalance, first_ids
@@ -111,6 +119,8 @@ _HOMES = {
     ),
     "data.splits": ("by_share", "hash_fraction", "stratified"),
     "data.tables": ("SPLIT_NAMES", "TABLE_SUFFIXES", "TableFile", "and_more", "read_table"),
+    "contracts.statistics": ("Mean", "Of", "Ratio", "Statistic"),
+    "contracts.weighted": ("macro_f1", "macro_precision", "macro_recall", "r2", "root_mean"),
     "contracts.task": ("Headline", "Results", "Step", "Table", "Task"),
     "wording": ("did_you_mean",),
 }
@@ -143,8 +153,10 @@ __all__ = [
     "Installed",
     "LoadedRun",
     "Local",
+    "Mean",
     "Model",
     "NoOptions",
+    "Of",
     "Origin",
     "PluginError",
     "PluginInfo",
@@ -153,6 +165,7 @@ __all__ = [
     "Problems",
     "Processor",
     "PyPI",
+    "Ratio",
     "RecipeError",
     "RecipeFile",
     "Record",
@@ -165,6 +178,7 @@ __all__ = [
     "SelfSupervised",
     "SourceError",
     "Split",
+    "Statistic",
     "Step",
     "Stream",
     "Table",
@@ -187,11 +201,16 @@ __all__ = [
     "hash_fraction",
     "hookimpl",
     "load_run",
+    "macro_f1",
+    "macro_precision",
+    "macro_recall",
     "not_utf8",
+    "r2",
     "read_json_lines",
     "read_table",
     "recipes_in",
     "resume",
+    "root_mean",
     "run",
     "setting",
     "stratified",

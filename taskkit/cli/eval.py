@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, cast
 
@@ -23,18 +24,26 @@ def command(ours: Context, run: Path, overrides: tuple[str, ...], split: str, as
 
     `taskkit eval RUN --split val`, `taskkit eval RUN data.root=other/images`.
     """
+    from taskkit.compare.intervals import in_words
     from taskkit.loaded_run import load_run
 
     loaded = load_run(run, plugins=ours.plugins)
     evaluation = loaded.evaluate(cast(Literal["train", "val", "test"], split), overrides)
-    metrics = evaluation.metrics
+    metrics, intervals = evaluation.metrics, evaluation.intervals
     if as_json:
         click.echo(
             json.dumps(
-                {"run": str(run), "checkpoint": loaded.checkpoint.name, "metrics": metrics, **evaluation.protocol}
+                {
+                    "run": str(run),
+                    "checkpoint": loaded.checkpoint.name,
+                    "metrics": metrics,
+                    "intervals": {name: asdict(interval) for name, interval in intervals.items()},
+                    **evaluation.protocol,
+                }
             )
         )
         return
     width = max(map(len, metrics))
     for name, value in metrics.items():
-        click.echo(f"{name:{width}}  {value:.4f}")
+        said = f"  {in_words(intervals[name])}" if name in intervals else ""
+        click.echo(f"{name:{width}}  {value:.4f}{said}")

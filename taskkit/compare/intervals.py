@@ -13,6 +13,8 @@ from taskkit.compare.rows import Rows
 from taskkit.contracts.statistics import Mean, Statistic
 from taskkit.runs.manifest import Interval
 
+FEW = 30
+"""Groups from which on bootstrap intervals cover about as often as they say: `make calibration` measures it."""
 TOLERANCE = 1e-3
 """How far a metric may be from what its rows give, relatively: it may be summed in half precision."""
 
@@ -32,6 +34,16 @@ def intervals(
     none = {name: _none(rows, metrics[name], note, level) for name, note in why.items() if note}
     found = {**exact, **drawn, **none}
     return {name: found[name] for name in wanted}
+
+
+def in_words(interval: Interval) -> str:
+    """An interval in one short line, or why there is none: `95 % 0.9468–0.9849`."""
+    if interval.low is None or interval.high is None:
+        return f"no interval: {interval.note}"
+    groups = f", {interval.groups} groups" if interval.groups is not None else ""
+    return f"{interval.level:.0%} {interval.low:.4f}–{interval.high:.4f} ({interval.method}{groups})".replace(
+        "%", " %", 1
+    )
 
 
 def binomial(right: int, trials: int, level: float, method: Literal["exact", "wilson"]) -> tuple[float, float]:
@@ -80,15 +92,27 @@ def _resampled(rows: Rows, statistics: Mapping[str, Statistic], level: float) ->
     found = bootstrap(rows.evaluate([*statistics.values()]), rows.groups, level)
     made = {}
     for i, name in enumerate(statistics):
-        value, low, high = (float(side[i]) for side in (found.value, found.low, found.high))
+        value, low, high = (_plain(side[i]) for side in (found.value, found.low, found.high))
         if not np.isfinite([low, high]).all():
             made[name] = _none(rows, value, "no two groups differ in it: resampling says nothing", level)
             continue
-        note = "" if low <= value <= high else "the metric lies outside: resampling moves it, as it does what is biased"
+        notes = [
+            *(
+                []
+                if low <= value <= high
+                else ["the metric lies outside: resampling moves it, as it does what is biased"]
+            ),
+            *([f"of fewer than {FEW} groups it is too narrow"] if rows.groups < FEW else []),
+        ]
         made[name] = Interval(
-            value, low, high, found.method[i], len(rows), level, _groups(rows), found.resamples, note=note
+            value, low, high, found.method[i], len(rows), level, _groups(rows), found.resamples, note="; ".join(notes)
         )
     return made
+
+
+def _plain(value: float) -> float:
+    """Without the last digits, which are those of rounding."""
+    return float(f"{value:.10g}")
 
 
 def _none(rows: Rows, value: float, note: str, level: float) -> Interval:

@@ -6,7 +6,7 @@ are alike. Where the data name no groups, each example is its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskkit.contracts.statistics import Mean, Of, Ratio, Statistic
+from taskkit.errors import PluginError
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -34,12 +35,16 @@ class Rows:
     """The number of each row's group, from 0: (rows,)."""
 
     @classmethod
-    def of(cls, rows: Sequence[Mapping[str, Any]]) -> Rows:
-        """Those of an evaluation or of predictions.parquet; a row without a `group` is a group of its own."""
+    def of(cls, rows: Sequence[Mapping[str, Any]], wanted: Iterable[str] | None = None) -> Rows:
+        """Those of an evaluation or of predictions.parquet, with the columns that are wanted, or all.
+
+        A row without a `group` is a group of its own.
+        """
         names = [row.get("group") for row in rows]
         keys = [("row", str(i)) if name is None else ("group", str(name)) for i, name in enumerate(names)]
         numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-        columns = {name: np.array([row.get(name) for row in rows]) for name in (rows[0] if rows else ())}
+        there = [name for name in (rows[0] if rows else ()) if wanted is None or name in wanted]
+        columns = {name: _column([row.get(name) for row in rows]) for name in there}
         group = np.array([numbers[key] for key in keys], dtype=np.int64)
         return cls(tuple(str(row["id"]) for row in rows), columns, group)
 
@@ -70,7 +75,7 @@ class Rows:
             values = self.columns[name]
             if not np.issubdtype(values.dtype, np.number) and not np.issubdtype(values.dtype, np.bool_):
                 if values.dtype == object:
-                    return f"some rows have no {name!r}"
+                    return f"{name!r} is no single value in some rows"
                 if not isinstance(statistic, Of):
                     return f"{name!r} is no number"
             elif bad := int((~np.isfinite(values.astype(float))).sum()):
@@ -116,8 +121,29 @@ class Rows:
         return np.bincount(self.group, values, self.groups).astype(float)
 
     def _function(self, statistic: Of, weight: Floats) -> Floats:
-        found = statistic.function(*(self.columns[name] for name in statistic.columns), sample_weight=weight)
-        return np.asarray(found, dtype=float)
+        columns = [self.columns[name] for name in statistic.columns]
+        try:
+            found = np.asarray(statistic.function(*columns, sample_weight=weight), dtype=float)
+        except Exception as error:
+            raise PluginError(
+                f"{statistic.reference} failed: {type(error).__name__}: {error}. Tell its authors."
+            ) from error
+        if found.shape != weight.shape[:1]:
+            raise PluginError(
+                f"{statistic.reference} answered the shape {found.shape}. One number for each of {len(weight)} rows of "
+                "`sample_weight` was expected. Tell its authors."
+            )
+        return found
+
+
+def _column(values: Sequence[Any]) -> NDArray[Any]:
+    """Numbers or texts; where some are neither, objects."""
+    plain = all(isinstance(value, str | int | float) for value in values)
+    if plain:
+        return np.array(values)
+    objects = np.empty(len(values), dtype=object)
+    objects[:] = values
+    return objects
 
 
 def counts(drawn: Integers, groups: int) -> Floats:

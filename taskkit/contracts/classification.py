@@ -22,7 +22,9 @@ from torchmetrics.classification import (
 from taskkit.contracts.data import Batch, SectionT
 from taskkit.contracts.facts import Classes, DataSpec, Example, Prediction
 from taskkit.contracts.model import ProcessorT
+from taskkit.contracts.statistics import Mean, Of, Statistic
 from taskkit.contracts.task import Headline, Results, Step, Table, Task
+from taskkit.contracts.weighted import macro_f1, macro_precision, macro_recall
 
 
 class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
@@ -83,11 +85,33 @@ class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
         return metrics
 
     def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
-        """Whether each answer is right, and its cross-entropy."""
+        """Whether each answer is right, or among the first k where there are more than k classes; its cross-entropy."""
         logits, target = step.outputs.float(), batch["target"]
+        k, first = self.config.top_k, {}
+        if len(self.classes) > k:
+            first = {f"top{k}_correct": (logits.topk(k).indices == target[:, None]).any(-1).float()}
         return {
             "correct": (logits.argmax(-1) == target).float(),
+            **first,
             "cross_entropy": F.cross_entropy(logits, target, reduction="none"),
+        }
+
+    def statistics(self) -> Mapping[str, Statistic]:
+        """Accuracies are means, the averages over classes functions of all examples.
+
+        The calibration error has no interval: it is too high for few examples, and more so in resamples.
+        """
+        named = ("target", "prediction")
+        k, first = self.config.top_k, dict[str, Statistic]()
+        if len(self.classes) > k:
+            first = {f"top{k}_accuracy": Mean(f"top{k}_correct", ideal=1.0)}
+        return {
+            "accuracy": Mean("correct", ideal=1.0),
+            **first,
+            "precision": Of(macro_precision, named, ideal=1.0),
+            "recall": Of(macro_recall, named, ideal=1.0),
+            "f1": Of(macro_f1, named, ideal=1.0),
+            "loss": Mean("cross_entropy", ideal=0.0),
         }
 
     def predict(self, batch: Batch, outputs: Tensor, examples: Sequence[Example], options: Any) -> Sequence[Prediction]:

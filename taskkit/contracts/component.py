@@ -39,6 +39,9 @@ class Component:
     """Of a task: the metrics that a run may watch and which way each is better, so that a recipe is checked before any
     work; `ndcg@*` stands for all cut-offs. Empty: they are known once the task is made."""
 
+    statistics: tuple[str, ...] = ()
+    """Of a task: the import paths of functions of its own that its statistics are `Of`, in modules without torch."""
+
     def __hash__(self) -> int:
         return hash((self.kind, self.name, self.implementation))
 

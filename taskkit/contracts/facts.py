@@ -272,6 +272,9 @@ class Example:
     input: Any
     target: Any = None
     """None when it is not known, as in prediction."""
+    group: str | None = None
+    """What other examples are alike it, as those of one speaker, user or document; None: nobody knows of any. Intervals
+    and tests draw such examples together."""
 
 
 class TextLine(str):

@@ -13,7 +13,9 @@ from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric, R2Score
 from taskkit.contracts.data import Batch, SectionT
 from taskkit.contracts.facts import DataSpec, Example, Prediction, Values
 from taskkit.contracts.model import ProcessorT
+from taskkit.contracts.statistics import Mean, Of, Statistic
 from taskkit.contracts.task import Headline, Results, Step, Table, Task
+from taskkit.contracts.weighted import r2, root_mean
 
 LOSSES: Mapping[str, Callable[..., Tensor]] = {"squared": F.mse_loss, "absolute": F.l1_loss, "huber": F.huber_loss}
 
@@ -64,6 +66,15 @@ class Regression(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
         """The mean squared and the mean absolute error of each example."""
         error = step.scored["preds"] - batch["target"]
         return {"squared_error": error.square().mean(1), "absolute_error": error.abs().mean(1)}
+
+    def statistics(self) -> Mapping[str, Statistic]:
+        """The errors, and R² of one value."""
+        alone = {"r2": Of(r2, ("target", "prediction"), ideal=1.0)} if len(self.names) == 1 else {}
+        return {
+            "rmse": Of(root_mean, ("squared_error",), ideal=0.0),
+            "mae": Mean("absolute_error", ideal=0.0),
+            **alone,
+        }
 
     def predict(self, batch: Batch, outputs: Tensor, examples: Sequence[Example], options: Any) -> Sequence[Prediction]:
         """The number, or a mapping from names to numbers."""

@@ -15,6 +15,7 @@ from taskkit.contracts.facts import DataSpec, Example, Prediction, Split
 from taskkit.contracts.model import ProcessorT
 from taskkit.contracts.refusal import LIGHTNING, refuse_ignored
 from taskkit.contracts.settings import NoOptions
+from taskkit.contracts.statistics import Statistic
 from taskkit.errors import TaskkitError
 
 Table = Mapping[str, Sequence[Any]]
@@ -102,6 +103,10 @@ class Task(nn.Module, Generic[SectionT, ProcessorT], metaclass=ABCMeta):
 
     def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
         """Per-example scores by name, each of shape (batch,), for confidence intervals and paired tests."""
+        return {}
+
+    def statistics(self) -> Mapping[str, Statistic]:
+        """How metrics, by name, follow from per-example scores; one that is left out has neither interval nor test."""
         return {}
 
     def check_options(self, options: Any) -> None:

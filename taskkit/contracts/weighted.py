@@ -13,9 +13,6 @@ from numpy.typing import NDArray
 Column = NDArray[Any]
 Floats = NDArray[np.float64]
 
-BINS = 15
-"""Of confidence, in the calibration error."""
-
 
 def macro_precision(target: Column, prediction: Column, *, sample_weight: Floats) -> Floats:
     """The mean over classes of the share of their predictions that are right; classes that do not occur are left out.
@@ -38,13 +35,6 @@ def macro_f1(target: Column, prediction: Column, *, sample_weight: Floats) -> Fl
     return _macro(_share(2 * right, predicted + actual), predicted + actual)
 
 
-def calibration_error(probability: Column, correct: Column, *, sample_weight: Floats) -> Floats:
-    """How far accuracy is from confidence: the mean over 15 bins of equal width, weighed by their examples (L1)."""
-    found, places = np.unique(np.minimum((probability * BINS).astype(int), BINS - 1), return_inverse=True)
-    gaps = sample_weight @ (_one_hot(places, len(found)) * (correct - probability)[:, None])
-    return np.asarray(np.abs(gaps).sum(1) / sample_weight.sum(1))
-
-
 def root_mean(squared: Column, *, sample_weight: Floats) -> Floats:
     """The root of a mean, as RMSE is of squared errors."""
     return np.asarray(np.sqrt(sample_weight @ squared / sample_weight.sum(1)))
@@ -59,9 +49,7 @@ def r2(target: Column, prediction: Column, *, sample_weight: Floats) -> Floats:
     return np.asarray(1 - np.divide(unexplained, spread, out=np.full_like(spread, np.nan), where=spread > 0))
 
 
-FUNCTIONS = {
-    each.__name__: each for each in (macro_precision, macro_recall, macro_f1, calibration_error, root_mean, r2)
-}
+FUNCTIONS = {each.__name__: each for each in (macro_precision, macro_recall, macro_f1, root_mean, r2)}
 """Those that every task may use, by their public name."""
 
 

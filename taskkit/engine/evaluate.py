@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -17,14 +18,18 @@ from taskkit.batches.encode import encode
 from taskkit.batches.loader import HostBatch, Loader
 from taskkit.batches.plan import plan
 from taskkit.batches.store import Encoded
+from taskkit.compare.intervals import intervals
+from taskkit.compare.rows import Rows
 from taskkit.contracts.component import Chosen
 from taskkit.contracts.data import Batch, Stream
 from taskkit.contracts.facts import Attachment, DataSpec, Example, Prediction, Split
 from taskkit.contracts.model import Processor
+from taskkit.contracts.statistics import Statistic
 from taskkit.contracts.task import Results, Step, Task
 from taskkit.engine.guard import calling
 from taskkit.engine.judge import numbers
 from taskkit.errors import RunFailedError
+from taskkit.runs.manifest import Interval
 
 _UNSAFE = re.compile(r"[^\w.-]+")
 
@@ -39,7 +44,16 @@ class Evaluation:
     """For each example its id, target, prediction and scores; kept by the first process alone."""
     protocol: Mapping[str, Any] = field(default_factory=dict)
     """What decides how these results may be compared."""
+    statistics: Mapping[str, Statistic] = field(default_factory=dict)
+    """How metrics follow from the rows."""
     split: Split = "test"
+
+    @cached_property
+    def intervals(self) -> Mapping[str, Interval]:
+        """Of those metrics for which there is a statistic, named as in `metrics`; some seconds' work for many rows."""
+        wanted = {column for statistic in self.statistics.values() for column in statistic.columns}
+        found = intervals(Rows.of(self.rows, wanted), self.statistics, self.numbers) if self.rows else {}
+        return {f"{self.split}/{name}": interval for name, interval in found.items()}
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -58,8 +72,8 @@ class _Part:
     scores: Mapping[str, float]
 
 
-class Rows:
-    """Collects one row for each example of a split: id, target, prediction and scores.
+class Collector:
+    """Collects one row for each example of a split: id, group where the data name any, target, prediction, scores.
 
     Attachments of predictions are written into `folder`, and a row has their path relative to the folder around it;
     without one they stay in the row.
@@ -96,7 +110,9 @@ class Rows:
 
     def finished(self) -> list[Mapping[str, Any]]:
         """The rows of all processes together, in the order of the examples."""
-        return [self._row(number, parts) for number, parts in gather(self.parts)]
+        rows = [self._row(number, parts) for number, parts in gather(self.parts)]
+        grouped = any(row["group"] is not None for row in rows)
+        return rows if grouped else [{name: row[name] for name in row if name != "group"} for row in rows]
 
     def _column(self, name: str, values: Tensor, examples: int) -> list[float]:
         if values.shape != (examples,):
@@ -113,7 +129,8 @@ class Rows:
         scores = {k: sum(p.scores[k] for p in parts) / len(parts) for k in parts[0].scores}
         target = None if example.target is None else self.spec.target.readable(example.target)
         joined = _joined([part.prediction for part in parts], self.task, self.task.predict_options())
-        return {"id": example.id, "target": target, **self._attached(joined, example), **scores}
+        known = {"id": example.id, "group": example.group, "target": target}
+        return {**known, **self._attached(joined, example), **scores}
 
     def _attached(self, prediction: Prediction, example: Example) -> Prediction:
         if self.folder is None:

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.distributed import all_gather_object, get_world_size, is_available, is_initialized
 from torchmetrics import Metric
 
+from taskkit.compare import declared
 from taskkit.contracts.component import Chosen
+from taskkit.contracts.statistics import Statistic
 from taskkit.contracts.task import Results, Step, Task
 from taskkit.engine.guard import calling, returned
 from taskkit.errors import PluginError
@@ -114,6 +116,31 @@ class Judge(nn.Module):
                 f"{name!r} with the arguments of that metric alone."
             )
         return {each: given[each] for each in wanted if each in given}
+
+
+def statistics_of(task: Task, owner: Chosen) -> Mapping[str, Statistic]:
+    """How the task's metrics follow from rows; raises PluginError for what could not be found again from run.json."""
+    with calling(owner, "statistics"):
+        statistics = dict(returned(owner, "statistics", task.statistics(), Mapping))
+        metrics = [*task.metrics(), "loss"]
+    for name, statistic in statistics.items():
+        if not isinstance(statistic, Statistic):
+            raise PluginError(
+                f"{owner.name} ({owner.plugin}): `statistics` gave a {type(statistic).__name__} for {name!r}. A "
+                "taskkit.Mean, Ratio or Of was expected. Tell its authors."
+            )
+        if not any(f"{name}_".startswith(f"{metric}_") for metric in metrics):
+            raise PluginError(
+                f"{owner.name} ({owner.plugin}): its statistics name {name!r}, which is none of its metrics "
+                f"({', '.join(metrics)}). Name one of them."
+            )
+        if lost := declared.undeclared(statistic, owner.component.statistics):
+            raise PluginError(
+                f"{owner.name} ({owner.plugin}): the statistic {name!r} is of {lost}, which its component does not "
+                f"declare, so that runs could not be compared. Write a function in a module without torch, and "
+                f"Component(statistics=({lost!r},))."
+            )
+    return statistics
 
 
 def _named(name: str, value: Any) -> dict[str, Any]:

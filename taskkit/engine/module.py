@@ -18,9 +18,9 @@ from taskkit.contracts.component import Chosen
 from taskkit.contracts.data import Batch, Stream
 from taskkit.contracts.facts import DataSpec, Example, Split
 from taskkit.contracts.task import Results, Step, Task
-from taskkit.engine.evaluate import Evaluation, Rows
+from taskkit.engine.evaluate import Collector, Evaluation
 from taskkit.engine.guard import calling, returned
-from taskkit.engine.judge import Judge, numbers
+from taskkit.engine.judge import Judge, numbers, statistics_of
 from taskkit.errors import RunFailedError
 from taskkit.runs.checkpoint import HISTORY
 
@@ -48,7 +48,7 @@ class TaskModule(pl.LightningModule):
         self.owner = owner
         self.host = _Host(augment, optimisers, Window(loader))
         self.judges = nn.ModuleDict({split: Judge(task, owner) for split in ("val", "test")})
-        self.rows: Rows | None = None
+        self.rows: Collector | None = None
         self.results: dict[str, Results] = {}
         self.history: list[dict[str, float]] = []
         """The single numbers of each validation so far."""
@@ -178,11 +178,11 @@ class TaskModule(pl.LightningModule):
 
         Files of predictions are written into `folder`; without one they stay in the rows.
         """
-        self.rows = Rows(examples, self.task, self.owner, spec, folder)
+        self.rows = Collector(examples, self.task, self.owner, spec, folder)
         trainer.test(self, loader, verbose=False)
         rows, self.rows = self.rows.finished(), None
         protocol = {"task_protocol": dict(self.task.protocol()), "data_protocol": dict(spec.protocol)}
-        return Evaluation(self.results["test"], rows, protocol)
+        return Evaluation(self.results["test"], rows, protocol, statistics_of(self.task, self.owner))
 
     def remarks(self, split: Split) -> Iterable[str]:
         """What the task remarks on its last results on a split."""

@@ -18,6 +18,9 @@ from rich.console import Console
 
 from taskkit.batches.encode import EncodeProgress
 from taskkit.batches.loader import Loader, StreamLoader
+from taskkit.compare import declared
+from taskkit.compare.intervals import in_words
+from taskkit.contracts.component import Direction
 from taskkit.contracts.data import Batch, DataModule, Prepared
 from taskkit.contracts.facts import Split
 from taskkit.contracts.recipe import Recipe
@@ -27,6 +30,7 @@ from taskkit.engine.build import Built
 from taskkit.engine.checkpointing import Checkpointer, Preempted
 from taskkit.engine.evaluate import Evaluation
 from taskkit.engine.guard import calling
+from taskkit.engine.judge import statistics_of
 from taskkit.engine.loaders import Loaders, PlaceLoaders, batches_of, ids_of, make_loaders
 from taskkit.engine.meter import Meter
 from taskkit.engine.module import TaskModule
@@ -150,6 +154,10 @@ class Run:
                 metrics={name: type(metric).__name__ for name, metric in task.metrics().items()},
                 task_protocol=dict(task.protocol()),
                 data_protocol=dict(built.spec.protocol),
+                statistics={
+                    name: declared.written(statistic, _direction(built, name))
+                    for name, statistic in statistics_of(task, r.task).items()
+                },
             ),
             plugins=tuple(asdict(plugin) for plugin in built.plugins),
             cost=Cost(parameters=parameters),
@@ -325,6 +333,7 @@ class Run:
         assert self.record is not None
         self.record.update(metrics=evaluation.metrics, baseline=baseline)
         self.record.rows("predictions", evaluation.rows)
+        self.record.update(intervals=evaluation.intervals)
         with calling(self.recipe.task, "tables"):
             tables = dict(built.task.tables(evaluation.results))
         for name, table in tables.items():
@@ -333,7 +342,9 @@ class Run:
             self.output(f"{text}\n")
         headline = f"test/{built.task.headline.metric}"
         trivial = f" (baseline {baseline[headline]:.4f})" if headline in baseline else ""
-        self.output(f"{headline} {evaluation.metrics[headline]:.4f}{trivial}", style="bold")
+        found = evaluation.intervals.get(headline)
+        said = f", {in_words(found)}" if found is not None else ""
+        self.output(f"{headline} {evaluation.metrics[headline]:.4f}{said}{trivial}", style="bold")
         for remark in module.remarks("test"):
             self.output(remark)
 
@@ -411,6 +422,11 @@ def forward_logs(output: Callable[[str], None]) -> Iterator[None]:
 def _augmented(data: DataModule, recipe: Recipe, batch: Batch) -> Batch:
     with calling(recipe.data, "augment", batch=batch):
         return data.augment(batch)
+
+
+def _direction(built: Built, metric: str) -> Direction | None:
+    headline = built.task.headline
+    return headline.direction if metric == headline.metric else built.recipe.task.component.direction(metric)
 
 
 def _size(loader: Loader | StreamLoader) -> int | None:

@@ -249,6 +249,11 @@ def _faults(component: Component) -> Iterator[str]:
         yield f"targets {targets!r}, expected a tuple of `package.module:Name`"
     elif kind == "task" and len(targets) != 1:
         yield f"targets {targets!r}, expected the one that the task judges"
+    functions = component.statistics
+    if not (isinstance(functions, tuple) and all(_is_like(_REFERENCE, each) for each in functions)):
+        yield f"statistics {functions!r}, expected a tuple of `package.module:name`"
+    elif functions and kind != "task":
+        yield f"statistics {', '.join(functions)}, expected none: a task declares them"
     yield from _metric_faults(component)
 
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torchmetrics import Metric, R2Score
 from torchmetrics.classification import (
-    MulticlassCalibrationError,
     MulticlassF1Score,
     MulticlassPrecision,
     MulticlassRecall,
@@ -37,17 +36,6 @@ def test_macro_averages_are_those_of_torchmetrics_also_where_a_class_never_occur
     for value, weight in zip(found, WEIGHTS.astype(int), strict=True):
         expected = metric(5, average="macro")
         expected.update(*(torch.tensor(np.repeat(each, weight)) for each in (prediction, target)))
-        assert value == pytest.approx(float(expected.compute()), abs=1e-6)
-
-
-def test_the_calibration_error_is_that_of_torchmetrics() -> None:
-    logits = torch.tensor(RANDOM.normal(size=(40, 3)) * 2)
-    target, probability = torch.tensor(RANDOM.integers(0, 3, 40)), logits.softmax(1).max(1).values
-    correct = (logits.argmax(1) == target).double()
-    found = weighted.calibration_error(probability.numpy(), correct.numpy(), sample_weight=WEIGHTS)
-    for value, weight in zip(found, torch.tensor(WEIGHTS.astype(int)), strict=True):
-        expected = MulticlassCalibrationError(3, n_bins=15)
-        expected.update(logits.softmax(1).repeat_interleave(weight, 0), target.repeat_interleave(weight))
         assert value == pytest.approx(float(expected.compute()), abs=1e-6)
 
 

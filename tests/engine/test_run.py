@@ -552,3 +552,34 @@ def test_a_directory_that_is_no_run_is_one_clear_line(
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1
         assert "no run.json here" in done.stderr
+
+
+def test_a_test_says_what_its_metrics_are_worth_and_how_they_follow_from_the_rows(finished: taskkit.LoadedRun) -> None:
+    interval = finished.manifest.intervals["test/mae"]
+    assert interval.low is not None
+    assert interval.high is not None
+    assert interval.low < interval.value < interval.high
+    assert interval.value == pytest.approx(finished.metrics["test/mae"], rel=1e-3)
+    assert (interval.method, interval.rows, interval.groups) == ("BCa", 32, None)
+    assert finished.manifest.protocol is not None
+    assert finished.manifest.protocol.statistics == {
+        "mae": {"form": "mean", "columns": ["absolute_error"], "ideal": 0.0, "direction": "min"}
+    }
+    assert f"95 % {interval.low:.4f}–{interval.high:.4f} (BCa)" in (finished.path / "log.txt").read_text()
+
+
+def test_a_statistic_that_runs_could_not_be_compared_by_is_refused_before_training(
+    recipe: Path, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from taskkit_series.forecast import Forecast
+
+    wrong: list[tuple[dict[str, object], str]] = [
+        ({"rmse": taskkit.Mean("absolute_error")}, "'rmse', which is none of its metrics"),
+        ({"mae": taskkit.Of(len, ("absolute_error",))}, r"builtins:len, which its component does not\s+declare"),
+        ({"mae": "absolute_error"}, "gave a str for 'mae'"),
+    ]
+    for number, (statistics, said) in enumerate(wrong):
+        monkeypatch.setattr(Forecast, "statistics", lambda self, given=statistics: given)
+        with pytest.raises(taskkit.PluginError, match=said):
+            taskkit.run(recipe, out=tmp_path / str(number), plugins=plugins)
+        assert not (tmp_path / str(number) / "metrics.jsonl").exists()

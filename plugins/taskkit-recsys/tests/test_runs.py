@@ -45,6 +45,9 @@ def test_it_is_trained_judged_and_asked(run, model, epochs):
     protocol = finished.manifest.protocol
     assert protocol.task_protocol["ranking"] == "among all 12 items"
     assert finished.manifest.baseline["test/ndcg@10"] > 0
+    told = {name for name, each in finished.manifest.intervals.items() if "the rows give" not in each.note}
+    without = {"test/coverage@10", "test/gini@10", "test/popularity_of_targets"}
+    assert told == finished.metrics.keys() - without, "every metric but these follows from the rows"
     (answer,) = taskkit.load_run(finished.path).predict(["i3,i4,i5"], top=2)
     items = [row["item"] for row in answer["prediction"]]
     assert len(items) == 2
@@ -105,3 +108,8 @@ def test_ratings_are_learnt_from_the_same_log(run):
     assert finished.metrics["test/rmse"] < finished.manifest.baseline["test/rmse"]
     (answer,) = finished.predict([], user="u0", item="i3")
     assert 1 <= answer["prediction"] <= 5
+    users = {name.partition("/")[0] for name in finished.predictions()["id"].to_pylist()}
+    assert {*finished.predictions()["group"].to_pylist()} == users, "the ratings of a user are alike"
+    intervals = finished.manifest.intervals
+    assert {each.groups for each in intervals.values()} in ({len(users)}, {None})
+    assert {name for name, each in intervals.items() if each.low is not None} == {"test/rmse", "test/mae"}

@@ -224,7 +224,7 @@ def test_scores_are_counts_that_rates_are_made_of(task):
     batch = task.processor.collate(samples(task))
     step = task.eval().step(batch)
     scores = task.scores(batch, step)
-    assert set(scores) == {"word_errors", "words", "character_errors", "characters"}
+    assert set(scores) == {"word_errors", "words", "character_errors", "characters", "silent"}
     assert scores["words"].tolist() == [len(text.split()) for text in TEXTS]
 
 

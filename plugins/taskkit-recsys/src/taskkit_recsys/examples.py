@@ -47,7 +47,7 @@ class HistoryExamples(Sequence[Example]):
 
 @dataclass(frozen=True)
 class RatingExamples(Sequence[Example]):
-    """A user, an item and the rating, for some of the events."""
+    """A user, an item and the rating, for some of the events; the ratings of a user are a group."""
 
     events: Events
     numbers: Numbers
@@ -69,4 +69,6 @@ class RatingExamples(Sequence[Example]):
         # One user may rate one item twice; the row tells them apart.
         name = f"{events.user_ids[user]}/{events.item_ids[item]}/row {events.rows[number] + 1}"
         assert events.ratings is not None
-        return Example(name, Pair(user if self.known[user] else None, item), float(events.ratings[number]))
+        return Example(
+            name, Pair(user if self.known[user] else None, item), float(events.ratings[number]), events.user_ids[user]
+        )

@@ -11,7 +11,20 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric
 
-from taskkit import Batch, DataSpec, Example, Headline, Prediction, Step, Task, TaskkitError, setting
+from taskkit import (
+    Batch,
+    DataSpec,
+    Example,
+    Headline,
+    Mean,
+    Prediction,
+    Ratio,
+    Statistic,
+    Step,
+    Task,
+    TaskkitError,
+    setting,
+)
 from taskkit_recsys import metrics, sections
 from taskkit_recsys.answer import Answer, Scores
 from taskkit_recsys.losses import Objective
@@ -68,7 +81,7 @@ class NextItem(Task[sections.NextItem, HistoryProcessor]):
     def metrics(self) -> Mapping[str, Metric]:
         """Accuracy among new items, among all, and among samples if asked for; then what the lists are like."""
         items, popularity = len(self.counts), partial(metrics.popularity, takers=self.counts)
-        names = [name + ending for ending in self._rankings for name in metrics.accuracy(self.config.cutoffs)]
+        names = self._accuracies
         # Looking for NaN would synchronise with the device.
         means: dict[str, Metric] = {name: MeanMetric(nan_strategy="disable") for name in names}
         return {
@@ -80,9 +93,24 @@ class NextItem(Task[sections.NextItem, HistoryProcessor]):
         }
 
     def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
-        """The accuracy of each user's ranking at 10, with and without what was seen, and the cross-entropy."""
-        names = [name + ending for ending in ("", "_unfiltered") for name in metrics.accuracy([10])]
-        return {name: step.scored[name]["value"] for name in ("cross_entropy", *names)}
+        """The accuracy of each user's ranking, the cross-entropy, and how many took what is in the list."""
+        scores = {name: step.scored[name]["value"] for name in ("cross_entropy", *self._accuracies)}
+        items = step.scored["popularity@10"]["items"].long()
+        listed = items != NONE
+        takers = (self.counts[items.clamp(min=0)] * listed).sum(1)
+        return {**scores, "takers@10": takers.float(), "items@10": listed.sum(1).float()}
+
+    def statistics(self) -> Mapping[str, Statistic]:
+        """Accuracy is a mean over users, popularity one over the items of all lists.
+
+        Coverage and inequality (Gini) have no interval: of fewer users fewer items are recommended, so that resamples,
+        which hold some users twice and others never, are of another size.
+        """
+        return {
+            **{name: Mean(name, ideal=1.0) for name in self._accuracies},
+            "popularity@10": Ratio("takers@10", "items@10"),
+            "loss": Mean("cross_entropy", ideal=0.0),
+        }
 
     def predict(
         self, batch: Batch, outputs: Answer, examples: Sequence[Example], options: Recommend
@@ -131,6 +159,11 @@ class NextItem(Task[sections.NextItem, HistoryProcessor]):
                 "not comparable with a ranking of all items, nor with other samples"
             )
         return protocol
+
+    @property
+    def _accuracies(self) -> Sequence[str]:
+        """The names of the metrics of a user's ranking."""
+        return [name + ending for ending in self._rankings for name in metrics.accuracy(self.config.cutoffs)]
 
     @property
     def _rankings(self) -> Mapping[str, str]:

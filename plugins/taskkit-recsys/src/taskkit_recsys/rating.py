@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
 
-from taskkit import Batch, DataSpec, Example, Headline, Prediction, Step, Task
+from taskkit import Batch, DataSpec, Example, Headline, Mean, Of, Prediction, Statistic, Step, Task, root_mean
 from taskkit_recsys import facts, sections
 from taskkit_recsys.processor import PairProcessor
 
@@ -40,6 +40,10 @@ class Rating(Task[sections.Rating, PairProcessor]):
         """The error of each rating, squared and absolute."""
         error = step.scored["preds"] - step.scored["target"]
         return {"squared_error": error**2, "absolute_error": error.abs()}
+
+    def statistics(self) -> Mapping[str, Statistic]:
+        """The errors."""
+        return {"rmse": Of(root_mean, ("squared_error",), ideal=0.0), "mae": Mean("absolute_error", ideal=0.0)}
 
     def predict(self, batch: Batch, outputs: Tensor, examples: Sequence[Example], options: Any) -> Sequence[Prediction]:
         """The rating of each pair, from `outputs` (batch,)."""

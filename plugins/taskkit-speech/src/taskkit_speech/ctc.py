@@ -12,7 +12,20 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from taskkit import Batch, DataSpec, Example, Headline, Prediction, Results, Step, Task, TaskkitError
+from taskkit import (
+    Batch,
+    DataSpec,
+    Example,
+    Headline,
+    Mean,
+    Prediction,
+    Ratio,
+    Results,
+    Statistic,
+    Step,
+    Task,
+    TaskkitError,
+)
 from taskkit_speech import sections
 from taskkit_speech.alignment import align
 from taskkit_speech.alphabet import BLANK
@@ -97,8 +110,16 @@ class Ctc(Task[sections.Ctc, SpeechProcessor]):
         }
 
     def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
-        """The errors and the length of each reference: rates are sums of one over sums of the other."""
-        return {name: counts for name, counts in step.scored["tally"].items() if name != "silent"}
+        """The errors and the length of each reference, and whether a transcript is lacking."""
+        return dict(step.scored["tally"])
+
+    def statistics(self) -> Mapping[str, Statistic]:
+        """Rates are errors over what there is to be said, of all utterances together."""
+        return {
+            "wer": Ratio("word_errors", "words", ideal=0.0),
+            "cer": Ratio("character_errors", "characters", ideal=0.0),
+            "silent": Mean("silent", ideal=0.0),
+        }
 
     def check_options(self, options: sections.CtcOptions) -> None:
         """Raise TaskkitError for options that decoding cannot heed, and for a decoder that cannot be made."""

@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torchmetrics import MeanMetric, Metric
 
-from taskkit import Batch, Example, Headline, Results, Step, Task
+from taskkit import Batch, Example, Headline, Ratio, Results, Statistic, Step, Task
 from taskkit_speech import sections
 from taskkit_speech.encoder import SpeechEncoder, frame_count
 from taskkit_speech.heads import Pretext
@@ -45,6 +45,17 @@ class Pretraining(Task[sections.Pretraining, SpeechProcessor]):
         config = self._encoder.config
         used = CodesUsed(config.num_codevector_groups, config.num_codevectors_per_group)
         return {"accuracy": MeanMetric(), "contrastive": MeanMetric(), "codes_used": used}
+
+    def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
+        """How many frames of each clip are masked, how many of these are told apart, and their contrastive loss."""
+        return dict(step.scored["clips"])
+
+    def statistics(self) -> Mapping[str, Statistic]:
+        """Means over the masked frames of all clips."""
+        return {
+            "accuracy": Ratio("right", "frames", ideal=1.0),
+            "contrastive": Ratio("contrastive", "frames", ideal=0.0),
+        }
 
     def baseline(self, train: Sequence[Example], test: Sequence[Example]) -> Mapping[str, float]:
         """The accuracy of chance."""
@@ -97,6 +108,11 @@ class Pretraining(Task[sections.Pretraining, SpeechProcessor]):
             "accuracy": {"value": accuracy, "weight": count},
             "contrastive": {"value": contrastive.detach(), "weight": count},
             "codes_used": {"codes": codes},
+            "clips": {
+                "right": torch.where(masked, right, 0.0).sum(1).detach(),
+                "contrastive": torch.where(masked, losses, 0.0).sum(1).detach(),
+                "frames": masked.sum(1),
+            },
         }
         scalars = {"accuracy": accuracy, "codes_used": in_use(codes)} if self.training else {}
         return Step(loss, count, "frames", outputs, scored, scalars)

@@ -41,9 +41,9 @@ def for_task(utterances: Iterable[Utterance], target: type[Fact]) -> list[Uttera
 
 
 def prepared(spec: DataSpec, splits: Utterances, inspect: Callable[[], Iterable[DataProblem]]) -> Prepared:
-    """The utterances as the host takes them: the input of each example is a Clip."""
+    """The utterances as the host takes them: the input of each example is a Clip, its group the speaker."""
     examples = {
-        split: [Example(utterance.id, utterance.clip, utterance.target) for utterance in utterances]
+        split: [Example(one.id, one.clip, one.target, one.speaker or None) for one in utterances]
         for split, utterances in splits.items()
     }
     return Prepared(spec, examples, inspect)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassF1Score, MulticlassPrecision, MulticlassRecall
 
-from taskkit import Classification, Processor
+from taskkit import Classification, Mean, Processor, Statistic
 from taskkit_text import sections
 
 
@@ -26,3 +26,8 @@ class TextClassification(Classification[sections.TextClassification, Processor])
             "micro_f1": MulticlassF1Score(count, average="micro"),
         }
         return {**super().metrics(), **micro}
+
+    def statistics(self) -> Mapping[str, Statistic]:
+        """Those of the shared task; the micro averages are accuracy."""
+        micro = ("micro_precision", "micro_recall", "micro_f1")
+        return {**super().statistics(), **dict.fromkeys(micro, Mean("correct", ideal=1.0))}

@@ -15,6 +15,7 @@ from taskkit import (
     Example,
     Fact,
     Headline,
+    Mean,
     Model,
     Prediction,
     Prepared,
@@ -22,6 +23,7 @@ from taskkit import (
     Results,
     Sample,
     Split,
+    Statistic,
     Step,
     Task,
     Unit,
@@ -143,6 +145,10 @@ class Forecast(Task[sections.Forecast, Windows]):
     def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
         """Absolute error of each series."""
         return {"absolute_error": (step.outputs - batch["target"]).abs().mean(-1).float()}
+
+    def statistics(self) -> Mapping[str, Statistic]:
+        """The metric is the mean of the scores, and 0 without faults."""
+        return {"mae": Mean("absolute_error", ideal=0.0)}
 
     def predict(
         self, batch: Batch, outputs: Any, examples: Sequence[Example], options: sections.Answer
