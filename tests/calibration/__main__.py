@@ -22,12 +22,11 @@ TIMES = 1000
 
 def main(times: int, page: Path) -> None:
     """Simulate, print each line as it comes, and write the page."""
-    began, lines = time.monotonic(), []
+    began, git, lines = time.monotonic(), git_state() or {}, []
     for part in (coverage, seeds, nulls, power):
         for share in part(times):
             lines.append(_line(share))
             print(lines[-1], flush=True)
-    git = git_state() or {}
     commit = str(git.get("commit", "unknown"))[:7] + (", with changes" if git.get("dirty") else "")
     page.write_text(
         "# What the intervals and tests are worth, measured\n\n"
