@@ -1,10 +1,17 @@
-"""Words for messages: values as a recipe writes them, and what was probably meant."""
+"""Words for messages: values as a recipe writes them, what was probably meant, and what no terminal acts upon."""
 
 from __future__ import annotations
 
 import difflib
+import json
+import os
+import re
 from collections.abc import Iterable
+from pathlib import PurePath
 from typing import Any
+
+_ACTS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Controls but for tabs and line ends, changes of the direction of writing, and what cannot be written in UTF-8."""
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:
@@ -29,3 +36,32 @@ def shown(value: Any) -> str:
         return "a mapping" if value else "an empty mapping"
     text = f"[{', '.join(map(shown, value))}]" if isinstance(value, list | tuple) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def printable(text: str) -> str:
+    r"""The text with what a terminal would act upon, or cannot show, written as an escape such as `\x1b`.
+
+    Names of files may hold any of it. Tabs and line ends stay; a byte of a name that is not UTF-8 becomes `\xe9`.
+    """
+    return _ACTS.sub(lambda found: _escape(found[0]), text)
+
+
+def on_one_line(text: str) -> str:
+    """As `printable`, with tabs and line ends escaped too: for a cell or a line of what programs read."""
+    return printable(text).replace("\t", "\\t").replace("\n", "\\n")
+
+
+def json_line(value: Any) -> str:
+    """JSON on one line, with characters as they are but for those of `printable`, which are escaped as JSON does it."""
+    return _ACTS.sub(lambda found: json.dumps(found[0])[1:-1], json.dumps(value, ensure_ascii=False))
+
+
+def path_text(path: PurePath | str) -> str:
+    r"""A path, with `/` between its parts, as text that UTF-8 can write: a byte that is not UTF-8 becomes `\xe9`."""
+    return os.fsencode(PurePath(path).as_posix()).decode(errors="backslashreplace")
+
+
+def _escape(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # what Python makes of a byte of a file's name that is not UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()

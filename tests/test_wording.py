@@ -1,9 +1,13 @@
-"""What was probably meant."""
+"""Words for messages."""
+
+import json
+import os
+from pathlib import Path
 
 import pytest
 
 from taskkit import did_you_mean
-from taskkit.wording import nearest
+from taskkit.wording import json_line, nearest, on_one_line, path_text, printable
 
 WORDS = ("image.vit", "image.Resnet", "adam", "adamw", "wav2vec2-base")
 
@@ -26,3 +30,32 @@ def test_the_word_that_was_meant_is_found_whatever_its_case(word: str, meant: st
 def test_how_near_is_near_can_be_said() -> None:
     assert nearest("image.net", WORDS) == "image.Resnet"
     assert nearest("image.net", WORDS, cutoff=0.9) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("größer 大\tx\ny", "größer 大\tx\ny"),
+        ("\x1b[2Jgone", r"\x1b[2Jgone"),
+        ("safe\rforged", r"safe\rforged"),
+        ("\x9b31m\x7f\x00", r"\x9b31m\x7f\x00"),
+        ("gpj\u202e.exe", r"gpj\u202e.exe"),
+        ("caf\udce9.png", r"caf\xe9.png"),
+        ("half \ud83d", r"half \ud83d"),
+    ],
+)
+def test_what_a_terminal_acts_upon_is_escaped_and_all_else_stays(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert printable(shown) == shown
+    assert json.loads(json_line({"a": text})) == {"a": text}
+    json_line(text).encode()
+    assert not set(json_line(text)) & set("\x1b\x9b\x7f\r\u202e")
+
+
+def test_a_cell_has_neither_tabs_nor_ends_of_lines() -> None:
+    assert on_one_line("a\tb\nc") == r"a\tb\nc"
+
+
+def test_a_path_becomes_text_that_can_be_written_whatever_its_bytes() -> None:
+    assert path_text(Path("a") / os.fsdecode(b"caf\xe9.png")) == r"a/caf\xe9.png"
+    assert path_text("a/größe.png") == "a/größe.png"

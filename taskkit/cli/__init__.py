@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from taskkit.cli.output import printable_logs, say
 from taskkit.errors import TaskkitError
 from taskkit.wording import did_you_mean
 
@@ -91,12 +92,13 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Call the verb; every error becomes its lines on stderr and an exit code."""
         try:
-            result = super().invoke(ctx)
+            with printable_logs():
+                result = super().invoke(ctx)
             sys.stdout.flush()
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
+            say("interrupted", err=True)
             ctx.exit(INTERRUPTED)
         except BrokenPipeError:
             _hang_up()
@@ -112,12 +114,12 @@ class _Group(click.Group):
 def _explain(error: Exception, debug: bool) -> int:
     """Print what went wrong and return the exit code."""
     if debug:
-        traceback.print_exception(error)
+        say("".join(traceback.format_exception(error)).rstrip(), err=True)
     elif isinstance(error, TaskkitError):
-        click.echo(error, err=True)
+        say(error, err=True)
     else:
         said = " ".join(str(error).split())
-        click.echo(f"{type(error).__name__}: {said}. Run again with --debug for the traceback.", err=True)
+        say(f"{type(error).__name__}: {said}. Run again with --debug for the traceback.", err=True)
     return error.exit_code if isinstance(error, TaskkitError) else 1
 
 

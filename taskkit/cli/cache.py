@@ -17,6 +17,7 @@ import click
 from taskkit import cachedir
 from taskkit.batches import entries
 from taskkit.batches.entries import parse_size, size_text
+from taskkit.cli.output import say
 
 DAY = 86400.0
 FOLDERS = {"source": "sources", "samples": "samples"}
@@ -72,13 +73,13 @@ def command(as_json: bool, prune: bool, older: float | None, sources: bool, limi
         freed = _prune(["samples", "source"] if sources else ["samples"], older)
     rows = list(_rows())
     if as_json:
-        click.echo(json.dumps(_as_json(rows, freed), indent=2))
+        say(json.dumps(_as_json(rows, freed), indent=2))
     elif freed is None:
         _print_rows(rows)
     else:
-        click.echo(f"freed {size_text(freed)}")
+        say(f"freed {size_text(freed)}")
     if not as_json:
-        click.echo(_summary(rows))
+        say(_summary(rows))
 
 
 def _prune(kinds: Sequence[str], days: float | None) -> int:
@@ -148,7 +149,7 @@ def _print_rows(rows: Sequence[Row]) -> None:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for cells in table:
         aligned = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True) if width)
-        click.echo("  ".join(aligned).rstrip())
+        say("  ".join(aligned).rstrip())
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:

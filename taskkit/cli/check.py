@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from taskkit.cli.output import say
 from taskkit.cli.run import smoke_changes
 
 if TYPE_CHECKING:
@@ -42,12 +43,12 @@ def command(context: Context, words: Sequence[str], as_json: bool, data: bool, s
         notes, problems = (), error.problems
     what = " ".join(files)
     if as_json:
-        click.echo(_json(files, notes, problems))
+        say(_json(files, notes, problems))
     else:
         for line in (*notes, *problems):
-            click.echo(str(line), err=True)
+            say(str(line), err=True)
         if not problems:
-            click.echo(f"{what}: no problems")
+            say(f"{what}: no problems")
     if problems:
         raise click.exceptions.Exit(RecipeError.exit_code)
 
@@ -61,7 +62,7 @@ def _data_problems(resolved: Resolved) -> Sequence[Problem]:
     for problem in found:
         apart = "\n" if "\n" in problem.message else " "
         some = f"{apart}({', '.join(problem.examples)})" if problem.examples else ""
-        click.echo(f"{problem.severity}: {problem.kind}: {problem.message}{some}", err=True)
+        say(f"{problem.severity}: {problem.kind}: {problem.message}{some}", err=True)
     return [Problem("data", "data", each.message) for each in found if each.severity == "error"]
 
 

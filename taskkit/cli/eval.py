@@ -10,6 +10,7 @@ from typing import Literal, cast
 import click
 
 from taskkit.cli import Context
+from taskkit.cli.output import say
 from taskkit.contracts.facts import SPLITS
 
 
@@ -31,7 +32,7 @@ def command(ours: Context, run: Path, overrides: tuple[str, ...], split: str, as
     evaluation = loaded.evaluate(cast(Literal["train", "val", "test"], split), overrides)
     metrics, intervals = evaluation.metrics, evaluation.intervals
     if as_json:
-        click.echo(
+        say(
             json.dumps(
                 {
                     "run": str(run),
@@ -46,4 +47,4 @@ def command(ours: Context, run: Path, overrides: tuple[str, ...], split: str, as
     width = max(map(len, metrics))
     for name, value in metrics.items():
         said = f"  {in_words(intervals[name])}" if name in intervals else ""
-        click.echo(f"{name:{width}}  {value:.4f}{said}")
+        say(f"{name:{width}}  {value:.4f}{said}")

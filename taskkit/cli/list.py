@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from taskkit.cli import Context
+from taskkit.cli.output import say
 
 if TYPE_CHECKING:
     from taskkit.contracts.component import Kind, PluginInfo
@@ -37,13 +38,13 @@ def command(context: Context, what: str | None, as_json: bool) -> None:
     wanted = [what] if what else [*COLUMNS]
     sections = {section: _rows(section, plugins) for section in wanted}
     if as_json:
-        click.echo(json.dumps(sections, indent=2))
+        say(json.dumps(sections, indent=2))
     elif sys.stdout.isatty():
         _print_tables(sections)
     else:
-        click.echo(_lines(sections))
+        say(_lines(sections))
     if plugins.problems and "plugins" not in sections:
-        click.echo("Some plugins have problems: taskkit list plugins", err=True)
+        say("Some plugins have problems: taskkit list plugins", err=True)
 
 
 def _rows(section: str, plugins: Plugins) -> list[Row]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Any
 import click
 
 from taskkit.cli import Context
+from taskkit.cli.output import say
 from taskkit.contracts.facts import TextLine
 from taskkit.data.files import not_utf8
+from taskkit.wording import json_line, on_one_line
 
 
 @click.command(
@@ -40,12 +41,13 @@ def command(ours: Context, run: Path, words: tuple[str, ...], out: Path | None, 
         raise click.UsageError("Name an input, or write one a line on standard input.")
     for prediction in loaded.answer(requests, out):
         if as_json:
-            click.echo(json.dumps(prediction, ensure_ascii=False))
+            say(json_line(prediction))
             continue
+        name = on_one_line(str(prediction["input"]))
         if remark := prediction.get("remark"):
-            click.echo(f"{prediction['input']}: {remark}", err=True)
+            say(f"{name}: {remark}", err=True)
         for row in _rows(prediction):
-            click.echo(f"{prediction['input']}\t{row}")
+            say(f"{name}\t{row}")
 
 
 def _lines(word: str) -> Iterator[str]:
@@ -69,7 +71,7 @@ def _stdin() -> Iterator[str]:
         else:
             blank += 1
     if blank:
-        click.echo(f"standard input: {blank} blank lines are left out", err=True)
+        say(f"standard input: {blank} blank lines are left out", err=True)
 
 
 def _rows(prediction: Any) -> Iterator[str]:

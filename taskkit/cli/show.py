@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from taskkit.cli.output import say
+
 if TYPE_CHECKING:
     from taskkit.cli import Context
     from taskkit.contracts.component import Component
@@ -31,15 +33,15 @@ def command(context: Context, words: Sequence[str], why: str | None, schema: boo
     plugins, name = context.plugins, words[0]
     components = [component for component in plugins.components if component.name == name]
     if Path(name).exists() or not (components or name in SECTIONS):
-        click.echo(_recipe(words, plugins, why, schema, as_json).rstrip("\n"))
+        say(_recipe(words, plugins, why, schema, as_json).rstrip("\n"))
         return
     if why or len(words) > 1:
         raise click.UsageError(f"{name} is not a recipe: it takes no changes and no --why.")
     if components:
         show: Callable[..., str] = _schema_of_component if schema else _component
-        click.echo("\n".join(show(component, plugins, as_json) for component in components))
+        say("\n".join(show(component, plugins, as_json) for component in components))
     else:
-        click.echo(_section(name, SECTIONS[name], schema, as_json))
+        say(_section(name, SECTIONS[name], schema, as_json))
 
 
 def _component(component: Component, plugins: Plugins, as_json: bool) -> str:
@@ -90,7 +92,7 @@ def _recipe(words: Sequence[str], plugins: Plugins, why: str | None, schema: boo
         _refuse_unknown(files[0], plugins)
     resolved = load(files, overrides, plugins)
     for note in resolved.notes:
-        click.echo(note, err=True)
+        say(note, err=True)
     if schema:
         return _dump(_recipe_schema(resolved))
     if why:

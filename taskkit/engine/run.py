@@ -42,6 +42,7 @@ from taskkit.runs import checkpoint
 from taskkit.runs.checkpoint import Saved
 from taskkit.runs.manifest import Cost, DataRecord, Protocol
 from taskkit.runs.record import Record, environment, write_file
+from taskkit.wording import printable
 
 ENCODING_SECONDS = 5.0
 """How often to print how far the encoding of samples is."""
@@ -97,7 +98,8 @@ class Run:
         return fitted.cost, built.task.predicts
 
     def output(self, text: str, style: str | None = None) -> None:
-        """Print a line, and keep it in the log."""
+        """Print a line, and keep it in the log, with control characters escaped."""
+        text = printable(text)
         if self.record is not None:
             self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
             self.record.log(text)

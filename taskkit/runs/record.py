@@ -18,6 +18,7 @@ from typing import Any
 
 from taskkit.errors import TaskkitError
 from taskkit.runs.manifest import FILE, Manifest, Status
+from taskkit.wording import printable
 
 
 class Record:
@@ -66,9 +67,9 @@ class Record:
         write_atomically(path, "".join(f"{text}\n" for text in kept))
 
     def log(self, text: str) -> None:
-        """Append to log.txt what is printed on the terminal."""
-        with (self.path / "log.txt").open("a") as file:
-            file.write(text + "\n")
+        """Append to log.txt what is printed on the terminal, with control characters escaped."""
+        with (self.path / "log.txt").open("a", encoding="utf-8") as file:
+            file.write(printable(text) + "\n")
 
     def table(self, name: str, table: Mapping[str, Sequence[Any]]) -> None:
         """Keep a table as NAME.csv."""
