@@ -52,7 +52,7 @@ if TYPE_CHECKING:
         root_mean,
     )
     from taskkit.data.fetch import fetch
-    from taskkit.data.files import FileMemory, not_utf8, read_json_lines
+    from taskkit.data.files import FileMemory, find_files, not_utf8, read_json_lines
     from taskkit.data.quality import ExampleLook, find_duplicates, find_imbalance, first_ids
     from taskkit.data.sources import Debian, Download, Installed, Local, PyPI, Url
     from taskkit.data.splits import by_share, hash_fraction, stratified
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
         TaskkitError,
     )
     from taskkit.loaded_run import LoadedRun, load_run
-    from taskkit.wording import did_you_mean
+    from taskkit.wording import did_you_mean, path_text
 
 _HOMES = {
     "api": ("resume", "run"),
@@ -88,7 +88,7 @@ _HOMES = {
     "contracts.hookspecs": ("hookimpl",),
     "contracts.model": ("Model", "Processor", "Sample", "Samples", "Unit"),
     "data.fetch": ("fetch",),
-    "data.files": ("FileMemory", "not_utf8", "read_json_lines"),
+    "data.files": ("FileMemory", "find_files", "not_utf8", "read_json_lines"),
     "data.quality": ("ExampleLook", "find_duplicates", "first_ids", "find_imbalance"),
     "contracts.regression": ("Regression",),
     "contracts.settings": (
@@ -122,7 +122,7 @@ _HOMES = {
     "contracts.statistics": ("Mean", "Of", "Ratio", "Statistic"),
     "contracts.weighted": ("macro_f1", "macro_precision", "macro_recall", "r2", "root_mean"),
     "contracts.task": ("Headline", "Results", "Step", "Table", "Task"),
-    "wording": ("did_you_mean",),
+    "wording": ("did_you_mean", "path_text"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -196,6 +196,7 @@ __all__ = [
     "fetch",
     "file_sha256",
     "find_duplicates",
+    "find_files",
     "find_imbalance",
     "first_ids",
     "hash_fraction",
@@ -205,6 +206,7 @@ __all__ = [
     "macro_precision",
     "macro_recall",
     "not_utf8",
+    "path_text",
     "r2",
     "read_json_lines",
     "read_table",

@@ -1,21 +1,28 @@
-"""What data modules ask of files: facts that hold until a file changes, and lines of JSON."""
+"""What data modules ask of files: which there are, facts that hold until one changes, and lines of JSON."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import stat
 import tempfile
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from taskkit.cachedir import cache_directory
 from taskkit.errors import DataError
+from taskkit.wording import path_text
+
+log = logging.getLogger("taskkit")
 
 Facts = TypeVar("Facts")
+NAMED = 10
+"""So many files that are left out are named for each reason."""
 
 
 class FileMemory(Generic[Facts]):
@@ -72,6 +79,69 @@ class FileMemory(Generic[Facts]):
             return {path: (size, modified, read(facts)) for path, (size, modified, facts) in files.items()}
         except (OSError, ValueError, TypeError, AttributeError, LookupError):
             return {}
+
+
+def find_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """The files below a folder whose names end in one of `suffixes`, in lower case, sorted by path.
+
+    Links are followed, and no folder is read twice. What else is there is counted and named in a warning: other kinds
+    of files, broken links, FIFOs and devices, folders that cannot be opened, and hidden folders and files of these
+    kinds; other hidden files, as the desktop writes them, are passed over.
+    """
+    found: list[Path] = []
+    left_out: defaultdict[str, list[Path]] = defaultdict(list)
+    folders, linked, seen = deque([folder]), deque[Path](), set[tuple[int, int]]()
+    while folders or linked:
+        # Folders before links to them, so that a file's path does not depend on which comes first by its name.
+        here = folders.popleft() if folders else linked.popleft()
+        try:
+            status = here.stat()
+            entries = [] if (status.st_dev, status.st_ino) in seen else sorted(here.iterdir())
+        except OSError:
+            left_out["that cannot be opened"].append(here)
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            left_out["linked that is read elsewhere"].append(here)
+        seen.add((status.st_dev, status.st_ino))
+        for path in entries:
+            kind = _kind(path, suffixes)
+            if kind == FILE:
+                found.append(path)
+            elif kind == FOLDER:
+                (linked if path.is_symlink() else folders).append(path)
+            elif kind:
+                left_out[kind].append(path)
+    if left_out:
+        log.warning("%s: %s", path_text(folder), _left_out_in_words(folder, left_out, suffixes))
+    return sorted(found)
+
+
+FILE, FOLDER = "file", "folder"
+
+
+def _kind(path: Path, suffixes: Collection[str]) -> str:
+    """FILE, FOLDER, why it is left out, or nothing for what is passed over."""
+    hidden, wanted = path.name.startswith("."), path.suffix.lower() in suffixes
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return "whose link leads nowhere"
+    if stat.S_ISDIR(mode):
+        return "hidden" if hidden else FOLDER
+    if hidden:
+        return "hidden" if wanted else ""
+    if not stat.S_ISREG(mode):
+        return "no regular file"
+    return FILE if wanted else "of another kind by name"
+
+
+def _left_out_in_words(folder: Path, left_out: Mapping[str, Sequence[Path]], suffixes: Collection[str]) -> str:
+    parts = []
+    for why, paths in left_out.items():
+        names = [path_text(path.relative_to(folder)) for path in sorted(paths)[:NAMED]]
+        parts.append(f"{len(paths):,} {why} ({', '.join(names)}{', …' * (len(paths) > NAMED)})")
+    total = sum(map(len, left_out.values()))
+    return f"{total:,} left out: {', '.join(parts)}. Files that end in {', '.join(sorted(suffixes))} were expected."
 
 
 def read_json_lines(path: Path, example: str = '{"text": …}') -> Iterator[tuple[int, dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""What is remembered of files, lines of JSON, and files in another encoding."""
+"""Which files there are, what is remembered of them, lines of JSON, and files in another encoding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from taskkit import DataError, FileMemory, file_sha256, not_utf8, read_json_lines
+from taskkit import DataError, FileMemory, file_sha256, find_files, not_utf8, read_json_lines
 
 
 class Measured(NamedTuple):
@@ -184,3 +184,56 @@ def test_another_encoding_is_named_with_its_cure(line: bytes, message: str) -> N
         line.decode()
     with pytest.raises(DataError, match=message):
         raise not_utf8("here", raised.value)
+
+
+def _tree(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+
+
+def _found(root: Path) -> list[str]:
+    return [path.relative_to(root).as_posix() for path in find_files(root, {".png", ".jpg"})]
+
+
+def test_files_are_found_by_their_endings_and_what_the_desktop_writes_is_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _tree(tmp_path, "b.png", "a/b/C.JPG", "a/.DS_Store", ".directory")
+    assert _found(tmp_path) == ["a/b/C.JPG", "b.png"]
+    assert caplog.text == ""
+
+
+def test_links_are_followed_and_lead_nobody_in_circles(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = tmp_path / "root"
+    _tree(root, "a/1.png")
+    _tree(tmp_path, "elsewhere/2.png", "elsewhere/more/3.png")
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (root / "4.png").symlink_to("a/1.png")
+    assert _found(root) == ["4.png", "a/1.png", "linked/2.png", "linked/more/3.png"]
+    assert caplog.text == ""
+    (tmp_path / "elsewhere/back").symlink_to(root)
+    (root / "a/around").symlink_to("../a")
+    assert _found(root) == ["4.png", "a/1.png", "linked/2.png", "linked/more/3.png"]
+    assert "2 left out: 2 linked that is read elsewhere (a/around, linked/back)" in caplog.text
+
+
+def test_what_is_left_out_is_counted_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _tree(tmp_path, "1.png", "a/notes.txt", "a/._1.png", ".checkpoints/1.png", *(f"b/{n:02d}.raw" for n in range(12)))
+    (tmp_path / "gone.png").symlink_to("none")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / os.fsdecode(b"\xff.txt")).write_text("")
+    assert _found(tmp_path) == ["1.png"]
+    assert caplog.messages == [
+        f"{tmp_path}: 20 left out: 2 hidden (.checkpoints, a/._1.png), 2 whose link leads nowhere (gone.png, "
+        "loop.png), 2 no regular file (pipe.png, zero.png), 14 of another kind by name (a/notes.txt, "
+        + "".join(f"b/{n:02d}.raw, " for n in range(9))
+        + "…). Files that end in .jpg, .png were expected."
+    ]
+
+
+def test_a_folder_that_is_not_there_has_no_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert _found(tmp_path / "none") == []
+    assert "1 that cannot be opened (.)" in caplog.text
