@@ -161,8 +161,7 @@ def test_files_that_are_no_images_are_left_out_with_a_word(photos, caplog):
     (root / "a/.DS_Store").write_text("")
     data = prepared(root=root, val_share=0, test_share=0)
     assert ids(data, "train") == ["a/1.png", "b/1.png"]
-    assert "1 files are left out" in caplog.text
-    assert "notes.txt" in caplog.text
+    assert "1 left out: 1 of another kind by name (a/notes.txt)" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -195,7 +194,7 @@ def test_a_layout_that_cannot_be_understood_is_explained(photos, files, folders,
         ("path,label\n1.png,\n2.png,b\n", "row 1: column 'label' is empty"),
         ("path,label\n1.png,a\n2.png,nan\n", "row 2: column 'label' is empty"),
         ("path,label\n1.png,a\n,b\n", "row 2: column 'path' is empty"),
-        ("path,label\n1.png,a\n3.png,b\n4.png,b\n", r"row 2: there is no file .*3\.png \(and 1 more\)"),
+        ("path,label\n1.png,a\n3.png,b\n4.png,b\n", r"row 2: there is no file .*3\.png \(2 of 3 are missing\)"),
         ("path,label,split\n1.png,a,train\n2.png,a,tset\n", "row 2: 'tset' is not a split"),
         ("path,label,split\n1.png,a,train\n2.png,b,test\n", "row 2: no training example has its class 'b'"),
         ("path,label\n1.png,a\n1.png,a\n", r"row 2: .*1\.png is in the (train|test|val) split twice"),
@@ -229,3 +228,49 @@ def test_augmenting_can_be_turned_off(photos):
     assert quiet.augment(batch) is batch
     assert not torch.equal(loud.augment(batch)["image"], batch["image"])
     assert torch.equal(loud.augment(batch)["target"], batch["target"])
+
+
+def test_of_files_with_several_pictures_it_is_said_that_the_first_is_read(photos, caplog):
+    root = photos("a/1.png", "b/1.png")
+    Image.new("L", (4, 4)).save(root / "a/2.gif", save_all=True, append_images=[Image.new("L", (4, 4), 9)])
+    for _ in range(2):
+        caplog.clear()
+        prepared(root=root, val_share=0, test_share=0)
+        assert "1 of 3 files hold several pictures, of which the first is read: a/2.gif" in caplog.text
+
+
+def test_an_orientation_counts_in_the_size_that_is_stated_and_one_that_is_none_does_not(photos):
+    root = photos("a/1.png", "b/1.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name in ("a/2.jpg", "a/3.webp", "a/4.tif"):
+        Image.new("RGB", (12, 10)).save(root / name, exif=exif)
+    assert prepared(root=root, val_share=0, test_share=0).spec.input == Images(3, 12, 10)
+    text = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x02\0\0\x006\0\0\0\0\0\0\0"
+    Image.new("RGB", (10, 12)).save(root / "b/2.jpg", exif=text)
+    assert prepared(root=root, val_share=0, test_share=0).spec.input == Images(3, 12, 10)
+
+
+def test_a_linked_folder_is_read_and_names_may_be_any_bytes(photos, tmp_path):
+    root = photos("a/1.png", "b/1.png")
+    elsewhere = tmp_path / "elsewhere"
+    (root / "b").rename(elsewhere)
+    (root / "b").symlink_to(elsewhere)
+    (root / "a/1.png").rename(root / "a" / os.fsdecode(b"\xff\n.png"))
+    data = prepared(root=root, val_share=0, test_share=0)
+    assert ids(data, "train") == ["a/\\xff\n.png", "b/1.png"]
+
+
+def test_an_image_beside_the_folders_of_splits_is_refused(photos):
+    root = photos("train/a/1.png", "train/b/1.png", "lost.png")
+    with pytest.raises(DataError, match=r"lost\.png lies beside the folders of splits, so its split is not known"):
+        prepared(root=root)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [("background", "nocolour", "no colour"), ("background", "#ffffff00", "no colour")],
+)
+def test_a_background_is_a_colour(photos, setting, value, message):
+    found = dict(sections.Folder(root=str(photos("a/1.png")), **{setting: value}).problems())
+    assert message in found[setting]

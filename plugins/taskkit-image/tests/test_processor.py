@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from taskkit import Classes, DataError, DataSpec, Example, NoOptions
+from taskkit import Classes, DataError, DataSpec, Example
 from taskkit_image.decode import pixels, to_channels
 from taskkit_image.facts import Images
 from taskkit_image.processor import ImageProcessor
@@ -74,11 +74,6 @@ def test_a_truncated_image_is_an_error_not_half_an_image(tmp_path):
             pixels(path, channels=3)
 
 
-def test_a_path_that_does_not_exist_is_said_so(tmp_path):
-    with pytest.raises(DataError, match="there is no such file"):
-        ImageProcessor(3, 8, 8).read(str(tmp_path / "none.png"), NoOptions())
-
-
 def test_a_sample_is_bytes_of_the_networks_size_and_the_class():
     (sample,) = ImageProcessor(3, 8, 8).encode(Example("a", GRADIENT, target=2))
     assert sample["image"].shape == (3, 8, 8)
@@ -133,3 +128,22 @@ def test_images_of_different_sizes_need_an_image_size():
     with pytest.raises(DataError, match=r"image\.vit: .*model\.image_size"):
         ImageProcessor.for_data(spec, None, "image.vit")
     assert ImageProcessor.for_data(spec, 32, "image.vit").height == 32
+
+
+def test_an_image_so_long_and_thin_that_it_would_fill_the_memory_is_refused():
+    thin = torch.zeros(3, 1, 50_000, dtype=torch.uint8)
+    with pytest.raises(DataError, match=r"50,000×1 pixels would become 11,200,000×224. At most 89,478,485 were"):
+        ImageProcessor(3, 224, 224).encode(Example("a", thin))
+
+
+def test_the_limit_and_the_background_are_those_that_the_data_state(tmp_path):
+    spec = DataSpec(Images(3, 4, 4, max_pixels=16, background="#102030"), Classes(("a", "b")), "f")
+    processor = ImageProcessor.for_data(spec, None, "image.vit")
+    again = ImageProcessor(1, 1, 1)
+    again.load_state_dict(processor.state_dict())
+    Image.new("RGBA", (4, 4)).save(tmp_path / "clear.png")
+    (sample,) = again.encode(Example("a", tmp_path / "clear.png"))
+    assert sample["image"][:, 0, 0].tolist() == [0x10, 0x20, 0x30]
+    Image.new("RGB", (4, 5)).save(tmp_path / "large.png")
+    with pytest.raises(DataError, match=r"4×5 pixels. At most 16 pixels were expected, data.max_pixels"):
+        again.encode(Example("a", tmp_path / "large.png"))

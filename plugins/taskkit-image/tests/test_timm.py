@@ -7,7 +7,7 @@ import torch
 
 from taskkit import CheckpointError, Classes, DataSpec, SourceError, TaskkitError
 from taskkit_image import sections
-from taskkit_image.facts import Images
+from taskkit_image.facts import MAX_PIXELS, Images
 from taskkit_image.timm_model import TimmModel
 
 SPEC = DataSpec(Images(1, 20, 20), Classes(("a", "b", "c")), "f")
@@ -38,6 +38,8 @@ def test_the_processor_is_what_the_model_was_made_for():
         "width": 224,
         "crop": 0.95,
         "interpolation": "bicubic",
+        "max_pixels": MAX_PIXELS,
+        "background": "white",
     }
 
 

@@ -6,55 +6,49 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image, read_file
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from taskkit import DataError
+from taskkit_image.facts import BACKGROUND, MAX_PIXELS
+from taskkit_image.opening import opened, orientation
 
-SUFFIXES = frozenset(
-    {
-        ".avif",
-        ".bmp",
-        ".gif",
-        ".jfif",
-        ".jp2",
-        ".jpeg",
-        ".jpg",
-        ".pbm",
-        ".pgm",
-        ".png",
-        ".pnm",
-        ".ppm",
-        ".tga",
-        ".tif",
-        ".tiff",
-        ".webp",
-    }
-)
-"""How the names of image files end, in lower case."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings a picture upright, by its EXIF orientation."""
 
 
-def pixels(source: Tensor | Path, channels: int) -> Tensor:
+def pixels(
+    source: Tensor | Path, channels: int, *, max_pixels: int = MAX_PIXELS, background: str = BACKGROUND
+) -> Tensor:
     """The pixels of an image or an image file: uint8 (channels, height, width), 1 channel (grey) or 3 (RGB).
 
-    A file is turned upright as its EXIF orientation says, an alpha channel is dropped, 16 bits become 8,
-    and of a moving image the first frame counts. Raises DataError when a file cannot be read.
+    A file is turned upright as its EXIF orientation says, transparency shows the `background`, 16 bits become 8, and
+    of several pictures the first counts. Raises DataError when a file cannot be read, and for one of more than
+    `max_pixels` before it is decoded.
     """
-    return to_channels(read_image(source, channels) if isinstance(source, Path) else source, channels)
+    if isinstance(source, Path):
+        return read_image(source, channels, max_pixels, background)
+    return to_channels(source, channels)
 
 
-def read_image(path: Path, channels: int) -> Tensor:
-    """The uint8 pixels (channels, height, width) of a file that torchvision can decode, or else Pillow."""
-    mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
-    try:
-        image: Tensor = decode_image(read_file(str(path)), mode, apply_exif_orientation=True)
-    except RuntimeError as error:
-        return _read_with_pillow(path, channels, str(error).partition(".")[0])
-    if image.ndim == 4:
-        image = image[0]
-    return (image.int() >> 8).to(torch.uint8) if image.dtype == torch.uint16 else image
+def read_image(path: Path, channels: int, max_pixels: int, background: str) -> Tensor:
+    """The uint8 pixels (channels, height, width) of a file; while it is read, it takes at most 20 bytes a pixel."""
+    with opened(path, max_pixels) as image:
+        image.load()
+        # After its pixels, since a PNG file may state it behind them; those of TIFF are turned by Pillow.
+        turn = None if image.format == "TIFF" else TURNS.get(orientation(image))
+        flat = _converted(_opaque(_eight_bits(path, image), background), "L" if channels == 1 else "RGB")
+        upright: Tensor = pil_to_tensor(flat if turn is None else flat.transpose(turn))
+    return upright
 
 
 def to_channels(image: Tensor, channels: int) -> Tensor:
@@ -67,24 +61,38 @@ def to_channels(image: Tensor, channels: int) -> Tensor:
     return (image * luma).sum(dim=0, keepdim=True).round().to(torch.uint8)
 
 
-def _read_with_pillow(path: Path, channels: int, refusal: str) -> Tensor:
-    try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-            if image.mode.startswith("I"):
-                image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
-            if image.mode == "F":
-                raise DataError(
-                    f"{path}: its pixels are floating-point numbers of no known range. "
-                    "8 or 16 bits a channel were expected. Convert it, for instance to PNG."
-                )
-            decoded: Tensor = pil_to_tensor(image.convert("L" if channels == 1 else "RGB"))
-            return decoded
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file. An image file was expected. Correct the path.") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = refusal if isinstance(error, UnidentifiedImageError) else str(error)
-        raise DataError(
-            f"{path}: this is not an image that can be read ({reason}). A whole PNG, JPEG, WebP, GIF, BMP "
-            "or TIFF was expected. Replace the file, or take it out of the data."
-        ) from None
+def _eight_bits(path: Path, image: Image.Image) -> Image.Image:
+    """The image itself, or one of 8 bits where it is of 16; raises DataError for numbers of no known range."""
+    if image.mode == "F":
+        raise _without_range(path, "floating-point numbers")
+    if not image.mode.startswith("I"):
+        return image
+    deep = np.asarray(image)
+    if deep.min() < 0 or deep.max() > 65535:
+        raise _without_range(path, f"whole numbers from {deep.min():,} to {deep.max():,}")
+    grey = Image.fromarray((deep >> 8).astype(np.uint8))
+    if (hidden := image.info.get("transparency")) is None:
+        return grey
+    return Image.merge("LA", (grey, Image.fromarray(np.where(deep == hidden, 0, 255).astype(np.uint8))))
+
+
+def _opaque(image: Image.Image, background: str) -> Image.Image:
+    """The image itself, or on the background where it is transparent."""
+    if not image.has_transparency_data:
+        return image
+    ground = Image.new("RGB", image.size, background)
+    layer = image.convert("RGBA")
+    ground.paste(layer, mask=layer)
+    return ground
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    """The image in this mode; itself where it is already, of which Pillow would make a copy."""
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _without_range(path: Path, what: str) -> DataError:
+    return DataError(
+        f"{path}: its pixels are {what}, of no known range. 8 or 16 bits a channel were expected. Convert it, for "
+        "instance to PNG."
+    )

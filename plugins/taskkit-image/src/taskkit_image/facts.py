@@ -7,6 +7,13 @@ from dataclasses import dataclass
 
 from taskkit import Fact
 
+MAX_PIXELS = 89_478_485
+"""Those of a picture of 268 MB, from which on Pillow warns of files that are made to fill a memory."""
+MOST_PIXELS = 2 * MAX_PIXELS
+"""Where Pillow refuses a file."""
+BACKGROUND = "white"
+"""What shows through where a picture is transparent, as on paper and in most browsers."""
+
 
 @dataclass(frozen=True)
 class Images(Fact):
@@ -21,6 +28,10 @@ class Images(Fact):
     """Pixels; None when the images differ."""
     width: int | None = None
     """Pixels; None when the images differ."""
+    max_pixels: int = MAX_PIXELS
+    """A file that states more is not decoded."""
+    background: str = BACKGROUND
+    """What shows through where a file is transparent, as `PIL.ImageColor` names colours."""
 
     def tensors(self) -> Mapping[str, str]:
         """`image`: its channels and size are those that the network takes, which may differ from those of the data."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from taskkit import Batch, Classes, DataError, DataModule, Fact, Origin, Prepared, Split, by_share
+from taskkit import Batch, Classes, DataError, DataModule, Fact, Origin, Prepared, Split, by_share, first_ids, path_text
 from taskkit_image import augment, sections
 from taskkit_image.examples import ImageExamples
 from taskkit_image.facts import Images
 from taskkit_image.layouts import Labelled, read_folders, read_listed
 from taskkit_image.prepared import prepared
-from taskkit_image.scan import common_size, scan
+from taskkit_image.scan import Scanned, common_size, scan
+
+log = logging.getLogger("taskkit")
 
 
 class Folder(DataModule[sections.Folder]):
@@ -44,7 +47,13 @@ class Folder(DataModule[sections.Folder]):
             for image, file in zip(images, scanned, strict=True)
         )
         sha256 = hashlib.sha256("\n".join(rows).encode()).hexdigest()
-        facts = Images(self.config.channels, *common_size(scanned))
+        self._remark(root, images, scanned)
+        facts = Images(
+            self.config.channels,
+            *common_size(scanned),
+            max_pixels=self.config.max_pixels,
+            background=self.config.background,
+        )
         origin = Origin("image.folder", self.config.table or str(root), sha256)
         return prepared(splits, facts, classes.names, f"folder-{sha256}", origin)
 
@@ -62,6 +71,18 @@ class Folder(DataModule[sections.Folder]):
         table = Path(config.table).expanduser().absolute()
         root = Path(config.root).expanduser().absolute() if config.root else table.parent
         return root, read_listed(table, root, config.path_column, config.label_column, config.split_column)
+
+    def _remark(self, root: Path, images: Sequence[Labelled], scanned: Sequence[Scanned]) -> None:
+        """Say which files hold several pictures, since all but the first are left out."""
+        several = [_id(root, image) for image, file in zip(images, scanned, strict=True) if file.several]
+        if several:
+            log.warning(
+                "%s: %d of %d files hold several pictures, of which the first is read: %s",
+                root,
+                len(several),
+                len(images),
+                ", ".join(first_ids(several)) + (", …" if len(several) > len(first_ids(several)) else ""),
+            )
 
     def _assigned(self, root: Path, images: Sequence[Labelled]) -> list[Labelled]:
         """The images, each in a split."""
@@ -90,4 +111,4 @@ def _examples(root: Path, images: Sequence[Labelled], classes: Classes) -> Image
 
 def _id(root: Path, image: Labelled) -> str:
     path = image.path
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+    return path_text(path.relative_to(root) if path.is_relative_to(root) else path)

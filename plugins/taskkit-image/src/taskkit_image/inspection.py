@@ -12,7 +12,6 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from PIL import Image
 from torch import Tensor
 
 from taskkit import (
@@ -28,6 +27,8 @@ from taskkit import (
 )
 from taskkit_image.decode import pixels
 from taskkit_image.examples import ImageExamples
+from taskkit_image.facts import MOST_PIXELS, Images
+from taskkit_image.opening import opened
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,14 @@ class ImageLook(ExampleLook):
     error: str = ""
 
 
-def problems(splits: Mapping[Split, ImageExamples], classes: Classes, channels: int) -> Iterator[DataProblem]:
+def problems(splits: Mapping[Split, ImageExamples], classes: Classes, images: Images) -> Iterator[DataProblem]:
     """Look at every image once, several at a time, and say what a person should know.
 
-    Images count as the same when they are so with 1 channel (grey) or 3 (RGB), as `channels` says.
+    Images count as the same when they are so with the channels and the background that the facts about them state.
     """
     with ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1))) as pool:
         looks = list(
-            chain.from_iterable(
-                pool.map(partial(_look, split, channels), examples) for split, examples in splits.items()
-            )
+            chain.from_iterable(pool.map(partial(_look, split, images), examples) for split, examples in splits.items())
         )
     yield from _unreadable(looks)
     yield from _modes(looks)
@@ -56,9 +55,9 @@ def problems(splits: Mapping[Split, ImageExamples], classes: Classes, channels: 
     yield from find_imbalance({split: examples.targets for split, examples in splits.items()}, classes, "image")
 
 
-def _look(split: Split, channels: int, example: Example) -> ImageLook:
+def _look(split: Split, images: Images, example: Example) -> ImageLook:
     try:
-        image = pixels(example.input, channels)
+        image = pixels(example.input, images.channels, max_pixels=images.max_pixels, background=images.background)
     except DataError as error:
         return ImageLook(split, example.id, None, example.target, error=str(error))
     content = bytes(str(tuple(image.shape)), "ascii") + image.contiguous().numpy().tobytes()
@@ -69,7 +68,7 @@ def _look(split: Split, channels: int, example: Example) -> ImageLook:
 def _mode(source: Tensor | Path) -> str:
     if isinstance(source, Tensor):
         return ""
-    with Image.open(source) as file:
+    with opened(source, MOST_PIXELS) as file:
         return file.mode
 
 

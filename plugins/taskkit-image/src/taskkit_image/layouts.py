@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from taskkit import SPLIT_NAMES, DataError, Split, and_more, read_table
-from taskkit_image.decode import SUFFIXES
-
-log = logging.getLogger("taskkit")
+from taskkit import SPLIT_NAMES, DataError, Split, TableFile, and_more, find_files, path_text, read_table
+from taskkit_image.opening import SUFFIXES, is_file
 
 
 @dataclass(frozen=True)
@@ -34,10 +32,17 @@ def read_folders(root: Path) -> list[Labelled]:
     if not folders:
         raise DataError(f"{root}: it has no folders. One folder of images for each class was expected.")
     splits = {folder: SPLIT_NAMES[folder.name.lower()] for folder in folders if folder.name.lower() in SPLIT_NAMES}
+    if splits:
+        _check_splits(root, folders, splits)
+    files = find_files(root, SUFFIXES)
     if not splits:
-        return list(_classes(root, None))
-    _check_splits(root, folders, splits)
-    return [image for folder, split in splits.items() for image in _classes(folder, split)]
+        return list(_classes(root, None, files))
+    _refuse_beside(root, files, "folders of splits, so its split")
+    return [
+        image
+        for folder, split in splits.items()
+        for image in _classes(folder, split, [path for path in files if folder in path.parents])
+    ]
 
 
 def read_listed(
@@ -54,18 +59,24 @@ def read_listed(
     splits: Sequence[Split | None] = [None] * len(rows)
     if split_column or "split" in rows:
         splits = rows.splits(split_column or "split", "data.split_column")
-    images = [
-        Labelled(root / path, label, split, rows.where(row))
-        for row, (path, label, split) in enumerate(zip(paths, labels, splits, strict=True))
+    files = present(rows, paths, root, "Correct the table, or set data.root.")
+    return [
+        Labelled(path, label, split, rows.where(row))
+        for row, (path, label, split) in enumerate(zip(files, labels, splits, strict=True))
     ]
-    missing = [image for image in images if not image.path.is_file()]
+
+
+def present(rows: TableFile, paths: Sequence[str], root: Path, advice: str) -> list[Path]:
+    """The files that the rows of a table name, relative to `root`; raises DataError, with advice, for missing ones."""
+    files = [root / path for path in paths]
+    missing = [row for row, path in enumerate(files) if not is_file(path)]
     if missing:
         first = missing[0]
         raise DataError(
-            f"{first.where}: there is no file {first.path}{and_more(missing)}. Every path must be that of an "
-            f"image, relative to {root}. Correct the table, or set data.root."
+            f"{rows.where(first)}: there is no file {files[first]} ({len(missing):,} of {len(files):,} are missing). "
+            f"Every path must be that of an image, relative to {root}. {advice}"
         )
-    return images
+    return files
 
 
 def _folders(root: Path) -> list[Path]:
@@ -85,32 +96,25 @@ def _check_splits(root: Path, folders: Sequence[Path], splits: dict[Path, Split]
         raise DataError(f"{root}: it has {names} but no folder train. Name the folder of training images train.")
 
 
-def _classes(root: Path, split: Split | None) -> Iterator[Labelled]:
-    """The images of each class folder of `root`."""
-    if stray := [path.name for path in root.iterdir() if _is_image(path)]:
-        raise DataError(
-            f"{root}: {stray[0]} lies beside the class folders{and_more(stray)}, so its class is not known. "
-            "Every image must be in the folder of its class. Move it there."
-        )
+def _classes(root: Path, split: Split | None, files: Sequence[Path]) -> Iterator[Labelled]:
+    """The images of each class folder of `root`, which are among `files`."""
+    _refuse_beside(root, files, "class folders, so its class")
+    depth, by_folder = len(root.parts), defaultdict(list)
+    for path in files:
+        by_folder[path.parts[depth]].append(path)
     for folder in _folders(root):
-        files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-        images = [path for path in files if _is_image(path)]
-        if not images:
+        if folder.name not in by_folder:
             raise DataError(
                 f"{folder}: it has no images, though it is a class by its name. Files that end in "
                 f"{', '.join(sorted(SUFFIXES))} were expected. Fill it or remove it."
             )
-        if len(images) < len(files):
-            other = next(path for path in files if not _is_image(path))
-            log.warning(
-                "%s: %d files are left out: not images by their names, such as %s",
-                folder,
-                len(files) - len(images),
-                other.name,
-            )
-        for path in images:
-            yield Labelled(path, folder.name, split, str(path))
+        for path in by_folder[folder.name]:
+            yield Labelled(path, path_text(folder.name), split, str(path))
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+def _refuse_beside(root: Path, files: Sequence[Path], what: str) -> None:
+    if stray := [path.name for path in files if path.parent == root]:
+        raise DataError(
+            f"{root}: {stray[0]} lies beside the {what} is not known{and_more(stray)}. Every image must be in the "
+            "folder of its class. Move it there."
+        )

@@ -17,4 +17,4 @@ def prepared(
     """The splits with their facts, and a look for what is wrong with them; `names` are those of the classes."""
     classes = splits["train"].classes(names)
     spec = DataSpec(images, classes, fingerprint, (origin,))
-    return Prepared(spec, splits, partial(inspection.problems, splits, classes, images.channels))
+    return Prepared(spec, splits, partial(inspection.problems, splits, classes, images))

@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from taskkit import FileMemory, file_sha256
+from taskkit import DataError, FileMemory, file_sha256
+from taskkit_image.facts import MOST_PIXELS
+from taskkit_image.opening import opened, orientation
 
 
 class Scanned(NamedTuple):
@@ -20,6 +22,8 @@ class Scanned(NamedTuple):
     height: int | None
     """Pixels, upright; None when the file cannot be read."""
     width: int | None
+    several: bool
+    """Whether it holds more pictures than one, as a moving GIF does; the first is read."""
 
 
 def scan(root: Path, paths: Sequence[Path]) -> list[Scanned]:
@@ -36,14 +40,18 @@ def common_size(scanned: Sequence[Scanned]) -> tuple[int | None, int | None]:
 
 
 def _scan(path: Path) -> Scanned:
-    return Scanned(file_sha256(path), *_upright_size(path))
-
-
-def _upright_size(path: Path) -> tuple[int | None, int | None]:
-    orientation = 0x0112
+    sha256 = file_sha256(path)
     try:
-        with Image.open(path) as image:
-            turned = image.getexif().get(orientation, 1) >= 5
-            return image.size if turned else image.size[::-1]
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None, None
+        # Whatever a recipe allows, for the header alone takes no memory, and what is remembered holds for any recipe.
+        with opened(path, MOST_PIXELS) as image:
+            width, height = image.size if _is_upright(image) else image.size[::-1]
+            return Scanned(sha256, height, width, getattr(image, "is_animated", False))
+    except DataError:
+        return Scanned(sha256, None, None, False)
+
+
+def _is_upright(image: Image.Image) -> bool:
+    """Whether width and height are those of the picture upright, as far as what stands before its pixels says."""
+    # To look behind them, Pillow would decode a PNG file; of a TIFF file it says the upright size.
+    unknown = image.format == "PNG" and "exif" not in image.info
+    return unknown or image.format == "TIFF" or orientation(image) < 5

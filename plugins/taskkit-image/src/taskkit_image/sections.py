@@ -7,8 +7,16 @@ from pathlib import Path
 from typing import Literal
 
 from taskkit import TABLE_SUFFIXES, ClassificationSection, Problems, setting
+from taskkit_image.facts import BACKGROUND, MAX_PIXELS, MOST_PIXELS
 
 WEIGHTS = (".safetensors", ".pt", ".pth", ".bin")
+
+
+@dataclass
+class ReadImages:
+    """How `taskkit predict` reads what it is asked about."""
+
+    column: str = setting("path", "the column of image files, where a table lists them")
 
 
 @dataclass
@@ -129,6 +137,10 @@ class Folder:
     augment: bool = setting(True, "cut a random part out of each training image and stretch it over the whole")
     min_crop: float = setting(0.35, "the smallest such part, as a share of the area", gt=0, le=1)
     flip: bool = setting(True, "mirror half of the training images; not for text, digits or hands")
+    background: str = setting(BACKGROUND, "what shows through where an image is transparent: a colour or #rrggbb")
+    max_pixels: int = setting(
+        MAX_PIXELS, "an image of more pixels by its header is refused before it is decoded", ge=1, le=MOST_PIXELS
+    )
 
     def problems(self) -> Problems:
         """Neither a folder nor a table, ones that do not exist, shares that leave nothing to train on."""
@@ -150,6 +162,8 @@ class Folder:
             yield "val_share", "it and test_share leave nothing to train on. Their sum must be below 1."
         if self.channels not in (1, 3):
             yield "channels", f"{self.channels} is neither 1 (grey) nor 3 (RGB)."
+        if not _is_colour(self.background):
+            yield "background", f"{self.background!r} is no colour. One such as white, grey or #ff8000 was expected."
 
 
 @dataclass
@@ -189,3 +203,12 @@ class Timm:
                 "weights",
                 f"{self.weights} does not end in {', '.join(WEIGHTS)}. Convert or rename the file.",
             )
+
+
+def _is_colour(name: str) -> bool:
+    from PIL import ImageColor
+
+    try:
+        return len(ImageColor.getrgb(name)) == 3
+    except ValueError:
+        return False

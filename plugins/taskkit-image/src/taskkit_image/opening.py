@@ -1,0 +1,105 @@
+"""Image files opened by Pillow, whose pixels are decoded only when there are not too many."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from taskkit import DataError
+from taskkit_image.facts import MAX_PIXELS
+
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+"""What a file may be, whatever its name. Pillow knows more, among them EPS, for which it runs another program."""
+SUFFIXES = frozenset(
+    {
+        ".avif",
+        ".bmp",
+        ".gif",
+        ".jfif",
+        ".jp2",
+        ".jpeg",
+        ".jpg",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".tga",
+        ".tif",
+        ".tiff",
+        ".webp",
+    }
+)
+"""How the names of image files end, in lower case."""
+HEIC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+"""The brands of HEIC, the format of iPhones, which Pillow does not read."""
+ORIENTATION = 0x0112
+"""The EXIF tag that says how a picture was held; 1 to 8, of which 1 is upright."""
+
+
+@contextmanager
+def opened(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """An image file of which only the header has been read.
+
+    Raises DataError for what is no image file, states more than `max_pixels`, or turns out to be damaged while it is
+    open.
+    """
+    if not is_file(path):
+        what = "this is no regular file" if os.path.lexists(path) else "there is no such file"
+        raise DataError(f"{path}: {what}. An image file was expected. Correct the path.")
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            _check_size(path, image.width, image.height, max_pixels)
+            yield image
+    except (DataError, MemoryError):
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(path, str(error).rstrip("."), max_pixels) from None
+    except Exception as error:  # where bytes are damaged, Pillow's readers stumble over whatever comes next
+        reason = _unidentified(path) if isinstance(error, UnidentifiedImageError) else str(error) or repr(error)
+        raise DataError(
+            f"{path}: this is not an image that can be read ({reason}). A whole JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF "
+            "or JPEG 2000 file was expected. Replace the file, or take it out of the data."
+        ) from None
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path is that of a regular file: neither a folder nor a FIFO, which would be waited for."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises OSError for a name that is too long
+
+
+def orientation(image: Image.Image) -> int:
+    """How a picture was held, by its EXIF: 1, upright, to 8; 1 also where the tag holds what is none of these."""
+    try:
+        stated = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # as above; a picture whose EXIF is damaged is still whole
+        return 1
+    return stated if isinstance(stated, int) and 1 <= stated <= 8 else 1
+
+
+def _check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
+    if width < 1 or height < 1:
+        raise DataError(f"{path}: it has {width}×{height} pixels. One at least was expected. Take it out of the data.")
+    if width * height > max_pixels:
+        raise _too_large(path, f"{width:,}×{height:,} pixels", max_pixels)
+
+
+def _too_large(path: Path, size: str, max_pixels: int) -> DataError:
+    return DataError(
+        f"{path}: it is too large by its header: {size}. At most {max_pixels:,} pixels were expected, "
+        "data.max_pixels. Make it smaller, or take it out of the data."
+    )
+
+
+def _unidentified(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(16)
+    if not start:
+        return "it is empty"
+    if start[4:8] == b"ftyp" and start[8:12] in HEIC:
+        return "it is HEIC, of which no reader is installed: convert it to JPEG"
+    return "it begins like no kind of image"
