@@ -39,6 +39,7 @@ ROOMS = {
     "data.fetch": "Sources",
     "data.splits": "Helpers for data",
     "data.tables": "Helpers for data",
+    "data.documents": "Helpers for data",
     "data.files": "Helpers for data",
     "data.quality": "Helpers for data",
     "cachedir": "Sources",

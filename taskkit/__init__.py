@@ -51,8 +51,9 @@ if TYPE_CHECKING:
         r2,
         root_mean,
     )
+    from taskkit.data.documents import not_utf8
     from taskkit.data.fetch import fetch
-    from taskkit.data.files import FileMemory, find_files, not_utf8, read_json_lines
+    from taskkit.data.files import FileMemory, find_files, read_json_lines
     from taskkit.data.quality import ExampleLook, find_duplicates, find_imbalance, first_ids
     from taskkit.data.sources import Debian, Download, Installed, Local, PyPI, Url
     from taskkit.data.splits import by_share, hash_fraction, stratified
@@ -88,7 +89,8 @@ _HOMES = {
     "contracts.hookspecs": ("hookimpl",),
     "contracts.model": ("Model", "Processor", "Sample", "Samples", "Unit"),
     "data.fetch": ("fetch",),
-    "data.files": ("FileMemory", "find_files", "not_utf8", "read_json_lines"),
+    "data.documents": ("not_utf8",),
+    "data.files": ("FileMemory", "find_files", "read_json_lines"),
     "data.quality": ("ExampleLook", "find_duplicates", "first_ids", "find_imbalance"),
     "contracts.regression": ("Regression",),
     "contracts.settings": (

@@ -12,7 +12,7 @@ import click
 from taskkit.cli import Context
 from taskkit.cli.output import say
 from taskkit.contracts.facts import TextLine
-from taskkit.data.files import not_utf8
+from taskkit.data.documents import not_utf8
 from taskkit.wording import json_line, on_one_line
 
 

@@ -7,7 +7,6 @@ import json
 import logging
 import stat
 import tempfile
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from taskkit.cachedir import cache_directory
+from taskkit.data.documents import read_document
 from taskkit.errors import DataError
 from taskkit.wording import path_text
 
@@ -147,36 +147,29 @@ def _left_out_in_words(folder: Path, left_out: Mapping[str, Sequence[Path]], suf
 def read_json_lines(path: Path, example: str = '{"text": …}') -> Iterator[tuple[int, dict[str, Any]]]:
     """The number, from 1, of each line of a file that is not blank, and its JSON object.
 
-    Raises DataError, which names the line, for one that is not UTF-8, is no JSON object such as `example` or has a
-    name twice.
+    Raises DataError, which names the line, for one that is not UTF-8, is no JSON object such as `example`, is nested
+    too deep or has a name twice. Files that are certainly in another encoding are converted.
     """
-    with path.open("rb") as file:
+    with read_document(path).open() as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
                 row = json.loads(line.decode("utf-8-sig"), object_pairs_hook=_object)
-            except UnicodeDecodeError as error:
-                raise not_utf8(f"{path}:{number}", error) from None
             except ValueError as error:
                 raise DataError(
                     f"{path}:{number}: not JSON: {error}. A line such as {example} was expected. Correct the line."
+                ) from None
+            except RecursionError:
+                raise DataError(
+                    f"{path}:{number}: its JSON is nested too deep to be read. A line such as {example} was expected. "
+                    "Correct the line."
                 ) from None
             if not isinstance(row, dict):
                 raise DataError(
                     f"{path}:{number}: a JSON object such as {example} was expected on each line. Correct the line."
                 )
             yield number, row
-
-
-def not_utf8(where: str, error: UnicodeDecodeError) -> DataError:
-    """What to raise for a line that could not be decoded; `where` is its place, such as `texts.csv:3`."""
-    line = error.object
-    other = "utf-16" if line[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "latin1"
-    return DataError(
-        f"{where}: byte {error.start + 1} of the line is {line[error.start]:#04x}, which is not UTF-8. The whole file "
-        f"was expected in UTF-8. Convert it, for instance with `iconv -f {other} -t utf-8`."
-    )
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,24 +1,29 @@
-"""Tables that people bring: CSV, TSV, JSON lines and Parquet files, whose mistakes are explained by row."""
+"""Tables that people bring: CSV, TSV, JSON lines, Parquet and Excel files, whose mistakes are explained by row."""
 
 from __future__ import annotations
 
-import csv
+import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from taskkit.contracts.facts import Split
-from taskkit.data.files import not_utf8, read_json_lines
+from taskkit.data.documents import read_document
+from taskkit.data.files import read_json_lines
+from taskkit.data.separated import no_row, read_separated
+from taskkit.data.workbook import read_workbook
 from taskkit.errors import DataError
 from taskkit.wording import did_you_mean
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
-"""How the names of files end that `read_table` reads, in lower case."""
+log = logging.getLogger("taskkit")
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".xlsx", ".csv.gz", ".tsv.gz", ".jsonl.gz")
+"""How the names of files end that `read_table` reads, in lower case; ask by `name.lower().endswith`."""
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train",
     "training": "train",
@@ -32,6 +37,8 @@ SPLIT_NAMES: dict[str, Split] = {
 """What people call the splits, in lower case."""
 NAMED = 20
 """So many columns are named in one message."""
+MISSING = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "null", "none"})
+"""What programs write into a cell for what is missing, in lower case; people mean a word by some of them."""
 
 
 class TableFile:
@@ -63,24 +70,42 @@ class TableFile:
 
     def arrow(self, name: str, setting: str) -> pa.ChunkedArray:
         """A column as it is, for tables of millions of rows; raises DataError when there is none."""
-        if name not in self:
-            names = self.content.column_names
-            listed = ", ".join([_short(each) for each in names[:NAMED]] + ["…"] * (len(names) > NAMED))
-            raise DataError(
-                f"{self.path}: it has no column {name!r}. It has {listed}.{did_you_mean(name, names)} "
-                f"Set {setting} to one of them."
-            )
+        self.check_columns({setting: name})
         return self.content.column(name)
 
+    def check_columns(self, columns: Mapping[str, str | None]) -> None:
+        """Raise one DataError for all columns that are not there, by the setting that names each; None: none."""
+        missing = {setting: name for setting, name in columns.items() if name is not None and name not in self}
+        if not missing:
+            return
+        names = self.content.column_names
+        listed = ", ".join([_short(each) for each in names[:NAMED]] + ["…"] * (len(names) > NAMED))
+        meant = "".join(dict.fromkeys(did_you_mean(name, names) for name in missing.values()))
+        wanted = " and no column ".join(map(repr, missing.values()))
+        what = "one of them" if len(missing) == 1 else "those that are meant"
+        raise DataError(
+            f"{self.path}: it has no column {wanted}. It has {listed}.{meant} Set {' and '.join(missing)} to {what}."
+        )
+
     def filled(self, name: str, setting: str) -> list[str]:
-        """The cells of a column as text without blanks around it; raises DataError when one is empty."""
+        """The cells of a column as text without blanks around it; raises DataError when one is empty.
+
+        A warning counts those that are spelt as programs spell what is missing, such as `nan` or `NA`: they stay words.
+        """
         cells = self.column(name, setting)
         if empty := [row for row, cell in enumerate(cells) if cell is None]:
             raise DataError(
                 f"{self.where(empty[0])}: column {name!r} is empty or NaN{and_more(empty)}. Every row needs it. "
                 "Fill the cells, or take the rows out."
             )
-        return [str(cell).strip() for cell in cells]
+        texts = [str(cell).strip() for cell in cells]
+        if missing := [text for text in texts if text.lower() in MISSING]:
+            log.warning(
+                "%s: %d cells of column %r are %s, as programs write what is missing. They are read as words: leave "
+                "such cells empty where nothing is meant",
+                *(self.path, len(missing), name, ", ".join(map(repr, dict.fromkeys(missing)))),
+            )
+        return texts
 
     def splits(self, name: str, setting: str) -> list[Split]:
         """A column of names of splits; raises DataError for what is none."""
@@ -93,19 +118,25 @@ class TableFile:
         return [SPLIT_NAMES[cell.lower()] for cell in cells]
 
 
-def read_table(path: Path) -> TableFile:
-    """Read a CSV, TSV, JSON lines (.jsonl) or Parquet file, chosen by its suffix.
+def read_table(path: Path, delimiter: str | None = None) -> TableFile:
+    """Read a table of any of the `TABLE_SUFFIXES`, chosen by its name; `.gz` stands for gzipped.
 
-    Raises DataError, with the line where that is known, for what cannot be read, is not UTF-8, has quotes that do not
-    match or rows of another length, holds no row or names a column twice.
+    `delimiter` insists on what stands between the cells of a CSV or TSV file; None: it is found. UTF-16 by its mark,
+    and what is certainly Windows-1252, are read with a warning. Raises DataError, with the line where that is known,
+    for what cannot be read, is in another encoding, has quotes that do not match or rows of another length, holds no
+    row or names a column twice.
     """
-    suffix = path.suffix.lower()
-    if suffix not in TABLE_SUFFIXES:
+    suffix = table_suffix(path)
+    if not suffix:
         expected = ", ".join(TABLE_SUFFIXES)
         raise DataError(f"{path}: not a table by its name. A file that ends in {expected} was expected.")
     try:
-        readers = {".parquet": _parquet, ".jsonl": _json_lines}
-        content = readers[suffix](path) if suffix in readers else _separated(path, "\t" if suffix == ".tsv" else ",")
+        content = _content(path, suffix.removesuffix(".gz"), delimiter)
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: it cannot be read: there is no such file as {path.absolute()}. A relative path begins where "
+            "taskkit was called. Correct the path."
+        ) from None
     except OSError as error:
         raise DataError(
             f"{path}: it cannot be read: {error.strerror or error}. A {suffix} file was expected."
@@ -114,8 +145,14 @@ def read_table(path: Path) -> TableFile:
     if doubled:
         raise DataError(f"{path}: it has {doubled[0]!r} as a column twice. Each needs a name of its own. Rename one.")
     if content.num_rows == 0:
-        raise _no_row(path)
+        raise no_row(path)
     return TableFile(path, content)
+
+
+def table_suffix(path: Path) -> str:
+    """How the name of a table ends, one of `TABLE_SUFFIXES`; empty: it is no table by its name."""
+    name = path.name.lower()
+    return next((suffix for suffix in TABLE_SUFFIXES if name.endswith(suffix)), "")
 
 
 def and_more(things: Sequence[Any]) -> str:
@@ -123,114 +160,33 @@ def and_more(things: Sequence[Any]) -> str:
     return f" (and {len(things) - 1} more)" if len(things) > 1 else ""
 
 
+def _content(path: Path, suffix: str, delimiter: str | None) -> pa.Table:
+    if suffix == ".parquet":
+        return _parquet(path)
+    if suffix == ".xlsx":
+        return read_workbook(path)
+    if suffix == ".jsonl":
+        return _json_lines(path)
+    return read_separated(read_document(path), "\t" if suffix == ".tsv" else ",", delimiter)
+
+
 def _parquet(path: Path) -> pa.Table:
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
-        return parquet.ParquetFile(path).read()
-    except pa.ArrowException as error:
-        raise _unreadable(path, "Parquet", error) from None
-
-
-def _separated(path: Path, delimiter: str) -> pa.Table:
-    import pyarrow as pa
-    from pyarrow import csv as pyarrow_csv
-
-    size = path.stat().st_size
-    if size == 0:
-        raise DataError(f"{path}: it is empty. A header and at least one row were expected.")
-    try:
-        quoted = _is_quoted(path, delimiter)
-        header = next((cells for _, cells in _cells(path, delimiter, quoted) if cells), [])
-    except UnicodeDecodeError:
-        _check_encoding(path)
-        raise
-    _check_delimiter(path, delimiter, header)
-    # A line must fit into a block; a file of one huge line is read as one.
-    # With threads, pyarrow may abort the process when it ends.
-    options = pyarrow_csv.ReadOptions(block_size=min(size, 2**30), use_threads=False)
-    parse = pyarrow_csv.ParseOptions(
-        delimiter=delimiter,
-        quote_char='"' if quoted else False,
-        newlines_in_values=quoted,
-        # In a table of one column, a line with nothing in it is an empty cell.
-        ignore_empty_lines=len(header) > 1,
-    )
-    # As text, so that a class "007" stays what it is.
-    convert = pyarrow_csv.ConvertOptions(
-        column_types={name: pa.string() for name in header}, strings_can_be_null=True, null_values=[""]
-    )
-    try:
-        return pyarrow_csv.read_csv(path, options, parse, convert)
-    except pa.ArrowException as error:
-        _check_encoding(path)
-        _check_rows(path, delimiter, quoted, len(header))
-        raise _unreadable(path, "TSV" if delimiter == "\t" else "CSV", error) from None
-
-
-def _cells(path: Path, delimiter: str, quoted: bool) -> Iterator[tuple[int, list[str]]]:
-    """The line in which each row begins, and its cells; raises csv.Error where quotes do not match."""
-    csv.field_size_limit(2**31 - 1)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(
-            file, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, strict=True
-        )
-        line = 1
-        for cells in rows:
-            yield line, cells
-            line = rows.line_num + 1
-
-
-def _is_quoted(path: Path, delimiter: str) -> bool:
-    """Whether quotes hold cells together, as in every CSV file; those of a TSV file may be a text's own.
-
-    Raises DataError for a CSV file whose quotes do not match, since rows between two of them would become one cell.
-    """
-    if not _holds(path, b'"'):
-        return delimiter == ","
-    line = 0
-    try:
-        for line, _ in _cells(path, delimiter, quoted=True):  # noqa: B007 - the last one is told
-            pass
-    except csv.Error as error:
-        if delimiter == "\t":
-            return False
-        what = "never ends" if "end of data" in str(error) else "goes on after the quote that ends it"
+        content = parquet.ParquetFile(path).read()
+        # Text that is not UTF-8 would be found wherever a cell is first looked at.
+        content.validate(full=True)
+        _ = content.column_names
+    except UnicodeDecodeError as error:
         raise DataError(
-            f"{path}: after line {line}, a cell in quotes {what}. A quote in such a cell was expected to be doubled. "
-            "Correct the quotes."
+            f"{path}: the name of one of its columns is not UTF-8: {error.object!r}. UTF-8 was expected. Write the "
+            "file anew."
         ) from None
-    return True
-
-
-def _holds(path: Path, byte: bytes) -> bool:
-    with path.open("rb") as file:
-        return any(byte in block for block in iter(lambda: file.read(2**20), b""))
-
-
-def _check_delimiter(path: Path, delimiter: str, header: Sequence[str]) -> None:
-    """Raise DataError when a header of one cell seems to be separated by something else."""
-    others = [other for other in ";\t," if other != delimiter and other in "".join(header)]
-    if len(header) == 1 and others:
-        raise DataError(
-            f"{path}: its header is one cell, {_short(header[0])!r}, with {others[0]!r} in it. Commas between cells "
-            "were expected in a .csv file, and tabs in a .tsv file. Convert or rename it."
-        )
-
-
-def _check_rows(path: Path, delimiter: str, quoted: bool, width: int) -> None:
-    """Raise DataError, with the line, for a row that is shorter or longer than the header, or when there is none."""
-    rows = [(line, cells) for line, cells in _cells(path, delimiter, quoted) if cells][1:]
-    if not rows:
-        raise _no_row(path)
-    for line, cells in rows:
-        if len(cells) != width:
-            between = "tab" if delimiter == "\t" else "comma"
-            raise DataError(
-                f"{path}:{line}: the header has {width} cells, the row that begins here {len(cells)}. As many were "
-                f"expected. Correct the row: a cell with a {between} or a line break in it needs quotes."
-            )
+    except (pa.ArrowException, ValueError) as error:
+        raise _unreadable(path, "Parquet", error) from None
+    return content
 
 
 def _json_lines(path: Path) -> pa.Table:
@@ -268,20 +224,6 @@ def _is_whole(text: str) -> bool:
 _JSON_KINDS = {bool: "true or false", int: "numbers", str: "texts", list: "lists", dict: "objects"}
 
 
-def _check_encoding(path: Path) -> None:
-    """Raise DataError when a file is not UTF-8, with the line."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                line.decode()
-            except UnicodeDecodeError as error:
-                raise not_utf8(f"{path}:{number}", error) from None
-
-
-def _no_row(path: Path) -> DataError:
-    return DataError(f"{path}: it holds no row. At least one below its header was expected.")
-
-
 def _short(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
@@ -292,4 +234,4 @@ def _unreadable(path: Path, kind: str, error: Exception) -> DataError:
 
 
 def _is_empty(cell: Any) -> bool:
-    return cell is None or str(cell).strip().lower() in ("", "nan")
+    return cell is None or cell != cell or (isinstance(cell, str) and not cell.strip())

@@ -160,7 +160,7 @@ def test_lines_of_json_come_with_their_numbers(tmp_path: Path) -> None:
         (b'{"a": 1', r"a\.jsonl:2: not JSON: Expecting ',' delimiter.* A line such as \{\"a\": 9\} was expected"),
         (b'{"a": 1, "a": 2}', r"a\.jsonl:2: not JSON: it has 'a' twice"),
         (b"[1]", r"a\.jsonl:2: a JSON object such as \{\"a\": 9\} was expected"),
-        (b'{"a": "\xe9"}', r"a\.jsonl:2: byte 8 of the line is 0xe9, which is not UTF-8"),
+        (b'{"a": ' * 100_000, r"a\.jsonl:2: its JSON is nested too deep to be read"),
     ],
 )
 def test_a_line_that_is_no_json_object_is_named_once_it_is_read(tmp_path: Path, line: bytes, message: str) -> None:
@@ -172,10 +172,20 @@ def test_a_line_that_is_no_json_object_is_named_once_it_is_read(tmp_path: Path, 
         next(lines)
 
 
+def test_lines_in_another_encoding_are_refused_before_any_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"a": 1}\n{"a": "\xe9\x81"}')
+    with pytest.raises(DataError, match=r"a\.jsonl:2: byte 8 of the line is 0xe9, which is not UTF-8"):
+        next(read_json_lines(path))
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("café".encode("latin1"), "here: byte 4 of the line is 0xe9, which is not UTF-8.*`iconv -f latin1 -t utf-8`"),
+        (
+            "café".encode("latin1"),
+            "here: byte 4 of the line is 0xe9, which is not UTF-8.*`iconv -f windows-1252 -t utf-8`",
+        ),
         ("café".encode("utf-16"), "here: byte 1 of the line is 0xff, which is not UTF-8.*`iconv -f utf-16 -t utf-8`"),
     ],
 )

@@ -192,7 +192,7 @@ def test_a_layout_that_cannot_be_understood_is_explained(photos, files, folders,
     [
         ("path,labels\n1.png,a\n", "no column 'label'. It has path, labels. Did you mean 'labels'?"),
         ("path,label\n1.png,\n2.png,b\n", "row 1: column 'label' is empty"),
-        ("path,label\n1.png,a\n2.png,nan\n", "row 2: column 'label' is empty"),
+        ("path,label\n1.png,a\n2.png,\n", "row 2: column 'label' is empty"),
         ("path,label\n1.png,a\n,b\n", "row 2: column 'path' is empty"),
         ("path,label\n1.png,a\n3.png,b\n4.png,b\n", r"row 2: there is no file .*3\.png \(2 of 3 are missing\)"),
         ("path,label,split\n1.png,a,train\n2.png,a,tset\n", "row 2: 'tset' is not a split"),

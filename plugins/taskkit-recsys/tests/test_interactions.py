@@ -119,7 +119,7 @@ def test_a_share_of_nothing_tests_nothing_and_says_so(many, caplog):
 
 
 def test_a_log_that_is_not_there_is_said_so(tmp_path):
-    with pytest.raises(DataError, match=r"none\.csv: it cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"none\.csv: it cannot be read: there is no such file"):
         prepared(tmp_path / "none.csv")
 
 

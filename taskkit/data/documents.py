@@ -1,0 +1,166 @@
+"""Files of text as UTF-8: unpacked, and converted where it is certain what they are in."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import logging
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from taskkit.data.encodings import WINDOWS_1252, Reading, is_windows_1252, readings
+from taskkit.errors import DataError
+
+log = logging.getLogger("taskkit")
+
+LARGEST = 2**32
+"""Bytes of a file that is unpacked or converted, which is done in memory: 4 GiB."""
+BLOCK = 2**20
+_MARKS = {
+    # The mark of UTF-32 begins with that of UTF-16.
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file whose bytes are UTF-8: as it lies on the disk, or as it was unpacked or converted in memory."""
+
+    path: Path
+    converted: bytes | None = None
+    """None: the file itself is UTF-8."""
+
+    def open(self) -> BinaryIO:
+        """Its bytes from the beginning; a mark of UTF-8 is among them."""
+        return self.path.open("rb") if self.converted is None else BytesIO(self.converted)
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are."""
+        return self.path.stat().st_size if self.converted is None else len(self.converted)
+
+
+def read_document(path: Path) -> Document:
+    """A file as UTF-8: one of UTF-16 or UTF-32 by its mark, and one that is certainly Windows-1252, is converted.
+
+    What ends in `.gz` is unpacked. Raises DataError, with the line and what the file seems to be in, for all others,
+    and for what cannot be unpacked or is larger than `LARGEST`; and OSError.
+    """
+    unpacked = _unpacked(path) if path.suffix.lower() == ".gz" else None
+    document = Document(path, unpacked)
+    with document.open() as file:
+        start = file.read(4096)
+    if mark := next((mark for mark in _MARKS if start.startswith(mark)), None):
+        return _of_mark(document, _MARKS[mark])
+    if _is_utf8(document):
+        _check_unmarked(path, start)
+        return document
+    content = _whole(document)
+    found = readings(content)
+    if not is_windows_1252(found):
+        raise _uncertain(path, content, found)
+    log.warning("%s: it is not UTF-8 but Windows-1252, and is read as that", path)
+    return Document(path, content.decode(WINDOWS_1252).encode())
+
+
+def not_utf8(where: str, error: UnicodeDecodeError) -> DataError:
+    """What to raise for a line that could not be decoded; `where` is its place, such as `texts.csv:3`."""
+    marked = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    other = "utf-16" if marked else WINDOWS_1252
+    return DataError(f"{_not_utf8(where, error)} Convert it, for instance with `iconv -f {other} -t utf-8`.")
+
+
+def _unpacked(path: Path) -> bytes:
+    try:
+        with gzip.open(path) as file:
+            content = file.read(LARGEST + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            f"{path}: it cannot be unpacked: {error}. A whole gzip file was expected. Copy it again."
+        ) from None
+    if len(content) > LARGEST:
+        raise DataError(
+            f"{path}: it holds more than {LARGEST // 2**30} GiB once it is unpacked, which is done in memory. Less was "
+            "expected. Unpack it with `gunzip`, or write it as Parquet."
+        )
+    return content
+
+
+def _whole(document: Document) -> bytes:
+    if document.size > LARGEST:
+        raise DataError(
+            f"{document.path}: it is not UTF-8, and has more than the {LARGEST // 2**30} GiB that are converted in "
+            "memory. UTF-8 was expected. Convert it with `iconv`."
+        )
+    with document.open() as file:
+        return file.read()
+
+
+def _of_mark(document: Document, encoding: str) -> Document:
+    content = _whole(document)
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{document.path}: its mark says that it is {encoding.upper()}, and byte {error.start + 1} is not: "
+            f"{error.reason}. A whole file was expected. Write it again as UTF-8."
+        ) from None
+    log.warning("%s: it is %s by its mark, and is read as that", document.path, encoding.upper())
+    return Document(document.path, text.encode())
+
+
+def _is_utf8(document: Document) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with document.open() as file:
+        try:
+            for block in iter(lambda: file.read(BLOCK), b""):
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return False
+    return True
+
+
+def _check_unmarked(path: Path, start: bytes) -> None:
+    """Raise DataError for UTF-16 without a mark, in which every other byte of ASCII is null."""
+    for encoding, others in (("utf-16le", start[1::2]), ("utf-16be", start[::2])):
+        if len(others) > 1 and others.count(0) > 0.5 * len(others):
+            raise DataError(
+                f"{path}: it seems to be UTF-16 without the mark that says so. UTF-8 was expected. Convert it, for "
+                f"instance with `iconv -f {encoding} -t utf-8`."
+            )
+
+
+def _uncertain(path: Path, content: bytes, found: list[Reading]) -> DataError:
+    for number, line in enumerate(content.splitlines(keepends=True), 1):
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            said = _not_utf8(f"{path}:{number}", error)
+            break
+    else:
+        said = f"{path}: it is not UTF-8. The whole file was expected in UTF-8."
+    if not found:
+        return DataError(f"{said} What it is in cannot be told. Write it again as UTF-8 with the program that made it.")
+    languages: dict[str, list[str]] = {}
+    for each in found:
+        languages.setdefault(each.encoding, []).append(each.language)
+    seems = ", or ".join(
+        f"{encoding} if it is {', '.join(names[:3])}{' …' * (len(names) > 3)}" for encoding, names in languages.items()
+    )
+    return DataError(
+        f"{said} It may be {seems}. Convert it, for instance with `iconv -f {found[0].encoding} -t utf-8`."
+    )
+
+
+def _not_utf8(where: str, error: UnicodeDecodeError) -> str:
+    return (
+        f"{where}: byte {error.start + 1} of the line is {error.object[error.start]:#04x}, which is not UTF-8. The "
+        "whole file was expected in UTF-8."
+    )
