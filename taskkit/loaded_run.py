@@ -115,7 +115,8 @@ class LoadedRun:
     ) -> list[Prediction]:
         """Predict for paths or texts, as the model's processor reads them; a table gives one prediction for each row.
 
-        `input` in each prediction is what a person calls it. The options that a run takes are those that its processor
+        `input` in each prediction is what a person calls it; `flags` are in those whose input was marked, as
+        `truncated`, and a warning counts them. The options that a run takes are those that its processor
         and its task declare, as `column="text"` or `top=3`; some, as `user="42"`, need no input. Predictions that are
         files, such as masks, are written into the folder `out`, by default a new temporary one. Raises DataError when
         an input cannot be read, and TaskkitError for an unknown option. Several threads may ask at once.

@@ -25,6 +25,7 @@ from taskkit.contracts.model import ProcessorT
 from taskkit.contracts.statistics import Mean, Of, Statistic
 from taskkit.contracts.task import Headline, Results, Step, Table, Task
 from taskkit.contracts.weighted import macro_f1, macro_precision, macro_recall
+from taskkit.errors import DataError
 
 
 class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
@@ -42,6 +43,11 @@ class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
         super().__init__(config, network, processor, spec)
         assert isinstance(spec.target, Classes)
         self.classes = spec.target.names
+        if len(self.classes) < 2:
+            raise DataError(
+                f"There is one class only, {', '.join(map(repr, self.classes)) or 'or none'}. Two or more were "
+                "expected, to choose from. Look at the labels of the training split."
+            )
         weights = torch.tensor(spec.target.balanced()) if self.config.class_weights == "balanced" else None
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", weights, persistent=False)

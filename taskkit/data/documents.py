@@ -147,7 +147,10 @@ def _uncertain(path: Path, content: bytes, found: list[Reading]) -> DataError:
     else:
         said = f"{path}: it is not UTF-8. The whole file was expected in UTF-8."
     if not found:
-        return DataError(f"{said} What it is in cannot be told. Write it again as UTF-8 with the program that made it.")
+        return DataError(
+            f"{said} What it is in cannot be told, or parts of it are in several. Write it again as UTF-8 with the "
+            "program that made it."
+        )
     languages: dict[str, list[str]] = {}
     for each in found:
         languages.setdefault(each.encoding, []).append(each.language)

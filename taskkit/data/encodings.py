@@ -48,6 +48,7 @@ SYMBOLS = frozenset("€…–—‘’‚“”„•«»‹›°§©®™£¥�
 
 _SPOT = re.compile(rb"(?=([\x00-\x7f]?[\x80-\xff]+[\x00-\x7f]?))[\x00-\x7f]?[\x80-\xff]+")
 """What is beyond ASCII, with the characters beside it."""
+_UTF8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _MARK_IN_WORD = re.compile(
     r"[^\W\d_][^\x00-\x7f\w’–—·…\xa0\xad][^\W\d_]"  # between two letters
     r"|[”£¥ªº²³¹¼½¾][^\W\d_]"  # before one
@@ -68,11 +69,14 @@ class Reading:
 
 
 def readings(content: bytes) -> list[Reading]:
-    """Every language, of those known here, that could have written bytes which are not UTF-8, and in which encoding.
+    """Every language, of those known here, that could have written bytes that are not UTF-8, and in which encoding.
 
-    Its letters must be those of the language. A mark or a digit beside a letter, a run of letters beyond ASCII, and
+    Its letters must be those of the language. None could have written what is UTF-8 in part: that
+    was put together of two. A mark or a digit beside a letter, a run of letters beyond ASCII, and
     Latin letters within a word of others speak against it.
     """
+    if _UTF8.search(content):
+        return []
     # Of a long text few spots differ, and nothing else decides.
     spots = b"\n".join({found[1] for found in _SPOT.finditer(content)})
     return [*_explained(spots, LATIN, (_MARK_IN_WORD, _BESIDE_DIGIT, _RUN)), *_explained(spots, OTHER, (_MIXED,))]

@@ -59,6 +59,8 @@ def read_separated(document: Document, usual: str, delimiter: str | None) -> pa.
         raise DataError(f"{path}: it is empty. A header and at least one row were expected.")
     dialect = _dialect(document, usual, delimiter)
     header = next((cells for _, cells in _rows(document, dialect) if cells), [])
+    if not header:
+        raise no_row(path)
     # A line must fit into a block; a file of one huge line is read as one.
     # With threads, pyarrow may abort the process when it ends.
     options = pyarrow_csv.ReadOptions(

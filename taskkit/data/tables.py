@@ -35,6 +35,8 @@ SPLIT_NAMES: dict[str, Split] = {
     "testing": "test",
 }
 """What people call the splits, in lower case."""
+SPLIT_COLUMNS = ("split", "set", "subset", "fold", "partition")
+"""What people call a column of splits, in lower case."""
 NAMED = 20
 """So many columns are named in one message."""
 MISSING = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "null", "none"})
@@ -106,6 +108,34 @@ class TableFile:
                 *(self.path, len(missing), name, ", ".join(map(repr, dict.fromkeys(missing)))),
             )
         return texts
+
+    def find_splits(self, named: str | None, setting: str) -> list[Split] | None:
+        """The splits of the rows: in the column that is `named`; else in one called as in `SPLIT_COLUMNS`, in any case.
+
+        A column that nobody named is one of splits where its cells are names of splits, the training split among them;
+        a warning says that it is used. None: there is none. Raises DataError for cells of a named one, or of one called
+        `split`, that are no splits, and for several that differ.
+        """
+        if named or "split" in self:
+            return self.splits(named or "split", setting)
+        columns = [name for name in self.content.column_names if name.lower() in SPLIT_COLUMNS]
+        found = {name: splits for name in columns if (splits := self._splits_of(name))}
+        if not found:
+            return None
+        first, *others = found
+        if any(found[other] != found[first] for other in others):
+            raise DataError(
+                f"{self.path}: its columns {', '.join(found)} say different splits. One was expected. Set {setting} to "
+                "the one that counts."
+            )
+        log.warning("%s: its column %r says which split each row is in, and is used", self.path, first)
+        return found[first]
+
+    def _splits_of(self, name: str) -> list[Split] | None:
+        """The splits in a column; None where it holds something else, or no training split."""
+        splits = [SPLIT_NAMES.get(str(cell).strip().lower()) for cell in self.column(name, "")]
+        known = [split for split in splits if split is not None]
+        return known if len(known) == len(splits) and "train" in known else None
 
     def splits(self, name: str, setting: str) -> list[Split]:
         """A column of names of splits; raises DataError for what is none."""
@@ -213,7 +243,7 @@ def _json_column(path: Path, name: str, cells: Sequence[Any]) -> pa.Array:
                     f"{path}: row {row + 1}: {name!r} is {_short(ascii(cell))}. {expected} were expected. "
                     "Correct the row."
                 ) from None
-        raise _unreadable(path, "JSON lines", error) from None
+        raise _unreadable(path, "JSON lines", ValueError(f"column {name!r}: {error}")) from None
 
 
 def _is_whole(text: str) -> bool:

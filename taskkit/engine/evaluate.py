@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -30,6 +31,8 @@ from taskkit.engine.guard import calling
 from taskkit.engine.judge import numbers
 from taskkit.errors import RunFailedError
 from taskkit.runs.manifest import Interval
+
+log = logging.getLogger("taskkit")
 
 _UNSAFE = re.compile(r"[^\w.-]+")
 
@@ -178,9 +181,12 @@ def predict(
 ) -> list[Prediction]:
     """One prediction per example, in their order; the task stays as it was, so that several may ask at once.
 
-    `options` is the task's own. Attachments are written into `folder`.
+    `options` is the task's own. Attachments are written into `folder`. A prediction of an example that the processor
+    marked, as one that it cut, has `flags`, and a warning counts them.
     """
     encoded = encode(examples, task.processor, key=None)
+    flagged = encoded.flagged()
+    _tell(flagged, len(examples))
     loader = sequential(encoded, task.processor, batch_size, resident="no", workers=0)
     loader.place(device, rank=0, world=1)
     parts: list[tuple[tuple[int, int], Prediction]] = []
@@ -193,7 +199,27 @@ def predict(
             parts += zip(_keys(host), answers(task, owner, batch, outputs, chosen, options), strict=True)
     joined = [_joined(found, task, options) for _, found in gather(parts)]
     names = _file_names([example.id for example in examples])
-    return [_attached(found, folder, name) for found, name in zip(joined, names, strict=True)]
+    marks = _by_example(flagged)
+    return [
+        {**_attached(found, folder, name), **marks.get(example.id, {})}
+        for example, found, name in zip(examples, joined, names, strict=True)
+    ]
+
+
+def _tell(flagged: Mapping[str, Sequence[str]], count: int) -> None:
+    """Say how many inputs a processor marked, as those that it cut."""
+    for flag, ids in flagged.items():
+        some = ", ".join(each if len(each) <= 60 else f"{each[:57]}…" for each in ids[:3]) + ", …" * (len(ids) > 3)
+        log.warning("%d of %d inputs: %s (%s)", len(ids), count, flag, some)
+
+
+def _by_example(flagged: Mapping[str, Sequence[str]]) -> dict[str, dict[str, list[str]]]:
+    """For each example that is marked, by its id, what its prediction says of that."""
+    marks: dict[str, dict[str, list[str]]] = {}
+    for flag, ids in flagged.items():
+        for example in ids:
+            marks.setdefault(example, {"flags": []})["flags"].append(flag)
+    return marks
 
 
 def answers(

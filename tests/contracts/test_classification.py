@@ -35,6 +35,12 @@ def classification(counts: tuple[int, ...] = (1,) * 7, **settings: object) -> Cl
     return Classification(ClassificationSection(**settings), Echo(), Nothing(), spec)  # type: ignore[arg-type]
 
 
+def test_one_class_is_no_choice() -> None:
+    spec = DataSpec(Fact(), Classes(("cat",)), "none")
+    with pytest.raises(DataError, match=r"There is one class only, 'cat'\."):
+        Classification(ClassificationSection(), Echo(), Nothing(), spec)
+
+
 def batch(answers: list[list[int]], targets: list[int]) -> dict[str, Tensor]:
     """A batch whose logits rank the given classes first, in order."""
     logits = torch.zeros(len(answers), len(NAMES))

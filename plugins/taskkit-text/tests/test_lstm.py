@@ -1,3 +1,6 @@
+import resource
+import time
+
 import pytest
 import torch
 
@@ -66,6 +69,16 @@ def test_the_vocabulary_is_that_of_the_training_texts():
     _, processor, network, _ = built(tokens="words")
     assert processor.tokenizer.encode("very good book").tokens[:3] == ["very", "good", "[UNK]"]
     assert network.embed.num_embeddings == processor.tokenizer.get_vocab_size()
+
+
+@pytest.mark.parametrize("text", ["abcdefghij" * 1_000_000, "abcde fghi " * 1_000_000], ids=["solid", "words"])
+def test_a_cell_of_ten_megabytes_costs_seconds_and_is_counted_as_truncated(text):
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    _, processor, _, examples = built([*TEXTS, text], vocabulary=60)
+    (sample,) = processor.encode(examples[-1])
+    assert time.perf_counter() - began < 30
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**18  # kilobytes
+    assert int(sample["flag_truncated"]) == 1
 
 
 def test_chinese_is_read_by_characters():

@@ -107,6 +107,13 @@ def test_truncated_texts_are_counted_and_told(finished):
     assert "truncated" in log
 
 
+def test_predict_says_which_texts_were_cut_or_hold_nothing_known(finished, caplog):
+    answers = finished.predict(["the cat", f"the {LONG} cat", "\u200b"])
+    assert [answer.get("flags") for answer in answers] == [None, ["truncated"], ["without a known token"]]
+    assert "1 of 3 inputs: truncated (the " in caplog.text
+    assert "1 of 3 inputs: without a known token (" in caplog.text
+
+
 def test_a_table_is_predicted_from_the_command_line(finished, tools):
     command = ["predict", str(finished.path), str(tools.folder / "texts.csv"), "--column", "text", "--json"]
     done = CliRunner().invoke(main, command, catch_exceptions=False)

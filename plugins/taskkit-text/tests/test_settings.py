@@ -26,9 +26,9 @@ MODELS = {
     "transformer": (Transformer, sections.Transformer("", max_length=8)),
 }
 DECIDE = {
-    "bag": {"tokens": "characters", "ngrams": 1, "min_count": 2, "vocabulary": 5},
-    "lstm": {"tokens": "characters", "vocabulary": 16, "max_length": 9, "truncate": "head_tail"},
-    "transformer": {"weights": "another", "max_length": 9, "truncate": "head_tail"},
+    "bag": {"max_characters": 20, "tokens": "characters", "ngrams": 1, "min_count": 2, "vocabulary": 5},
+    "lstm": {"max_characters": 20, "tokens": "characters", "vocabulary": 16, "max_length": 9, "truncate": "head_tail"},
+    "transformer": {"max_characters": 20, "weights": "another", "max_length": 9, "truncate": "head_tail"},
 }
 """By model, settings that decide samples, each with another value."""
 OTHERS = {

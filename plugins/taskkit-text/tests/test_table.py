@@ -163,7 +163,7 @@ def test_class_names_that_a_parquet_file_brings_are_used(write, tmp_path):
     assert [example.target for example in found.examples("train")] == [1, 0, 1]
     hidden = pa.table({"text": ["x", "y"], "label": [1, -1]}).replace_schema_metadata(metadata)
     pq.write_table(hidden, tmp_path / "b.parquet")
-    with pytest.raises(DataError, match="row 2: column 'label' is -1, which is none of its 2 classes"):
+    with pytest.raises(DataError, match="row 2: column 'label' is -1, which is the number of none of its 2 classes"):
         prepared(tmp_path / "b.parquet")
 
 

@@ -17,7 +17,7 @@ TOKENIZER = vocabulary.learn("words", [LETTERS], 50)
 
 
 def tokens(parts, max_length, truncate):
-    ids, _, truncated = tokenise(TOKENIZER, parts, max_length, truncate)
+    ids, _, truncated, _ = tokenise(TOKENIZER, parts, max_length, truncate)
     return " ".join(map(TOKENIZER.id_to_token, ids)).replace(vocabulary.END, "|"), truncated
 
 
@@ -45,7 +45,7 @@ def test_of_a_long_text_what_was_asked_for_is_kept_and_its_end_is_marked(parts, 
 def test_a_text_of_a_megabyte_is_cut_in_a_moment(truncate, count):
     parts = [f"a b {'c ' * (500_000 // count)}d e"] * count
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
-    ids, types, truncated = tokenise(TOKENIZER, parts, 9 * count, truncate)
+    ids, types, truncated, _ = tokenise(TOKENIZER, parts, 9 * count, truncate)
     assert time.perf_counter() - began < 60
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # kilobytes
     middle = "c c c c c c" if truncate == "head" else "c c c c d e"
@@ -84,7 +84,9 @@ def test_the_marks_of_every_kind_of_tokenizer_stay(truncate, marks):
 
 def fitted(pairs=False, **settings):
     spec = DataSpec(Text(pairs), Classes(("x", "y")), "f")
-    processor = TokenProcessor(spec, **{"max_length": 5, "truncate": "head", "round_to": 4, **settings})
+    processor = TokenProcessor(
+        spec, **{"max_characters": 99, "max_length": 5, "truncate": "head", "round_to": 4, **settings}
+    )
     processor.tokenizer = TOKENIZER
     return processor
 
@@ -92,6 +94,23 @@ def fitted(pairs=False, **settings):
 def test_a_truncated_sample_says_so():
     flags = [fitted().encode(Example("1", text))[0]["flag_truncated"] for text in ("a b", LETTERS)]
     assert [int(flag) for flag in flags] == [0, 1]
+
+
+@pytest.mark.parametrize(("truncate", "kept"), [("head", "a b c d"), ("head_tail", "a b g h")])
+def test_characters_are_cut_before_tokens_are_and_that_counts_as_truncated(truncate, kept):
+    processor = fitted(max_characters=8, max_length=99, truncate=truncate)
+    (sample,) = processor.encode(Example("1", LETTERS))
+    assert TOKENIZER.decode(sample["input_ids"].tolist()) == kept
+    assert int(sample["flag_truncated"]) == 1
+    (whole,) = fitted(max_characters=len(LETTERS), max_length=99).encode(Example("1", LETTERS))
+    assert int(whole["flag_truncated"]) == 0
+
+
+def test_a_text_without_a_known_token_is_marked():
+    flags = [
+        fitted().encode(Example("1", text))[0]["flag_without_a_known_token"] for text in ("a", "a z", "z", "\u200b")
+    ]
+    assert [int(flag) for flag in flags] == [0, 0, 1, 1]
 
 
 def test_a_sample_without_a_target_has_none():

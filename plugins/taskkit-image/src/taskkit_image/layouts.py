@@ -54,11 +54,13 @@ def read_listed(
     or a split, and files that do not exist.
     """
     rows = read_table(table)
+    rows.check_columns(
+        {"data.path_column": path_column, "data.label_column": label_column, "data.split_column": split_column}
+    )
     paths = rows.filled(path_column, "data.path_column")
     labels = rows.filled(label_column, "data.label_column")
-    splits: Sequence[Split | None] = [None] * len(rows)
-    if split_column or "split" in rows:
-        splits = rows.splits(split_column or "split", "data.split_column")
+    found = rows.find_splits(split_column, "data.split_column")
+    splits: Sequence[Split | None] = found or [None] * len(rows)
     files = present(rows, paths, root, "Correct the table, or set data.root.")
     return [
         Labelled(path, label, split, rows.where(row))

@@ -156,7 +156,7 @@ class Folder:
                 "table",
                 f"{self.table} is not a file. A CSV, TSV or Parquet file was expected. Correct the path.",
             )
-        if self.table and Path(self.table).suffix.lower() not in TABLE_SUFFIXES:
+        if self.table and not self.table.lower().endswith(TABLE_SUFFIXES):
             yield "table", f"{self.table} does not end in {', '.join(TABLE_SUFFIXES)}. Convert or rename the file."
         if self.val_share + self.test_share >= 1:
             yield "val_share", "it and test_share leave nothing to train on. Their sum must be below 1."

@@ -49,9 +49,8 @@ def read_listed(path: Path, config: sections.Table, column: str | None) -> list[
     files = table.filled(config.path_column, "data.path_column")
     targets = _targets(table, config, column)
     starts, ends = (_seconds(table, getattr(config, name), name) for name in ("start_column", "end_column"))
-    splits: Sequence[Split | None] = [None] * len(table)
-    if config.split_column or "split" in table:
-        splits = table.splits(config.split_column or "split", "data.split_column")
+    found = table.find_splits(config.split_column, "data.split_column")
+    splits: Sequence[Split | None] = found or [None] * len(table)
     speakers = _optional(table, config.speaker_column, "speaker_column")
     listed = [
         Listed(

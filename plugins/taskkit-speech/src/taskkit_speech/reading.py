@@ -26,7 +26,7 @@ def read_audio(source: str, column: str = "path") -> list[Example]:
     path = Path(source).expanduser()
     if path.is_dir():
         return _folder(path)
-    if path.suffix.lower() in TABLE_SUFFIXES:
+    if path.name.lower().endswith(TABLE_SUFFIXES):
         rows = read_listed(path.absolute(), sections.Table(table=str(path), path_column=column), None)
         return [Example(row.id, row.clip) for row in rows]
     if not path.is_file():

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from taskkit import Batch, Classes, DataError, DataSpec, Example, Model, Sample, Unit
 from taskkit_text import sections, vocabulary
-from taskkit_text.processor import TextProcessor, target
+from taskkit_text.processor import TextProcessor, flags, target
 
 
 class Bag(Model[sections.Bag, "BagProcessor"]):
@@ -40,7 +40,7 @@ class BagProcessor(TextProcessor):
     layout = "packed"
 
     def __init__(self, spec: DataSpec, config: sections.Bag) -> None:
-        super().__init__(spec)
+        super().__init__(spec, config.max_characters)
         self.config = config
         self._set("words", [], [])
 
@@ -64,11 +64,18 @@ class BagProcessor(TextProcessor):
         self._set(self.tokens, [ngram for ngram, _ in known], rarity)
 
     def encode(self, example: Example) -> Sequence[Sample]:
-        """`ngrams`, int32, and `weights`, both (n-grams,), and `target`."""
+        """`ngrams`, int32, and `weights`, both (n-grams,), `target`, and `flags`."""
         counts = Counter(self.numbers[ngram] for ngram in self._ngrams(example) if ngram in self.numbers)
         numbers = torch.tensor(list(counts), dtype=torch.int32)
         weights = torch.tensor([(1 + math.log(count)) * self.rarity[number] for number, count in counts.items()])
-        return [{"ngrams": numbers, "weights": nn.functional.normalize(weights, dim=0), **target(example)}]
+        return [
+            {
+                "ngrams": numbers,
+                "weights": nn.functional.normalize(weights, dim=0),
+                **target(example),
+                **flags(truncated=self.is_too_long(example.input), known=len(numbers) > 0),
+            }
+        ]
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
         """One bag after the other; `offsets` (texts + 1,) say where each begins and the last one ends."""

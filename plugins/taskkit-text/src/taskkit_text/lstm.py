@@ -37,7 +37,7 @@ class LstmProcessor(TokenProcessor):
     """Numbers of tokens that are common in the training texts."""
 
     def __init__(self, spec: DataSpec, config: sections.Lstm) -> None:
-        super().__init__(spec, config.max_length, config.truncate, config.round_to)
+        super().__init__(spec, config.max_characters, config.max_length, config.truncate, config.round_to)
         self.config = config
 
     def fit(self, examples: Sequence[Example]) -> None:

@@ -24,6 +24,7 @@ class ReadText:
     pair_column: str | None = setting(
         None, "for pairs, the column of second texts; null: `pair`, or the second of its two"
     )
+    delimiter: str | None = setting(None, "what stands between the cells of a CSV or TSV file; null: what is found")
 
 
 def read_texts(source: str, options: ReadText, pairs: bool) -> list[Example]:
@@ -33,16 +34,18 @@ def read_texts(source: str, options: ReadText, pairs: bool) -> list[Example]:
     Raises DataError for a file that cannot be read, is of another kind or does not exist, and for an empty text.
     """
     path = Path(source)
-    suffix = path.suffix.lower()
-    known = suffix in (*TABLE_SUFFIXES, LINES)
+    is_table = path.name.lower().endswith(TABLE_SUFFIXES)
+    known = is_table or path.suffix.lower() == LINES
     is_line = isinstance(source, TextLine)
     is_file = not is_line and _is_file(path)
-    if is_file and suffix in TABLE_SUFFIXES:
-        return _of_table(read_table(path), options, pairs)
+    if is_file and is_table:
+        return _of_table(read_table(path, options.delimiter), options, pairs)
     if is_file and not known:
         raise DataError(f"{source}: its name does not say what is in it. {FILES} was expected. Rename it.")
     if known and not is_file and not is_line and len(source.split()) == 1:
-        raise DataError(f"{source}: there is no such file. {FILES} was expected. Correct the path.")
+        raise DataError(
+            f"{source}: there is no such file as {path.absolute()}. {FILES} was expected. Correct the path."
+        )
     _refuse_columns(source if is_file else repr(source[:60]), options)
     if is_file:
         return _of_lines(path, pairs)
@@ -51,7 +54,12 @@ def read_texts(source: str, options: ReadText, pairs: bool) -> list[Example]:
 
 def _refuse_columns(where: str, options: ReadText) -> None:
     """Raise DataError for options that only a table has a use for."""
-    for key, name in (("--column", options.column), ("--pair-column", options.pair_column)):
+    given = {
+        "--column": options.column,
+        "--pair-column": options.pair_column,
+        "--delimiter": options.delimiter,
+    }
+    for key, name in given.items():
         if name is not None:
             raise DataError(
                 f"{key}={name}: {where} has no columns. A table ({', '.join(TABLE_SUFFIXES)}) was expected. "

@@ -37,6 +37,9 @@ class Transformer:
     truncate: Literal["head", "head_tail"] = setting(
         "head", "what is kept of a longer text: its beginning, or its beginning and its end"
     )
+    max_characters: int = setting(
+        100_000, "characters of a text that are looked at, at most; a longer one counts as truncated", ge=1
+    )
     pooling: Literal["first", "mean"] = setting("mean", "what the head sees: the first token, or the mean of all")
     dropout: float | None = setting(
         None,
@@ -73,6 +76,9 @@ class Lstm:
     truncate: Literal["head", "head_tail"] = setting(
         "head", "what is kept of a longer text: its beginning, or its beginning and its end"
     )
+    max_characters: int = setting(
+        100_000, "characters of a text that are looked at, at most; a longer one counts as truncated", ge=1
+    )
     ngrams: int = setting(1, "tokens of the longest n-gram that has an embedding too; 1: none", ge=1, le=5)
     buckets: int = setting(50_000, "embeddings that n-grams share, by a hash of their tokens", ge=1)
     embedding: int = setting(128, "size of the embedding of a token", ge=1)
@@ -90,6 +96,9 @@ class Bag:
         "auto", "what n-grams are made of; auto: characters where the script has no blanks, as Chinese, else words"
     )
     ngrams: int = setting(2, "tokens of the longest n-gram", ge=1)
+    max_characters: int = setting(
+        100_000, "characters of a text that are looked at, at most; a longer one counts as truncated", ge=1
+    )
     min_count: int = setting(2, "training texts that an n-gram must be in to be known", ge=1)
     vocabulary: int = setting(200_000, "the commonest n-grams of the training texts that are known", ge=1)
 
@@ -113,14 +122,17 @@ class ReviewSentimentZh:
 class Table:
     """Your own labelled texts, a row each."""
 
-    file: str | None = setting(None, "a CSV, TSV, JSON lines or Parquet file of texts and their labels")
+    file: str | None = setting(None, "a CSV, TSV, JSON lines, Excel or Parquet file of texts and their labels")
     val_file: str | None = setting(None, "another one, of the val split; null: from `file`")
     test_file: str | None = setting(None, "another one, of the test split; null: from `file`")
     text_column: str = setting("text", "the column of texts")
     pair_column: str | None = setting(None, "for pairs of texts, the column of the second ones")
     label_column: str = setting("label", "the column of classes")
-    split_column: str | None = setting(None, "the column of train, val and test; null: `split` where there is one")
+    split_column: str | None = setting(
+        None, "the column of train, val and test; null: `split`, `set` or `fold`, where there is one"
+    )
     id_column: str | None = setting(None, "the column of ids, by which rows are split; null: split by the text itself")
+    delimiter: str | None = setting(None, "what stands between the cells of a CSV or TSV file; null: what is found")
     val_share: float = setting(0.1, "share held out to validate when there is no val split", ge=0, lt=1)
     test_share: float = setting(0.2, "share held out to test when there is no test split", ge=0, lt=1)
 
@@ -131,9 +143,15 @@ class Table:
         for key in ("file", "val_file", "test_file"):
             path = getattr(self, key)
             if path and not Path(path).expanduser().is_file():
-                yield key, f"{path} is not a file. A table of texts and labels was expected. Correct the path."
-            if path and Path(path).suffix.lower() not in TABLE_SUFFIXES:
+                yield (
+                    key,
+                    f"{path} is not a file: looked for {Path(path).expanduser().absolute()}, as a relative path begins "
+                    "where taskkit is called. A table of texts and labels was expected. Correct the path.",
+                )
+            if path and not path.lower().endswith(TABLE_SUFFIXES):
                 yield key, f"{path} does not end in {', '.join(TABLE_SUFFIXES)}. Convert or rename the file."
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
+            yield "delimiter", f'{self.delimiter!r} parts no cells. One character was expected, such as ";" or "\\t".'
         if self.val_share + self.test_share >= 1:
             yield "val_share", "it and test_share leave nothing to train on. Their sum must be below 1."
 

@@ -47,7 +47,7 @@ class Table(DataModule[sections.Table]):
         first: Split | None = "train" if config.val_file or config.test_file else None
         named = {first: config.file, "val": config.val_file, "test": config.test_file}
         files = {split: Path(name).expanduser() for split, name in named.items() if name}
-        tables = {split: read_table(path) for split, path in files.items()}
+        tables = {split: read_table(path, config.delimiter) for split, path in files.items()}
         names = next(filter(None, (class_names(table, columns.label) for table in tables.values())), ())
         found = [row for split, table in tables.items() for row in read_rows(table, columns, split)]
         rows = placed(found, config.val_share, config.test_share, by_id=config.id_column is not None)
@@ -61,13 +61,21 @@ def read_rows(table: TableFile, columns: Columns, split: Split | None) -> list[L
 
     Raises DataError for columns that are not there or do not hold texts and classes, and, with the row, for cells.
     """
+    table.check_columns(
+        {
+            "data.text_column": columns.text,
+            "data.pair_column": columns.pair,
+            "data.label_column": columns.label,
+            "data.split_column": columns.split if split is None else None,
+            "data.id_column": columns.id,
+        }
+    )
     texts: Sequence[Any] = texts_of(table, columns.text, "data.text_column")
     if columns.pair is not None:
         texts = list(zip(texts, texts_of(table, columns.pair, "data.pair_column"), strict=True))
     labels = labels_of(table, columns.label)
-    splits: Sequence[Split | None] = [split] * len(table)
-    if split is None and (columns.split or "split" in table):
-        splits = table.splits(columns.split or "split", "data.split_column")
+    found = table.find_splits(columns.split, "data.split_column") if split is None else None
+    splits: Sequence[Split | None] = found or [split] * len(table)
     ids = [f"row {row + 1}" for row in range(len(table))] if columns.id is None else ids_of(table, columns.id)
     cells = zip(ids, texts, labels, splits, strict=True)
     return [Labelled(*of_row, table.where(row)) for row, of_row in enumerate(cells)]
@@ -94,7 +102,7 @@ def labels_of(table: TableFile, name: str) -> list[str]:
             f"{setting} to a column of classes."
         )
     if known := class_names(table, name):
-        labels = [_named(table, row, name, int(label), known) for row, label in enumerate(labels)]
+        labels = [_named(table, row, name, label, known) for row, label in enumerate(labels)]
     if len(labels) > FEW and len(set(labels)) > len(labels) / 2:
         raise DataError(
             f"{table.path}: column {name!r} has {len(set(labels))} different classes in {len(labels)} rows. Several "
@@ -117,10 +125,19 @@ def ids_of(table: TableFile, name: str) -> list[str]:
 
 
 def class_names(table: TableFile, name: str) -> tuple[str, ...]:
-    """The names of the classes that numbers stand for, as the `datasets` library writes them into Parquet files."""
+    """The names of the classes that numbers stand for, as the `datasets` library writes them into Parquet files.
+
+    Raises DataError where what is written there is no such thing.
+    """
     written = (table.content.schema.metadata or {}).get(b"huggingface", b"{}")
-    features = json.loads(written).get("info", {}).get("features", {})
-    return tuple(features.get(name, {}).get("names", ()))
+    try:
+        feature = json.loads(written).get("info", {}).get("features", {}).get(name) or {}
+        names = feature.get("names") or ()
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise _damaged_names(table, str(error)) from None
+    if isinstance(names, str) or not all(isinstance(each, str) for each in names):
+        raise _damaged_names(table, f"the classes of {name!r} are {names!r:.60}")
+    return tuple(names)
 
 
 def how_split(found: Sequence[Labelled], val: float, test: float, id_column: str | None) -> str:
@@ -158,10 +175,17 @@ def _whole(table: TableFile, name: str, labels: list[str]) -> list[str]:
     return [label if label.isdigit() else str(int(numbers[label])) for label in labels] if are_numbers else labels
 
 
-def _named(table: TableFile, row: int, name: str, number: int, names: Sequence[str]) -> str:
-    if not 0 <= number < len(names):
+def _damaged_names(table: TableFile, why: str) -> DataError:
+    return DataError(
+        f"{table.path}: its metadata under `huggingface` cannot be read: {why}. What the `datasets` library writes "
+        "there was expected. Write the file anew without it: then the numbers themselves are the classes."
+    )
+
+
+def _named(table: TableFile, row: int, name: str, label: str, names: Sequence[str]) -> str:
+    if not (label.isdecimal() and int(label) < len(names)):
         raise DataError(
-            f"{table.where(row)}: column {name!r} is {number}, which is none of its {len(names)} classes; contests "
-            "hide the classes of their test split in this way. Take another split."
+            f"{table.where(row)}: column {name!r} is {label}, which is the number of none of its {len(names)} classes; "
+            "contests hide the classes of their test split in this way. Take another split."
         )
-    return names[number]
+    return names[int(label)]

@@ -10,17 +10,18 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from taskkit import Batch, DataSpec, Example, Sample
-from taskkit_text.processor import TextProcessor, target
+from taskkit_text.processor import TextProcessor, flags, target
 
 Truncate = Literal["head", "head_tail"]
 
 
 class Tokenised(NamedTuple):
-    """Token numbers, which text of a pair each is of, and whether the text was longer."""
+    """Token numbers, which text of a pair each is of, whether the text was longer, and whether any is known."""
 
     ids: list[int]
     type_ids: list[int]
     truncated: bool
+    known: bool
 
 
 class TokenProcessor(TextProcessor):
@@ -36,25 +37,38 @@ class TokenProcessor(TextProcessor):
     """Whether the network takes, with each token, which text of a pair it is of."""
 
     def __init__(
-        self, spec: DataSpec, max_length: int, truncate: Truncate, round_to: int, packed: bool = False
+        self,
+        spec: DataSpec,
+        max_characters: int,
+        max_length: int,
+        truncate: Truncate,
+        round_to: int,
+        packed: bool = False,
     ) -> None:
-        super().__init__(spec)
+        super().__init__(spec, max_characters)
         self.max_length = max_length
         self.truncate: Truncate = truncate
         self.round_to = round_to
         self.layout = "packed" if packed else "padded"
 
     def encode(self, example: Example) -> Sequence[Sample]:
-        """`input_ids`: int32 (tokens,), `flag_truncated`, `target`, and for some pairs `token_type_ids`."""
+        """`input_ids`: int32 (tokens,), `target`, for some pairs `token_type_ids`, and `flags`."""
         tokens = tokenise(self.tokenizer, self.parts(example.input), self.max_length, self.truncate)
         sample = {
             "input_ids": torch.tensor(tokens.ids, dtype=torch.int32),
-            "flag_truncated": torch.tensor(int(tokens.truncated)),
+            **flags(tokens.truncated or self.is_too_long(example.input), tokens.known),
             **target(example),
         }
         if self.segments:
             sample["token_type_ids"] = torch.tensor(tokens.type_ids, dtype=torch.int32)
         return [sample]
+
+    def shortened(self, text: str) -> str:
+        """Its beginning, or its beginning and its end, as `truncate` says."""
+        if self.truncate == "head" or len(text) <= self.max_characters:
+            return super().shortened(text)
+        tail = self.max_characters // 2
+        return text[: self.max_characters - tail] + text[len(text) - tail :]
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
         """Token numbers (texts, tokens) with a mask of them where any is padding; or packed, see `pack`."""
@@ -108,12 +122,14 @@ def tokenise(tokenizer: Tokenizer, parts: Sequence[str], max_length: int, trunca
     room = max_length - tokenizer.num_special_tokens_to_add(len(parts) == 2)
     kept = _shares(lengths, room)
     whole = tokenizer.post_process(encodings[0], encodings[1] if len(encodings) == 2 else None)
+    unknown = tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "")
+    known = any(number != unknown for encoding in encodings for number in encoding.ids)
     if kept == lengths:
-        return Tokenised(whole.ids, whole.type_ids, truncated=False)
+        return Tokenised(whole.ids, whole.type_ids, truncated=False, known=known)
     # The library's own way of cutting keeps all that it cuts off, for a pair in all combinations.
     left = _left(whole.special_tokens_mask, lengths, kept, truncate)
     ids, types = ([column[place] for place in left] for column in (whole.ids, whole.type_ids))
-    return Tokenised(ids, types, truncated=True)
+    return Tokenised(ids, types, truncated=True, known=known)
 
 
 def pad(samples: Sequence[Sample], length: int, padding: int) -> dict[str, Tensor]:

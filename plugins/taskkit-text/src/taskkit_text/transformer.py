@@ -78,7 +78,9 @@ class TransformerProcessor(TokenProcessor):
     encoder: dict[str, Any]
 
     def __init__(self, spec: DataSpec, config: sections.Transformer) -> None:
-        super().__init__(spec, config.max_length, config.truncate, config.round_to, config.packed)
+        super().__init__(
+            spec, config.max_characters, config.max_length, config.truncate, config.round_to, config.packed
+        )
         self.config = config
 
     def fit(self, examples: Sequence[Example]) -> None:

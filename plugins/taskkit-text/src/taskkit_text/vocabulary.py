@@ -16,6 +16,9 @@ PADDING, UNKNOWN, END = SPECIAL = "[PAD]", "[UNK]", "[END]"
 """Numbered from 0 in this order."""
 WITHOUT_BLANKS = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]")
 """Thai, Lao, Burmese, Khmer, Japanese and Chinese characters."""
+LONGEST = 100
+"""Characters of the longest word that word pieces are looked for in, here and in the `tokenizers` library."""
+_TOO_LONG = re.compile(rf"\w{{{LONGEST + 1},}}")
 SAMPLE = 1000
 """Texts by which a script is recognised."""
 NORMALISE = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
@@ -57,7 +60,11 @@ def _whole(tokens: Tokens, texts: Sequence[str], size: int) -> Tokenizer:
 
 
 def _pieces(texts: Sequence[str], size: int) -> Tokenizer:
-    """Word pieces (Schuster and Nakajima, 2012), joined by how often they meet."""
+    """Word pieces (Schuster and Nakajima, 2012), joined by how often they meet.
+
+    A word of more than `LONGEST` characters is unknown to the model; to learn from it takes the square of its length.
+    """
+    texts = [_TOO_LONG.sub(" ", text) for text in texts]
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(NORMALISE.normalize_str(text))
