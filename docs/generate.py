@@ -20,6 +20,8 @@ from taskkit.plugins.compatibility import section_of
 from taskkit.plugins.discovery import Plugins, discover
 from taskkit.recipe.coerce import expected
 from taskkit.recipe.dump import inline
+from taskkit.recipe.interpolate import GROWTH, REFERENCES
+from taskkit.recipe.merge import CHANGES, DEPTH, SIZE, VALUES
 
 PLUGINS = {"image", "recsys", "speech", "text"}
 HEADINGS = {"task": "Tasks", "model": "Models", "data": "Data"}
@@ -98,6 +100,11 @@ def recipes() -> Iterator[str]:
         "its settings; the other sections are the same for every recipe and may be left out. Files merge from left "
         "to right, then `key=value` changes. A value may refer to another key, as `${optim.lr}`; nothing else is "
         "evaluated.\n"
+    )
+    yield (
+        f"So that any text is checked in seconds, a file has at most {SIZE:,} bytes and {VALUES:,} values in {DEPTH} "
+        f"levels; there are at most {CHANGES:,} changes and {REFERENCES} references, which may stand for {GROWTH:,} "
+        "characters together.\n"
     )
     yield "## Outside of sections\n"
     yield from _fields(root_settings(), required="the file's name")

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from taskkit.contracts.recipe import Key
-from taskkit.contracts.settings import Setting, settings
+from taskkit.contracts.settings import Setting, settings, to_plain
 from taskkit.recipe.merge import dotted, scalar
 from taskkit.wording import did_you_mean, shown
 
@@ -28,7 +30,12 @@ NAMES = {
     NoneType: "null",
 }
 _BOUNDS = {"gt": "> {}", "ge": "≥ {}", "lt": "< {}", "le": "≤ {}"}
+_WHOLE_NAME = re.compile(r"-?[1-9][0-9]{0,30}|0")
 _WORDS = {"yes": True, "on": True, "no": False, "off": False}
+
+
+SUGGESTED = 100
+"""Of more unknown names than this in one place it is not said which were meant: that would take seconds."""
 
 
 class Misfit(Exception):
@@ -49,7 +56,9 @@ def to_section(section: type, values: Mapping[str, Any], at: Key, what: str) -> 
     Raises Misfit with everything that is wrong.
     """
     fields = {setting.name: setting for setting in settings(section)}
-    unknown = [((*at, name), _unknown((*at, name), what, fields)) for name in values if name not in fields]
+    names = [name for name in values if name not in fields]
+    suggest = len(names) <= SUGGESTED
+    unknown = [((*at, name), _unknown((*at, name), what, fields, suggest)) for name in names]
     problems: list[tuple[Key, str]] = []
     given: dict[str, Any] = {}
     for name, setting in fields.items():
@@ -78,15 +87,23 @@ def to_value(value: Any, setting: Setting, key: Key) -> Any:
     except Misfit as misfit:
         inside = [problem for problem in misfit.problems if problem[0] != key]
         raise Misfit(inside or [(key, _wrong(value, setting, key))]) from None
-    for number in converted if isinstance(converted, list | tuple) else [converted]:
-        if _is_number(number) and not within(number, setting.bounds):
-            raise Misfit([(key, _wrong(value, setting, key))])
+    if outside := [(at, number) for at, number in _numbers(converted, key) if not within(number, setting.bounds)]:
+        raise Misfit(
+            [
+                (at, _wrong(value, setting, key) if at == key else _outside(number, setting, at))
+                for at, number in outside
+            ]
+        )
     return converted
 
 
 def expected(setting: Setting) -> str:
     """What a field takes, in words: `a number > 0`."""
-    return describe(setting.type, " and ".join(_BOUNDS[name].format(limit) for name, limit in setting.bounds.items()))
+    return describe(setting.type, _bounds(setting))
+
+
+def _bounds(setting: Setting) -> str:
+    return " and ".join(_BOUNDS[name].format(limit) for name, limit in setting.bounds.items())
 
 
 def describe(hint: Any, bounds: str = "") -> str:
@@ -131,7 +148,7 @@ def within(number: float, bounds: Mapping[str, float]) -> bool:
 def _convert(value: Any, hint: Any, key: Key) -> Any:
     origin = get_origin(hint)
     if hint is Any:
-        return value
+        return _finite(value, key)
     if origin in (Union, UnionType):
         return _one_of(value, hint, key)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
@@ -139,7 +156,7 @@ def _convert(value: Any, hint: Any, key: Key) -> Any:
     if origin in (list, tuple, Sequence) and isinstance(value, list | tuple):
         return _items(list(value), hint, key)
     if origin in (dict, Mapping) and isinstance(value, dict):
-        return dict(_entries(value, hint, key))
+        return _entries(value, hint, key)
     if origin is Literal:
         for choice in get_args(hint):
             if choice == value and type(choice) is type(value):
@@ -168,16 +185,63 @@ def _items(values: list[Any], hint: Any, key: Key) -> Any:
     if fixed and len(values) != len(members):
         raise Misfit([(key, f"{dotted(key)} has {len(values)} items. Expected {describe(hint)}.")])
     types = members if fixed else [members[0]] * len(values)
-    converted = [
-        _convert(value, member, (*key, str(i))) for i, (value, member) in enumerate(zip(values, types, strict=True))
-    ]
+    converted = _all(
+        partial(_convert, value, member, (*key, str(i)))
+        for i, (value, member) in enumerate(zip(values, types, strict=True))
+    )
     return tuple(converted) if get_origin(hint) is tuple else converted
 
 
-def _entries(values: Mapping[str, Any], hint: Any, key: Key) -> Iterator[tuple[Any, Any]]:
+def _entries(values: Mapping[str, Any], hint: Any, key: Key) -> dict[Any, Any]:
     named, member = get_args(hint)
-    for name, value in values.items():
-        yield int(name) if named is int and name.isdecimal() else name, _convert(value, member, (*key, name))
+    name_of = _whole_name if named is int else _same_name
+    names = _all(partial(name_of, name, key) for name in values)
+    return dict(zip(names, _all(partial(_convert, values[n], member, (*key, n)) for n in values), strict=True))
+
+
+def _all(conversions: Iterable[Callable[[], Any]]) -> list[Any]:
+    """What each conversion gives; raises Misfit with the problems of all."""
+    converted: list[Any] = []
+    problems: list[tuple[Key, str]] = []
+    for convert in conversions:
+        try:
+            converted.append(convert())
+        except Misfit as misfit:
+            problems += misfit.problems
+    if problems:
+        raise Misfit(problems)
+    return converted
+
+
+def _whole_name(name: str, key: Key) -> int:
+    if not _WHOLE_NAME.fullmatch(name):
+        raise Misfit([((*key, name), f"{dotted(key)} has the name {shown(name)}. Expected a whole number.")])
+    return int(name)
+
+
+def _same_name(name: str, key: Key) -> str:
+    return name
+
+
+def _finite(value: Any, key: Key) -> Any:
+    """A value of any kind; raises Misfit for numbers in it that no arithmetic could go on from."""
+    if endless := [at for at, number in _numbers(value, key) if not math.isfinite(number)]:
+        raise Misfit(
+            [(at, f"{dotted(at)} is not a finite number. Expected a value that can be counted with.") for at in endless]
+        )
+    return value
+
+
+def _numbers(value: Any, key: Key) -> Iterator[tuple[Key, int | float]]:
+    """The numbers in a value that is not a section, each with the way to it."""
+    if _is_number(value):
+        yield key, value
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _numbers(item, (*key, str(name)))
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from _numbers(item, (*key, str(i)))
 
 
 # Each yields the converted value, or nothing when the value is of another kind.
@@ -235,14 +299,18 @@ def _alternatives(words: list[str]) -> str:
     return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
 
 
-def _unknown(key: Key, what: str, known: Iterable[str]) -> str:
-    near = did_you_mean(key[-1], known) or f" It has {', '.join(known) or 'none'}."
+def _unknown(key: Key, what: str, known: Iterable[str], suggest: bool) -> str:
+    near = (did_you_mean(key[-1], known) if suggest else "") or f" It has {', '.join(known) or 'none'}."
     return f"{dotted(key)} is not a field of {what}.{near}"
 
 
 def _missing(key: Key, setting: Setting) -> str:
     doc = f" ({setting.doc})" if setting.doc else ""
     return f"{dotted(key)} is missing. Expected {expected(setting)}{doc}. Add it to the section."
+
+
+def _outside(number: float, setting: Setting, key: Key) -> str:
+    return f"{dotted(key)} is {shown(number)}. Expected a number {_bounds(setting)}."
 
 
 def _wrong(value: Any, setting: Setting, key: Key) -> str:
@@ -255,4 +323,11 @@ def _wrong(value: Any, setting: Setting, key: Key) -> str:
         return f"{message} Write it without quotes."
     if isinstance(value, bool | float) and setting.type is str:
         return f"{message} Put it in quotes."
-    return message if setting.required else f"{message} Leave it out for {shown(setting.default)}, the default."
+    if setting.required:
+        return message
+    default = (
+        "its defaults"
+        if dataclasses.is_dataclass(setting.default)
+        else f"{shown(to_plain(setting.default))}, the default"
+    )
+    return f"{message} Leave it out for {default}."

@@ -13,7 +13,7 @@ from taskkit.contracts.settings import Setting, settings, to_plain
 from taskkit.errors import PluginError
 from taskkit.plugins.compatibility import section_of
 from taskkit.recipe import interpolate
-from taskkit.recipe.coerce import Misfit, to_section, to_value
+from taskkit.recipe.coerce import SUGGESTED, Misfit, to_section, to_value
 from taskkit.recipe.merge import Tree
 from taskkit.wording import did_you_mean, shown
 
@@ -81,11 +81,11 @@ class Draft:
 
     def _refuse_unknown(self) -> None:
         names = self.form.names
-        for name in self.tree.values:
-            if name not in names:
-                near = self._in_section(name) or did_you_mean(name, names)
-                advice = near or f" A recipe has {', '.join(names)}."
-                self.problems.append(((name,), f"{name} is not a section of a recipe.{advice}"))
+        unknown = [name for name in self.tree.values if name not in names]
+        for name in unknown:
+            near = (self._in_section(name) or did_you_mean(name, names)) if len(unknown) <= SUGGESTED else ""
+            advice = near or f" A recipe has {', '.join(names)}."
+            self.problems.append(((name,), f"{name} is not a section of a recipe.{advice}"))
 
     def _in_section(self, name: str) -> str:
         """Where a field that stands outside of its section belongs."""

@@ -14,7 +14,7 @@ from taskkit.errors import Problem, RecipeError
 from taskkit.recipe import interpolate, rules
 from taskkit.recipe.draft import Draft, Form
 from taskkit.recipe.dump import document
-from taskkit.recipe.merge import Layer, Origin, Tree, dotted, file_layer, override_layer
+from taskkit.recipe.merge import CHANGES, SIZE, Layer, Origin, Tree, dotted, file_layer, override_layer
 from taskkit.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -93,8 +93,11 @@ def from_plain(data: Mapping[str, Any], plugins: Plugins, overrides: Sequence[st
 
 def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Tell recipe files from `key=value` overrides."""
-    overrides = [word for word in words if "=" in word and not _exists(Path(word))]
-    return [word for word in words if word not in overrides], overrides
+    files: list[str] = []
+    overrides: list[str] = []
+    for word in words:
+        (overrides if "=" in word and not _exists(Path(word)) else files).append(word)
+    return files, overrides
 
 
 def find(name: str | Path, plugins: Plugins) -> Path:
@@ -136,6 +139,10 @@ def _read(
     problems: list[Problem] = []
     if not files:
         raise _no_recipe("", "No recipe was given. Expected a path or a name, such as recipes/vit.yaml.")
+    if len(overrides) > CHANGES:
+        raise _no_recipe(
+            "", f"{len(overrides):,} changes were given. Expected at most {CHANGES:,}: write an overlay file."
+        )
     for name in files:
         try:
             path = find(name, plugins)
@@ -157,7 +164,8 @@ def _read(
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(SIZE + 1)  # A file that is too large need not be read to be refused.
     except IsADirectoryError:
         inside = ", ".join(str(file) for file in sorted(path.glob("*.yaml"))[:5])
         message = f"this is a directory. Expected a recipe file{f', such as {inside}' if inside else ''}."

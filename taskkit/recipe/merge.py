@@ -16,6 +16,15 @@ from taskkit.wording import shown
 
 DEFAULT = "default"
 
+SIZE = 250_000
+"""The most bytes of a recipe file, and the most characters of a change."""
+VALUES = 10_000
+"""The most values in a file or a change, sections and lists among them."""
+CHANGES = 1_000
+"""The most changes on top of the files."""
+DEPTH = 20
+"""The most levels of sections and lists."""
+
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 # Without the times, octals and `yes` that YAML 1.1 turns into numbers and booleans behind a writer's back.
@@ -139,6 +148,8 @@ def dotted(key: Key) -> str:
 
 def file_layer(name: str, content: bytes) -> Layer:
     """Read a recipe file; raises RecipeError with the line and column of all that is wrong with its form."""
+    if len(content) > SIZE:
+        raise _error(name, f"this file is larger than the {SIZE:,} bytes that a recipe may have. Name a recipe.")
     text = _text(name, content)
     reader = _Reader(name)
     node = reader.parse(text)
@@ -156,7 +167,12 @@ def file_layer(name: str, content: bytes) -> Layer:
 
 def override_layer(override: str) -> Layer:
     """Read `key=value`, whose value is YAML; raises RecipeError when it is not of that form."""
-    where = f"override {override!r}"
+    where = f"override {override[:200]!r}"
+    if len(override) > SIZE or override.partition("=")[0].count(".") >= DEPTH:
+        raise _error(
+            where,
+            f"this is no change of a recipe. Expected at most {SIZE:,} characters and {DEPTH} levels. Shorten it.",
+        )
     match = _OVERRIDE.fullmatch(override)
     if not match:
         raise _error(where, "this is not a change. Expected KEY=VALUE with a dotted key, such as optim.lr=1e-3.")
@@ -187,6 +203,36 @@ def _error(where: str, message: str) -> RecipeError:
     return RecipeError([Problem(where, "", message)])
 
 
+class _TooLarge(Exception):
+    """More than a recipe may hold, and the place where that begins."""
+
+    def __init__(self, message: str, mark: yaml.Mark) -> None:
+        super().__init__(message)
+        self.mark = mark
+
+
+class _BoundedLoader(yaml.BaseLoader):
+    """PyYAML's loader of plain text, which stops at the first value that is one too many or too deep."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.values = self.depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Compose a value and those in it; raises _TooLarge."""
+        mark = self.peek_event().start_mark
+        names_a_value = isinstance(parent, yaml.MappingNode) and index is None
+        self.values += not names_a_value
+        self.depth += 1
+        if self.values > VALUES:
+            raise _TooLarge(f"a recipe holds at most {VALUES:,} values; here begins one more. Shorten it.", mark)
+        if self.depth > DEPTH:
+            raise _TooLarge(f"a recipe has at most {DEPTH} levels of sections and lists. Use fewer.", mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
 class _Reader:
     """Turns YAML into plain values and notes places and problems; no tags, no aliases, no key twice."""
 
@@ -200,7 +246,7 @@ class _Reader:
     def parse(self, text: str) -> yaml.Node | None:
         """The YAML node tree, in which every scalar is still text; None: nothing there."""
         try:
-            node: yaml.Node | None = yaml.compose(text, Loader=yaml.BaseLoader)
+            node: yaml.Node | None = yaml.compose(text, Loader=_BoundedLoader)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             raise _error(self._at(mark), _bad_yaml(error, text)) from None
@@ -208,8 +254,8 @@ class _Reader:
             mark = yaml.Mark("", 0, text.count("\n", 0, error.position), _column(text, error.position), None, 0)
             message = f"the control character {error.character:#04x} is not allowed in YAML. Remove it."
             raise _error(self._at(mark), message) from None
-        except RecursionError:
-            raise _error(self.name, "brackets are nested too deep to be a recipe. Use a few levels at most.") from None
+        except _TooLarge as error:
+            raise _error(self._at(error.mark), str(error)) from None
         return node
 
     def value(self, node: yaml.Node, key: Key) -> Any:
