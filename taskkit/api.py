@@ -19,6 +19,7 @@ from taskkit.engine import build
 from taskkit.engine.guard import calling
 from taskkit.engine.launch import directory_for_children, is_primary, shared_directory
 from taskkit.engine.run import Run
+from taskkit.engine.trainer import check_place
 from taskkit.errors import CheckpointError, TaskkitError
 from taskkit.loaded_run import LoadedRun
 from taskkit.plugins.discovery import from_environment
@@ -51,6 +52,7 @@ def run(
 
 def start(resolved: Resolved, plugins: Plugins, out: Path | None, console: Console) -> LoadedRun:
     """Begin a run of a recipe that was loaded."""
+    check_place(resolved.recipe.trainer)
     if not is_primary():
         directory, record = shared_directory(out), None
     else:
@@ -84,6 +86,7 @@ def resume(path: str | Path, *, plugins: Plugins | None = None, console: Console
                 f"{directory}/recipe.yaml again, or go on with the taskkit version that wrote it."
             )
         recipe, step, validations = recipes.from_plain(saved.recipe, plugins), saved.step, len(saved.history)
+    check_place(recipe.trainer)
     if primary:
         record.forget_after(step, validations)
         record.update(status="running", reason=None, ended=None, process=_process())

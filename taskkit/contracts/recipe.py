@@ -12,6 +12,9 @@ from taskkit.contracts.settings import Setting, setting, settings, to_plain
 Key = tuple[str, ...]
 """The way to a value: `("optim", "lr")`, and the position in a list as text."""
 
+MOST = 1000
+"""Of a rate or a decay: what is larger is a slip of the pen, and no weight would stay a number."""
+
 Precision = Literal[
     "auto",
     "32-true",
@@ -48,7 +51,9 @@ class LoaderSection:
         gt=0,
     )
     eval_batch_size: int | None = setting(None, "samples in a validation or test batch; null: batch_size", ge=1)
-    workers: int | None = setting(None, "processes that read samples; null: as the machine and the data want", ge=0)
+    workers: int | None = setting(
+        None, "processes that read samples; null: as the machine and the data want", ge=0, le=1024
+    )
     resident: Literal["auto", "yes", "no"] = setting("auto", "keep the encoded training data on the device")
     drop_last: bool = setting(True, "leave out an epoch's last batch when it is smaller")
     cache: bool = setting(True, "keep encoded samples on disk between runs")
@@ -62,8 +67,8 @@ class PhaseSection:
     """What the optimiser of one phase has of its own; null: as the others."""
 
     name: str | None = setting(None, "adamw, sgd, or the name of any optimiser in torch.optim")
-    lr: float | None = setting(None, "peak learning rate", gt=0)
-    weight_decay: float | None = setting(None, "decay of matrices and kernels", ge=0)
+    lr: float | None = setting(None, "peak learning rate", gt=0, le=MOST)
+    weight_decay: float | None = setting(None, "decay of matrices and kernels", ge=0, le=MOST)
     betas: list[float] | None = setting(None, "decay rates of AdamW's moments")
     options: dict[str, Any] | None = setting(None, "further arguments of the optimiser, by torch's own names")
 
@@ -73,8 +78,8 @@ class OptimSection:
     """How the weights are changed."""
 
     name: str = setting("adamw", "adamw, sgd, or the name of any optimiser in torch.optim")
-    lr: float = setting(1e-3, "peak learning rate", gt=0)
-    weight_decay: float = setting(0.0, "decay of matrices and kernels; biases and norms have none", ge=0)
+    lr: float = setting(1e-3, "peak learning rate", gt=0, le=MOST)
+    weight_decay: float = setting(0.0, "decay of matrices and kernels; biases and norms have none", ge=0, le=MOST)
     momentum: float = setting(0.9, "momentum of sgd", ge=0, lt=1)
     betas: list[float] = setting([0.9, 0.999], "decay rates of AdamW's moments")
     options: dict[str, Any] = setting({}, "further arguments of the optimiser, by torch's own names")
@@ -104,7 +109,7 @@ class TrainerSection:
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = setting(
         "auto", "the kind of device; auto: the best there is"
     )
-    devices: int | Literal["auto"] = setting(1, "how many devices; auto: all there are", ge=1)
+    devices: int | Literal["auto"] = setting(1, "how many devices; auto: all there are", ge=1, le=1024)
     strategy: Strategy = setting("auto", "how several devices work together")
     num_nodes: int = setting(1, "machines that take part", ge=1)
     accumulate_grad_batches: int = setting(1, "batches whose gradients make one optimiser step", ge=1)

@@ -39,6 +39,8 @@ def configure(
     # In fp16 gradients are scaled, and a fused optimiser undoes that itself: too late to clip or weigh them.
     fused = not str(module.trainer.precision).startswith("16")
     total = total_steps(module.trainer, batches())
+    if module.trainer.max_epochs != 0:
+        _refuse_no_time(section, total)
     if task.phases:
         made = [
             _scheduled(of_phase(section, phase), phase_groups(section, task, phase), total, fused=fused)
@@ -48,6 +50,16 @@ def configure(
     groups = parameter_groups(section, task.network, blocks, own_parameters(task))
     # A network may have no weights, such as a list of what is popular.
     return _scheduled(section, groups, total, fused=fused) if groups else None
+
+
+def _refuse_no_time(section: OptimSection, total: int) -> None:
+    """Raise TaskkitError where the rate would still be rising, or be held, when training ends."""
+    for name, steps in (("warmup", section.warmup), ("hold", section.hold)):
+        if steps >= 1 and steps >= total:
+            raise TaskkitError(
+                f"optim.{name} is {steps:g} steps, but training ends after {total:,}. Expected fewer. Write a share of "
+                "all steps, such as 0.1."
+            )
 
 
 def _scheduled(
@@ -186,7 +198,13 @@ def make_optimiser(section: OptimSection, groups: Sequence[Mapping[str, Any]], *
     devices = {p.device.type for group in groups for p in group["params"]}
     if fused and "fused" in known and devices <= {"cpu", "cuda"}:
         arguments["fused"] = True
-    optimiser: Optimizer = make([dict(g) for g in groups], **{**arguments, **section.options})
+    try:
+        optimiser: Optimizer = make([dict(g) for g in groups], **{**arguments, **section.options})
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TaskkitError(
+            f"optim: torch.optim.{make.__name__} refuses these settings or parameters ({error}). Change optim.name, or "
+            f"{'optim.options' if section.options else 'the setting that it names'}."
+        ) from error
     return optimiser
 
 

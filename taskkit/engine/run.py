@@ -35,7 +35,7 @@ from taskkit.engine.loaders import Loaders, PlaceLoaders, batches_of, ids_of, ma
 from taskkit.engine.meter import Meter
 from taskkit.engine.module import TaskModule
 from taskkit.engine.progress import LiveProgress, Progress
-from taskkit.engine.trainer import early_stopping, make_trainer, quiet
+from taskkit.engine.trainer import early_stopping, make_trainer, quiet, refuse_no_batches
 from taskkit.errors import RunFailedError, TaskkitError
 from taskkit.plugins.registry import Plugins
 from taskkit.runs import checkpoint
@@ -88,6 +88,9 @@ class Run:
         prepared = build.prepare(data, self.recipe, self.plugins.components)
         built = build.build(self.recipe, prepared)
         loaders = make_loaders(built, prepared, self._encoding)
+        refuse_no_batches(
+            self.recipe.trainer, {split: len(loader) for split, loader in loaders.items() if isinstance(loader, Loader)}
+        )
         self._fit_at_once(built, loaders)
         self._describe(built, loaders)
         baseline = self._baseline(built, prepared, loaders)

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_fabric.utilities.warnings import PossibleUserWarning
+from pytorch_lightning.accelerators import CPUAccelerator
 
 from taskkit.contracts.component import Component
 from taskkit.contracts.recipe import EarlyStoppingSection, Recipe, TrainerSection
 from taskkit.contracts.task import Headline, Task
 from taskkit.errors import TaskkitError
 from taskkit.wording import did_you_mean
+
+PROCESSES = 8
+"""As many may train on any CPU: to try what several do, they need not be fast."""
 
 
 def early_stopping(
@@ -64,16 +70,53 @@ def make_trainer(
         own["check_val_every_n_epoch"] = None
     if task is not None and task.phases:
         _for_phases(own, task)
-    return pl.Trainer(
-        **own,
-        callbacks=callbacks,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-    )
+    return _trainer(**own, callbacks=callbacks, num_sanity_val_steps=0, use_distributed_sampler=False)
+
+
+def check_place(section: TrainerSection) -> None:
+    """Raise TaskkitError, before any work, where this machine lacks what a recipe is to be trained on."""
+    names = ("accelerator", "devices", "num_nodes", "strategy")
+    with quiet():
+        trainer = _trainer(
+            **{name: getattr(section, name) for name in names},
+            precision=precision(section.precision, section.accelerator),
+        )
+    cores = os.cpu_count() or 1
+    if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > max(cores, PROCESSES):
+        raise TaskkitError(
+            f"trainer.devices is {trainer.num_devices}, and this machine trains on its {cores} cores. Expected at most "
+            f"{max(cores, PROCESSES)}. Lower it."
+        )
+
+
+def refuse_no_batches(section: TrainerSection, batches: Mapping[str, int]) -> None:
+    """Raise TaskkitError for a share of a split's batches, by split, that is less than one of them."""
+    for split, number in batches.items():
+        share = getattr(section, f"limit_{split}_batches")
+        if 0 < share < 1 and number and share * number < 1:
+            raise TaskkitError(
+                f"trainer.limit_{split}_batches is {share:g}, and {number:,} {split} batches have none of that. "
+                f"Expected at least {1 / number:.2g}; a whole number above 1 counts batches."
+            )
+
+
+def _trainer(**settings: Any) -> pl.Trainer:
+    """A Trainer without Lightning's logging, bar, summary and checkpoints; raises TaskkitError for its refusals."""
+    try:
+        return pl.Trainer(
+            **settings,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+    except (MisconfigurationException, ImportError, TypeError, ValueError, RuntimeError) as error:
+        about = ("accelerator", "devices", "strategy", "precision")
+        wanted = ", ".join(f"trainer.{name}={settings[name]}" for name in about)
+        said = " ".join(str(error).split()).rstrip(".!")
+        raise TaskkitError(
+            f"{wanted}: this machine cannot train so ({said}). Change one of them; auto takes what there is."
+        ) from error
 
 
 def _for_phases(own: dict[str, Any], task: Task) -> None:

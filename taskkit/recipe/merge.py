@@ -220,7 +220,7 @@ class _BoundedLoader(yaml.BaseLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Compose a value and those in it; raises _TooLarge."""
-        mark = self.peek_event().start_mark
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
         names_a_value = isinstance(parent, yaml.MappingNode) and index is None
         self.values += not names_a_value
         self.depth += 1

@@ -23,7 +23,6 @@ OPTIMISERS = (
     "adamax",
     "adamw",
     "asgd",
-    "lbfgs",
     "muon",
     "nadam",
     "radam",
@@ -33,6 +32,9 @@ OPTIMISERS = (
     "sparseadam",
 )
 """What torch.optim is known to have; other names are looked up when the optimiser is made."""
+
+_GPUS_ALONE = ("fsdp", "fsdp_cpu_offload", "deepspeed", "deepspeed_stage_1", "deepspeed_stage_2", "deepspeed_stage_3")
+"""Strategies that Lightning has for GPUs alone."""
 
 
 def problems(parts: Mapping[str, Any], components: Mapping[Kind, Component], plugins: Plugins) -> list[tuple[Key, str]]:
@@ -83,6 +85,12 @@ def trainer_problems(trainer: TrainerSection) -> Found:
                 f"trainer.{name} is {share:g}. Expected a share up to 1, or a whole number of batches. "
                 f"Write {math.floor(share)} or {math.ceil(share)}.",
             )
+    if trainer.accelerator == "cpu" and trainer.strategy in _GPUS_ALONE:
+        yield (
+            ("trainer", "strategy"),
+            f"trainer.strategy is {trainer.strategy}, which needs GPUs, and trainer.accelerator is cpu. "
+            "Write ddp or auto.",
+        )
     if trainer.gradient_clip_algorithm == "value" and trainer.gradient_clip_val is None:
         yield (
             ("trainer", "gradient_clip_algorithm"),
@@ -104,7 +112,13 @@ def loader_problems(loader: LoaderSection, trainer: TrainerSection) -> Found:
 
 def optim_problems(optim: OptimSection, max_steps: int | None) -> Found:
     """The optimiser's name and moments, the rate and freezing."""
-    if optim.name.lower() not in OPTIMISERS:
+    if optim.name.lower() == "lbfgs":
+        yield (
+            ("optim", "name"),
+            "optim.name is lbfgs, which takes several passes over a batch for one step. Expected an optimiser that "
+            "takes one, such as adamw.",
+        )
+    elif optim.name.lower() not in OPTIMISERS:
         near = did_you_mean(optim.name, OPTIMISERS)
         if near or not optim.name.isidentifier():
             expected = near or " Expected a name of torch.optim, such as adamw."

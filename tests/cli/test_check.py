@@ -379,6 +379,26 @@ def test_a_mistake_in_a_file_gives_one_clear_line_and_exit_code_2(check, text, l
 
 
 MISTAKES_ON_THE_COMMAND_LINE = {
+    "a rate that no weight would survive": (
+        ("moons.yaml", "optim.lr=1E234"),
+        "override 'optim.lr=1E234': optim.lr is 1e+234. Expected a number > 0 and ≤ 1000. "
+        "Leave it out for 0.001, the default.",
+    ),
+    "more devices than a machine has": (
+        ("moons.yaml", "trainer.devices=10000"),
+        "override 'trainer.devices=10000': trainer.devices is 10000. Expected a whole number ≥ 1 and ≤ 1024 or auto. "
+        "Leave it out for 1, the default.",
+    ),
+    "a strategy of other devices": (
+        ("moons.yaml", "trainer.strategy=fsdp", "trainer.accelerator=cpu"),
+        "override 'trainer.strategy=fsdp': trainer.strategy is fsdp, which needs GPUs, and trainer.accelerator is cpu. "
+        "Write ddp or auto.",
+    ),
+    "an optimiser of several passes": (
+        ("moons.yaml", "optim.name=LBFGS"),
+        "override 'optim.name=LBFGS': optim.name is lbfgs, which takes several passes over a batch for one step. "
+        "Expected an optimiser that takes one, such as adamw.",
+    ),
     "a change without a key": (
         ["moons.yaml", "=5"],
         "override '=5': this is not a change. Expected KEY=VALUE with a dotted key, such as optim.lr=1e-3.",

@@ -73,3 +73,8 @@ def test_an_argument_that_an_optimiser_does_not_take_is_an_error_with_a_suggesti
     assert make_optimiser(OptimSection(options={"amsgrad": True}), groups).defaults["amsgrad"] is True
     with pytest.raises(TaskkitError, match=r"optim\.options\.amsgrd.*Did you mean 'amsgrad'"):
         make_optimiser(OptimSection(options={"amsgrd": True}), groups)
+
+
+def test_what_an_optimiser_refuses_names_the_section() -> None:
+    with pytest.raises(TaskkitError, match=r"^optim: torch\.optim\.Muon refuses these settings or parameters"):
+        make_optimiser(OptimSection(name="muon"), parameter_groups(OptimSection(), network(), ()))
