@@ -35,6 +35,8 @@ ROOMS = {
     "contracts.data": "Data",
     "contracts.model": "Models",
     "contracts.task": "Tasks",
+    "contracts.statistics": "Tasks",
+    "contracts.weighted": "Tasks",
     "contracts.classification": "Tasks",
     "contracts.regression": "Tasks",
     "data.sources": "Sources",
