@@ -23,6 +23,7 @@ from taskkit.recipe.dump import inline
 from taskkit.recipe.interpolate import GROWTH, REFERENCES
 from taskkit.recipe.merge import CHANGES, DEPTH, SIZE, VALUES
 
+ROOT = Path(__file__).parents[1]
 PLUGINS = {"image", "recsys", "speech", "text"}
 HEADINGS = {"task": "Tasks", "model": "Models", "data": "Data"}
 ROOMS = {
@@ -63,7 +64,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     }
     contents = {path: "\n".join(page()) + "\n" for path, page in pages.items()}
     for path, name in (("changes.md", "CHANGELOG.md"), ("contributing.md", "CONTRIBUTING.md")):
-        contents[path] = Path(name).read_text().replace("](docs/", "](")
+        contents[path] = (ROOT / name).read_text().replace("](docs/", "](")
     for path, content in contents.items():
         files.append(File.generated(config, path, content=content))
     return files

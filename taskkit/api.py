@@ -15,6 +15,7 @@ import psutil
 from rich.console import Console
 
 from taskkit.contracts.facts import DataProblem, Severity
+from taskkit.contracts.recipe import Recipe
 from taskkit.engine import build
 from taskkit.engine.guard import calling
 from taskkit.engine.launch import directory_for_children, is_primary, shared_directory
@@ -22,6 +23,7 @@ from taskkit.engine.run import Run
 from taskkit.engine.trainer import check_place
 from taskkit.errors import CheckpointError, TaskkitError
 from taskkit.loaded_run import LoadedRun
+from taskkit.plugins.compatibility import imported
 from taskkit.plugins.discovery import from_environment
 from taskkit.plugins.registry import Plugins
 from taskkit.recipe import load as recipes
@@ -93,6 +95,12 @@ def resume(path: str | Path, *, plugins: Plugins | None = None, console: Console
     this = Run(recipe, plugins, directory, record if primary else None, console)
     this.output(f"Going on with {directory} from step {max(step, 0)}.")
     return _execute(this, last if last.exists() else None)
+
+
+def preload(recipe: Recipe) -> None:
+    """Import the code of a recipe's components, which may take seconds; raises PluginError, which names the plugin."""
+    for chosen in recipe.chosen().values():
+        imported(chosen.component, chosen.component.implementation, chosen.plugin)
 
 
 def inspect(resolved: Resolved) -> list[DataProblem]:

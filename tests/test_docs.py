@@ -50,17 +50,15 @@ BLOCKS = [block for page in PAGES for block in blocks(page)]
 
 def commands(block: Block) -> Iterator[tuple[str, ...]]:
     """The arguments of each call of taskkit in a block."""
-    prompt = "$ " if block.language == "console" else ""
     for line in block.text.replace("\\\n", " ").splitlines():
-        if line.startswith(prompt):
-            for command in line.removeprefix(prompt).split("&&"):
-                words = shlex.split(command, comments=True)
-                at = [i for i, word in enumerate(words) if Path(word).name == "taskkit"]
-                if at and (at[0] == 0 or words[0] in ("srun", "torchrun")):
-                    yield tuple(words[at[0] + 1 :])
+        for command in line.split("&&"):
+            words = shlex.split(command, comments=True)
+            at = [i for i, word in enumerate(words) if Path(word).name == "taskkit"]
+            if at and (at[0] == 0 or words[0] in ("srun", "torchrun")):
+                yield tuple(words[at[0] + 1 :])
 
 
-COMMANDS = sorted({words for block in BLOCKS if block.language in ("bash", "console") for words in commands(block)})
+COMMANDS = sorted({words for block in BLOCKS if block.language == "bash" for words in commands(block)})
 NEEDS_A_RUN = {"eval", "predict", "RUN"}
 SHIPPED = {path.stem: f"recipes/{path.name}" for path in ROOT.glob("recipes/*.yaml")}
 """What a wheel of the plugin ships by name; the editable one finds it in the repository."""
@@ -186,13 +184,29 @@ def test_ci_runs_the_line_of_the_readme() -> None:
     assert test_line in (ROOT / ".ci/run").read_text().splitlines()
 
 
+def test_what_a_reader_copies_runs_as_it_stands() -> None:
+    shells = [block for block in BLOCKS if block.language in ("bash", "console", "sh", "shell")]
+    prompts = [(block.page, line) for block in shells for line in block.text.splitlines() if line.startswith("$ ")]
+    assert prompts == []
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The documentation, built with every warning an error."""
+    """The documentation, built from another directory, with every warning an error."""
     out = tmp_path_factory.mktemp("docs")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(out)]
+    command = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--site-dir",
+        str(out),
+        "-f",
+        str(ROOT / "mkdocs.yml"),
+    ]
     variables = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    ended = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
+    ended = subprocess.run(command, cwd=out, env=variables, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return out
 

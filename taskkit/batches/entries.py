@@ -97,11 +97,13 @@ def parse_size(text: str, where: str) -> int | None:
     """The bytes of `20GB`, `1.5 TB` or `500MB`, None of `none`; raises TaskkitError, which names `where` it stands."""
     if text.strip().lower() == "none":
         return None
-    size = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?B)\s*", text.upper())
+    size = re.fullmatch(r"\s*(?:(\d+(?:\.\d+)?)\s*([KMGT]?B)|0)\s*", text.upper())
     if size is None:
         raise TaskkitError(
             f"{where}: {text!r} is not a size. A number and its unit was expected, or none. Write it as 20GB or 500MB."
         )
+    if size[1] is None:  # Nothing needs no unit.
+        return 0
     return int(float(size[1]) * _UNITS[size[2]])
 
 

@@ -31,6 +31,16 @@ VERBS = {
     "cache": ("taskkit.cli.cache:command", "List encoded samples and fetched data, or make room."),
 }
 
+MEANT = {
+    **dict.fromkeys(("train", "fit", "start"), "run"),
+    **dict.fromkeys(("evaluate", "test", "score", "validate"), "eval"),
+    **dict.fromkeys(("infer", "ask", "classify", "transcribe"), "predict"),
+    **dict.fromkeys(("lint", "verify"), "check"),
+    **dict.fromkeys(("plugins", "models", "recipes", "tasks", "ls"), "list"),
+    "resume": "run --resume",
+}
+"""What other tools call the verbs."""
+
 # What a shell reports of a process that SIGINT or SIGPIPE ended.
 INTERRUPTED = 130
 HUNG_UP = 141
@@ -86,7 +96,8 @@ class _Group(click.Group):
         """Find the verb that is called, or suggest one."""
         name = args[0]
         if self.get_command(ctx, name) is None and not ctx.resilient_parsing:
-            ctx.fail(f"No verb named {name!r}.{did_you_mean(name, self.list_commands(ctx))}")
+            meant = f" Did you mean {MEANT[name]!r}?" if name in MEANT else did_you_mean(name, self.list_commands(ctx))
+            ctx.fail(f"No verb named {name!r}.{meant}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -64,6 +65,8 @@ def command(as_json: bool, prune: bool, older: float | None, sources: bool, limi
         raise click.UsageError("--sources says what --prune removes too. Give both.")
     if limit is not None and (prune or older is not None):
         raise click.UsageError("--limit SIZE keeps the samples used last, whatever their age. Give it alone.")
+    if older is not None and not math.isfinite(older):
+        raise click.UsageError(f"--older is {older}. Expected a number of days, such as 30.")
     entries.limit()  # Nonsense in its variable is told before anything goes.
     freed = None
     if limit is not None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from taskkit.cli.loading import loading
 from taskkit.cli.output import say
+from taskkit.cli.recipe_verb import RecipeVerb
 from taskkit.cli.run import smoke_changes
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from taskkit.recipe.load import Resolved
 
 
-@click.command(name="check")
+@click.command(name="check", cls=RecipeVerb)
 @click.argument("words", nargs=-1, required=True, metavar="RECIPE… [KEY=VALUE…]")
 @click.option("--json", "as_json", is_flag=True, help="Print the problems as JSON.")
 @click.option("--data", is_flag=True, help="Then fetch the data and look for what is wrong with them.")
@@ -55,8 +57,12 @@ def command(context: Context, words: Sequence[str], as_json: bool, data: bool, s
 
 def _data_problems(resolved: Resolved) -> Sequence[Problem]:
     """What the data module finds wrong; warnings are said at once, errors returned."""
-    from taskkit.api import inspect
     from taskkit.errors import Problem
+
+    with loading():
+        from taskkit.api import inspect, preload
+
+        preload(resolved.recipe)
 
     found = inspect(resolved)
     for problem in found:
@@ -70,9 +76,12 @@ def _smoke(resolved: Resolved, plugins: Plugins) -> None:
     import tempfile
     from pathlib import Path
 
-    from rich.console import Console
+    with loading():
+        from rich.console import Console
 
-    from taskkit.api import start
+        from taskkit.api import preload, start
+
+        preload(resolved.recipe)
 
     with tempfile.TemporaryDirectory() as directory:
         start(resolved, plugins, Path(directory, "run"), Console(stderr=True))

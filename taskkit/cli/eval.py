@@ -10,6 +10,7 @@ from typing import Literal, cast
 import click
 
 from taskkit.cli import Context
+from taskkit.cli.loading import loading
 from taskkit.cli.output import say
 from taskkit.contracts.facts import SPLITS
 
@@ -26,9 +27,12 @@ def command(ours: Context, run: Path, overrides: tuple[str, ...], split: str, as
     `taskkit eval RUN --split val`, `taskkit eval RUN data.root=other/images`.
     """
     from taskkit.compare.intervals import in_words
-    from taskkit.loaded_run import load_run
 
-    loaded = load_run(run, plugins=ours.plugins)
+    with loading():
+        from taskkit.loaded_run import load_run
+
+        loaded = load_run(run, plugins=ours.plugins)
+        loaded.built  # noqa: B018 - the network is built now, while it is said what is waited for
     evaluation = loaded.evaluate(cast(Literal["train", "val", "test"], split), overrides)
     metrics, intervals = evaluation.metrics, evaluation.intervals
     if as_json:

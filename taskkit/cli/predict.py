@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from taskkit.cli import Context
+from taskkit.cli.loading import loading
 from taskkit.cli.output import say
 from taskkit.contracts.facts import TextLine
 from taskkit.data.documents import not_utf8
@@ -29,11 +30,16 @@ def command(ours: Context, run: Path, words: tuple[str, ...], out: Path | None, 
 
     A run's model and task may take options of their own, as `--column text` or `--top 3`; an unknown one lists them.
     """
-    from taskkit.loaded_run import load_run
     from taskkit.recipe.options import parse
 
-    loaded = load_run(run, plugins=ours.plugins)
-    inputs, options = parse(words, loaded.predict_options)
+    if words.count("-") > 1:
+        raise click.UsageError("`-` stands for all of standard input, which can be read once. Give it once.")
+    with loading():
+        from taskkit.loaded_run import load_run
+
+        loaded = load_run(run, plugins=ours.plugins)
+        takers = loaded.predict_options
+    inputs, options = parse(words, takers)
     requests = loaded.requests([line for word in inputs for line in _lines(word)], **options)
     if not inputs and not requests.examples:
         requests = loaded.requests([*_lines("-")], **options)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from taskkit.cli import Context
+from taskkit.cli.loading import loading
+from taskkit.cli.recipe_verb import RecipeVerb
 
 if TYPE_CHECKING:
     from taskkit.contracts.recipe import Recipe
@@ -31,7 +33,7 @@ def smoke_changes(recipe: Recipe) -> list[str]:
     ]
 
 
-@click.command(name="run", short_help="Check a recipe, prepare its data, train and test.")
+@click.command(name="run", cls=RecipeVerb, short_help="Check a recipe, prepare its data, train and test.")
 @click.argument("words", nargs=-1, metavar="[RECIPE… [KEY=VALUE…]]")
 @click.option("--out", type=click.Path(path_type=Path), help="The run directory itself: new or empty.")
 @click.option("--resume", metavar="RUN", help="Go on with a run; `auto`: with this recipe's last unfinished one.")
@@ -77,14 +79,17 @@ def _begin(
     from taskkit.recipe.load import load, split
 
     files, overrides = split(words)
-    resolved = load(files, [*overrides, *changes], ours.plugins)
-    if smoke:
-        resolved = load(files, [*overrides, *changes, *smoke_changes(resolved.recipe)], ours.plugins)
-    # Only a recipe without problems pays for importing torch.
-    from rich.console import Console
+    with loading():
+        resolved = load(files, [*overrides, *changes], ours.plugins)
+        if smoke:
+            resolved = load(files, [*overrides, *changes, *smoke_changes(resolved.recipe)], ours.plugins)
+        # Only a recipe without problems pays for importing torch.
+        from rich.console import Console
 
-    from taskkit import api
-    from taskkit.engine.checkpointing import Preempted
+        from taskkit import api
+        from taskkit.engine.checkpointing import Preempted
+
+        api.preload(resolved.recipe)
 
     try:
         if auto and (found := api.unfinished(resolved)) is not None:
@@ -96,8 +101,9 @@ def _begin(
 
 
 def _go_on(context: click.Context, ours: Context, run: Path) -> None:
-    from taskkit import api
-    from taskkit.engine.checkpointing import Preempted
+    with loading():
+        from taskkit import api
+        from taskkit.engine.checkpointing import Preempted
 
     try:
         api.resume(run, plugins=ours.plugins)

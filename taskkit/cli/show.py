@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from taskkit.cli.output import say
+from taskkit.cli.recipe_verb import RecipeVerb
 
 if TYPE_CHECKING:
     from taskkit.cli import Context
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from taskkit.recipe.merge import Origin
 
 
-@click.command(name="show")
+@click.command(name="show", cls=RecipeVerb)
 @click.argument("words", nargs=-1, required=True, metavar="NAME|RECIPE… [KEY=VALUE…]")
 @click.option("--why", metavar="KEY", help="Say which file, line or change set a key, and what it replaced.")
 @click.option("--schema", is_flag=True, help="Print a JSON Schema for editors.")

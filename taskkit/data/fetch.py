@@ -113,6 +113,7 @@ def _fill(name: str, folder: Path, files: Files, sources: Sequence[Source], key:
                 return str(source), _combined(_keep(source, files, folder))
             except (Unavailable, OSError, zipfile.BadZipFile, tarfile.TarError) as reason:
                 failures.append(f"{source}: {reason}")
+                log.info("%s could not give it: %s", source, reason)
     tried = "\n".join(f"  {failure}" for failure in failures)
     raise SourceError(
         f"{name}: none of its sources could give it.\n{tried}\n"

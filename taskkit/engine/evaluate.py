@@ -29,7 +29,7 @@ from taskkit.contracts.statistics import Statistic
 from taskkit.contracts.task import Results, Step, Task
 from taskkit.engine.guard import calling
 from taskkit.engine.judge import numbers
-from taskkit.errors import RunFailedError
+from taskkit.errors import RunFailedError, TaskkitError
 from taskkit.runs.manifest import Interval
 
 log = logging.getLogger("taskkit")
@@ -252,7 +252,12 @@ def _attached(prediction: Prediction, folder: Path, stem: str, base: Path | None
     """The prediction with its Attachments written into files, and their paths instead, relative to `base` if given."""
     if not any(isinstance(value, Attachment) for value in prediction.values()):
         return prediction
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TaskkitError(
+            f"{folder}: files of predictions cannot be written there ({error.strerror}). Name a folder with --out."
+        ) from error
     written = dict(prediction)
     for name, value in prediction.items():
         if isinstance(value, Attachment):

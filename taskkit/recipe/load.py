@@ -109,7 +109,9 @@ def find(name: str | Path, plugins: Plugins) -> Path:
     if _exists(path):
         return path
     beside = [str(file) for folder in (path.parent, Path("recipes")) for file in sorted(folder.glob("*.yaml"))]
-    near = did_you_mean(str(name), [*shipped, *beside])
+    # `mlp` is meant for recipes/mlp.yaml, and `recipes/mlp` too.
+    same = [known for known in (*shipped, *beside) if Path(known).stem == path.name]
+    near = f" Did you mean {same[0]!r}?" if same else did_you_mean(str(name), [*shipped, *beside])
     advice = near or " `taskkit list recipes` shows those installed; a change is written KEY=VALUE."
     raise _no_recipe(str(name), f"there is no such file, and no recipe of this name.{advice}")
 
@@ -167,6 +169,12 @@ def _content(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(SIZE + 1)  # A file that is too large need not be read to be refused.
     except IsADirectoryError:
+        if (path / "run.json").exists():
+            message = (
+                f"this is a run. Go on with it by `taskkit run --resume {path}`, or name its recipe, "
+                f"{path / 'recipe.yaml'}, to begin another."
+            )
+            raise _no_recipe(str(path), message) from None
         inside = ", ".join(str(file) for file in sorted(path.glob("*.yaml"))[:5])
         message = f"this is a directory. Expected a recipe file{f', such as {inside}' if inside else ''}."
     except OSError as error:

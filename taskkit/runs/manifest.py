@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from taskkit.errors import CheckpointError
+from taskkit.wording import shown
 
 SCHEMA = 1
 FILE = "run.json"
@@ -187,20 +188,36 @@ def read(directory: Path) -> Manifest:
     try:
         found = json.loads(path.read_text())
     except FileNotFoundError:
+        lacking = f"no {FILE} here" if directory.exists() else "there is no such directory"
         raise CheckpointError(
-            f"{directory}: no {FILE} here. A run directory was expected, such as `taskkit run` prints at its end."
+            f"{directory}: {lacking}. A run directory was expected, such as `taskkit run` prints at its end."
+            f"{_run_around(directory)}"
         ) from None
-    except (ValueError, OSError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}). A run's manifest was expected.") from None
-    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
-        schema = found.get("schema") if isinstance(found, dict) else None
+    except NotADirectoryError:
         raise CheckpointError(
-            f"{path}: schema {schema!r}; this taskkit reads {SCHEMA}. Use the taskkit version that wrote it."
+            f"{directory}: this is a file. A run directory was expected.{_run_around(directory)}"
+        ) from None
+    except (ValueError, OSError, RecursionError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}). A run's manifest was expected.") from None
+    if not isinstance(found, dict):
+        raise CheckpointError(
+            f"{path}: damaged: it holds {shown(found)}. A JSON object was expected. Name another run."
+        )
+    if found.get("schema") != SCHEMA:
+        raise CheckpointError(
+            f"{path}: schema {found.get('schema')!r}; this taskkit reads {SCHEMA}. "
+            "Use the taskkit version that wrote it."
         )
     try:
         return _manifest(found)
     except (TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: damaged ({error}). A run's manifest was expected.") from None
+
+
+def _run_around(path: Path) -> str:
+    """Which run a file belongs to, in words."""
+    around = next((folder for folder in path.parents if (folder / FILE).is_file()), None)
+    return f" Did you mean {str(around)!r}?" if around else ""
 
 
 def _manifest(found: Mapping[str, Any]) -> Manifest:

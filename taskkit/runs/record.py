@@ -31,8 +31,9 @@ class Record:
     @classmethod
     def create(cls, path: Path, manifest: Manifest) -> Record:
         """Begin a run in a directory that is new or empty."""
-        path.mkdir(parents=True, exist_ok=True)
-        (path / "checkpoints").mkdir()
+        with _making(path):
+            path.mkdir(parents=True, exist_ok=True)
+            (path / "checkpoints").mkdir()
         record = cls(path, manifest)
         record.update(started=now())
         return record
@@ -107,7 +108,9 @@ def new_directory(out: Path | None, stem: str) -> Path:
     Raises TaskkitError when `out` holds something: a run directory is never overwritten.
     """
     if out is not None:
-        if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        with _making(out):
+            taken = out.is_file() or (out.is_dir() and any(out.iterdir()))
+        if taken:
             raise TaskkitError(
                 f"--out {out}: it is not empty. A new or empty directory was expected. Name another, or go on with "
                 f"that run by `taskkit run --resume {out}`."
@@ -116,12 +119,26 @@ def new_directory(out: Path | None, stem: str) -> Path:
     base = Path("runs") / stem / datetime.now(UTC).astimezone().strftime("%Y-%m-%dT%H-%M-%S")
     for number in range(1, 1000):
         path = base if number == 1 else base.with_name(f"{base.name}-{number}")
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            continue
+        with _making(path):
+            try:
+                path.mkdir(parents=True)
+            except FileExistsError:
+                if not path.is_dir():
+                    raise
+                continue
         return path
     raise TaskkitError(f"{base}: a thousand runs began in this second. Name a directory with --out.")
+
+
+@contextmanager
+def _making(path: Path) -> Iterator[None]:
+    """Raise TaskkitError where a run directory cannot be made, or may not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise TaskkitError(
+            f"{path}: no run directory can be made there ({error.strerror}). Name another place with --out."
+        ) from error
 
 
 def write_atomically(path: Path, text: str) -> None:

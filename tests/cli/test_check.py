@@ -107,11 +107,11 @@ MISTAKES_IN_THE_FILE = {
     ),
     "a quoted number": (
         "optim: {lr: '0.1'}",
-        "bad.yaml:1:9: optim.lr is '0.1'. Expected a number > 0. Write it without quotes.",
+        "bad.yaml:1:9: optim.lr is '0.1'. Expected a number > 0 and ≤ 1000. Write it without quotes.",
     ),
     "true for a number": (
         "optim: {lr: true}",
-        "bad.yaml:1:9: optim.lr is true. Expected a number > 0. Leave it out for 0.001, the default.",
+        "bad.yaml:1:9: optim.lr is true. Expected a number > 0 and ≤ 1000. Leave it out for 0.001, the default.",
     ),
     "a number for true": (
         "loader: {drop_last: 5}",
@@ -123,11 +123,11 @@ MISTAKES_IN_THE_FILE = {
     ),
     "null for a number": (
         "optim:\n  lr:\n",
-        "bad.yaml:2:3: optim.lr is null. Expected a number > 0. Leave it out for 0.001, the default.",
+        "bad.yaml:2:3: optim.lr is null. Expected a number > 0 and ≤ 1000. Leave it out for 0.001, the default.",
     ),
     "a number that is none": (
         "optim: {lr: .nan}",
-        "bad.yaml:1:9: optim.lr is nan. Expected a number > 0. Leave it out for 0.001, the default.",
+        "bad.yaml:1:9: optim.lr is nan. Expected a number > 0 and ≤ 1000. Leave it out for 0.001, the default.",
     ),
     "an item of the wrong type": (
         "model:\n  sizes:\n  - 4\n  - x",
@@ -135,7 +135,7 @@ MISTAKES_IN_THE_FILE = {
     ),
     "a number out of bounds": (
         "optim: {lr: -1}",
-        "bad.yaml:1:9: optim.lr is -1. Expected a number > 0. Leave it out for 0.001, the default.",
+        "bad.yaml:1:9: optim.lr is -1. Expected a number > 0 and ≤ 1000. Leave it out for 0.001, the default.",
     ),
     "an item out of bounds": (
         "model: {sizes: [4, 0]}",
@@ -418,11 +418,13 @@ MISTAKES_ON_THE_COMMAND_LINE = {
     ),
     "a value of the wrong type": (
         ["moons.yaml", "optim.lr=fast"],
-        "override 'optim.lr=fast': optim.lr is 'fast'. Expected a number > 0. Leave it out for 0.001, the default.",
+        "override 'optim.lr=fast': optim.lr is 'fast'. Expected a number > 0 and ≤ 1000. "
+        "Leave it out for 0.001, the default.",
     ),
     "a missing value": (
         ["moons.yaml", "optim.lr="],
-        "override 'optim.lr=': optim.lr is null. Expected a number > 0. Leave it out for 0.001, the default.",
+        "override 'optim.lr=': optim.lr is null. Expected a number > 0 and ≤ 1000. "
+        "Leave it out for 0.001, the default.",
     ),
     "an item of a list": (
         ["moons.yaml", "model.sizes.0=5"],

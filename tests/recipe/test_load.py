@@ -384,7 +384,9 @@ def test_show_of_a_component_prints_its_fields_with_type_default_bounds_doc_and_
 
 
 def test_show_of_a_section_prints_its_fields(show):
-    assert re.search(r"^  lr: 0\.001 +# a number > 0; peak learning rate$", show("optim").stdout, re.MULTILINE)
+    assert re.search(
+        r"^  lr: 0\.001 +# a number > 0 and ≤ 1000; peak learning rate$", show("optim").stdout, re.MULTILINE
+    )
 
 
 @pytest.mark.parametrize(
