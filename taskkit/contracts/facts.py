@@ -149,7 +149,9 @@ class Classes(Fact):
         """
         counts = Counter(labels)
         others = sorted(set(counts).difference(names))
-        others.sort(key=int if all(map(str.isdecimal, others)) else None)
+        # Python makes no number of thousands of digits.
+        are_numbers = all(other.isdecimal() and len(other) < 1000 for other in others)
+        others.sort(key=int if are_numbers else None)
         ordered = (*names, *others)
         return cls(ordered, tuple(counts[name] for name in ordered))
 

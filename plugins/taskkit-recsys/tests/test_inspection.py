@@ -43,11 +43,12 @@ def test_the_leak_of_leave_one_out_is_told_with_its_share(problems_of):
 
 @pytest.mark.parametrize(("scale", "unit"), [(10**3, "ms"), (10**6, "us"), (10**9, "ns")])
 def test_times_in_another_unit_are_recognised(problems_of, scale, unit):
-    problem = problems_of(log(start=START * scale, step=scale))["time"]
+    problem = problems_of(log(start=START * scale, step=scale), time_unit="s")["time"]
     assert problem.severity == "error"
     assert "100.0% of the events are in the future" in problem.message
     assert f"set data.time_unit={unit}" in problem.message
-    assert "time" not in problems_of(log(start=START * scale, step=scale), time_unit=unit)
+    for right in (unit, "auto"):
+        assert "time" not in problems_of(log(start=START * scale, step=scale), time_unit=right)
     assert "set data.time_unit=s" in problems_of(log(), time_unit=unit)["time"].message
 
 

@@ -66,7 +66,23 @@ def test_answers_stay_on_the_scale(task, examples):
     assert task.predict(batch, step.outputs, examples, NoOptions())[0] == {"prediction": 5.0}
 
 
-def test_the_baseline_is_the_mean_of_training(task, examples):
-    test = [Example("t", Pair(0, 2), 3.625)]
-    assert task.baseline(examples, test) == pytest.approx({"rmse": 0.0, "mae": 0.0})
-    assert task.baseline(examples, [Example("t", Pair(0, 2), 1.625)])["rmse"] == pytest.approx(2)
+def test_the_baseline_is_what_users_and_items_are_rated_on_average(task, examples):
+    mean = 29 / 8
+    item = {x: sum(r - mean for (_, i), r in RATINGS.items() if i == x) / (n + 25) for x, n in enumerate((3, 3, 2))}
+    user = sum(RATINGS[0, i] - mean - item[i] for i in (0, 1)) / (2 + 10)
+    test = [Example("known", Pair(0, 2), mean + item[2] + user), Example("nobody", Pair(None, 1), mean + item[1])]
+    assert task.baseline(examples, test) == pytest.approx({"rmse": 0.0, "mae": 0.0}, abs=1e-9)
+    nothing = [Example("new", Pair(None, 9), mean - 2)]
+    assert task.baseline(examples, nothing) == pytest.approx({"rmse": 2.0, "mae": 2.0})
+
+
+def test_the_baseline_beats_the_mean_where_some_are_hard_to_please(task):
+    pairs = [(user, item) for user in range(40) for item in range(20)]
+    rated = [Example(f"{u} {i}", Pair(u, i), float(1 + 2 * (u % 2) + 2 * (i % 2))) for u, i in pairs]
+    found = task.baseline([each for n, each in enumerate(rated) if n % 7], rated[::7])
+    assert found["rmse"] < 0.8  # the mean alone: 1.4
+
+
+def test_the_baseline_stays_on_the_scale(task):
+    train = [Example(f"{n}", Pair(0, n), 5.0) for n in range(200)] + [Example("x", Pair(1, 0), 1.0)]
+    assert task.baseline(train, [Example("t", Pair(0, 1), 5.0)])["mae"] < 0.02

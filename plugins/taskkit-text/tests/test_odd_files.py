@@ -349,6 +349,13 @@ def test_what_programs_write_for_missing_is_a_class_like_any_other_and_counted(t
     assert f"20 cells of column 'label' are {class_name!r}, as programs write what is missing" in caplog.text
 
 
+def test_classes_may_be_numbers_of_any_length(tmp_path):
+    classes = ("9" * 5000, "8" * 5000, "7")
+    rows = [(text, classes[n % 3]) for n, (text, _) in enumerate(ROWS)]
+    found = prepared(written(tmp_path, "t.csv", separated(rows=rows)), test_share=0)
+    assert set(found.spec.target.names) == set(classes)
+
+
 def test_a_delimiter_may_be_insisted_on(tmp_path):
     path = written(tmp_path, "t.csv", separated(":"))
     assert len(prepared(path, delimiter=":", test_share=0).examples("train")) > 30

@@ -21,6 +21,25 @@ def is_text(column: pa.ChunkedArray) -> bool:
     return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
 
 
+def with_points(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of text in which commas part whole numbers from the rest, as `4,5`, with points instead.
+
+    It stays as it is where one of its cells is no such number, or none has a comma, or `1,000` may be a thousand:
+    where each comma comes before three digits.
+    """
+    from pyarrow import compute
+
+    if not is_text(column):
+        return column
+    comma = compute.match_substring(column, ",")
+    number = compute.match_substring_regex(column, r"^[+-]?\d+(,\d+)?$")
+    thousands = compute.match_substring_regex(column, r"^[+-]?[1-9]\d{0,2},\d{3}$")
+    clear = compute.and_(comma, compute.invert(thousands))
+    if not compute.all(number).as_py() or not compute.any(clear).as_py():
+        return column
+    return compute.replace_substring(column, ",", ".")
+
+
 def number_of_nulls(column: pa.ChunkedArray) -> int:
     """How many cells are null or not a number."""
     from pyarrow import compute

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from taskkit import DataError, TableFile, and_more
 from taskkit_recsys import times
-from taskkit_recsys.cells import first_refused, is_empty, is_text, number_of_nulls, row_of_first
+from taskkit_recsys.cells import first_refused, is_empty, is_text, number_of_nulls, row_of_first, with_points
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,7 +75,7 @@ class Events:
 
 
 def read_events(
-    table: TableFile, columns: Columns, time_unit: times.Unit, rename: Callable[[str], str] | None = None
+    table: TableFile, columns: Columns, time_unit: times.TimeUnit, rename: Callable[[str], str] | None = None
 ) -> Events:
     """The events of a table, in the order of its rows; `rename` turns the ids of users into pseudonyms.
 
@@ -83,6 +83,14 @@ def read_events(
     that are missing and, by row, for empty ids and for times and ratings that cannot be read. No message holds a
     user's id.
     """
+    table.check_columns(
+        {
+            "data.user_column": columns.user,
+            "data.item_column": columns.item,
+            "data.time_column": columns.time,
+            "data.rating_column": columns.rating,
+        }
+    )
     users, user_ids = _identify(table, columns.user, "data.user_column", rename)
     items, item_ids = _identify(table, columns.item, "data.item_column")
     return Events(
@@ -110,7 +118,13 @@ def core(events: Events, k: int) -> Events:
 def ordered(ids: Sequence[str]) -> list[str]:
     """Ids in the order of numbers if all are numbers, else of letters."""
     plain = all(name.isascii() and name.isdecimal() for name in ids)
-    return sorted(ids, key=(lambda name: (int(name), name)) if plain else None)
+    return sorted(ids, key=_as_number if plain else None)
+
+
+def _as_number(digits: str) -> tuple[int, str, str]:
+    """What orders digits as the numbers that they are, also where Python would make none of so many."""
+    significant = digits.lstrip("0")
+    return len(significant), significant, digits
 
 
 def _identify(
@@ -133,6 +147,12 @@ def _coded(table: TableFile, name: str, setting: str) -> tuple[Numbers, list[str
     import pyarrow as pa
 
     column = _whole(table, name, table.arrow(name, setting))
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        raise DataError(
+            f"{table.path}: column {name!r} holds {kind}, no ids. Text or whole numbers were expected, one in each "
+            f"row. Set {setting} to a column of ids."
+        )
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     column = column.unify_dictionaries()
@@ -152,7 +172,9 @@ def _whole(table: TableFile, name: str, column: pa.ChunkedArray) -> pa.ChunkedAr
     if number_of_nulls(column):
         raise _empty(table, name, np.flatnonzero(column.is_null(nan_is_null=True).to_numpy()))
     fractional = compute.not_equal(column, compute.trunc(column))
-    if (row := row_of_first(fractional)) is not None:
+    # Beyond that, a double is no whole number that anybody wrote.
+    huge = compute.greater(compute.abs(column), 2.0**53)
+    if (row := row_of_first(compute.or_(fractional, huge))) is not None:
         raise DataError(
             f"{table.where(row)}: column {name!r} is {column[row].as_py()!r}, which is no id. "
             "Text or whole numbers were expected. Correct the cell."
@@ -166,7 +188,7 @@ def _ratings(table: TableFile, name: str) -> NDArray[np.float32]:
 
     column = table.arrow(name, "data.rating_column")
     if is_text(column):
-        column = compute.utf8_trim_whitespace(column)
+        column = with_points(compute.utf8_trim_whitespace(column))
     try:
         numbers = column.cast(pa.float64())
     except pa.ArrowException:
@@ -178,6 +200,11 @@ def _ratings(table: TableFile, name: str) -> NDArray[np.float32]:
     values: NDArray[np.float64] = numbers.to_numpy()
     if not np.isfinite(values).all():
         raise _empty(table, name, np.flatnonzero(~np.isfinite(values)))
+    if (large := np.flatnonzero(np.abs(values) > np.finfo(np.float32).max)).size:
+        raise DataError(
+            f"{table.where(int(large[0]))}: column {name!r} is {values[large[0]]:g}, which is too large for a rating"
+            f"{and_more(large.tolist())}. Correct the cell, or take the row out."
+        )
     return values.astype(np.float32)
 
 

@@ -13,14 +13,10 @@ from taskkit_recsys.events import Events, Numbers
 from taskkit_recsys.facts import Histories, Rating
 from taskkit_recsys.source import Source
 from taskkit_recsys.splits import CONTEXT, TEST, TRAIN, VAL, Parted
-from taskkit_recsys.times import SECONDS, Unit, iso, moment
+from taskkit_recsys.times import DAY, EARLIEST, SECONDS, TimeUnit, Unit, iso
 
-EARLIEST = moment("1990-01-01", "")
-"""Logs of what people clicked are not older."""
 UNEVEN = 0.5
 """How unevenly events may be spread over items, as a Gini coefficient, before it is worth a warning."""
-DAY = 86400
-"""Seconds that the clock of a log may be fast."""
 ACTIVE = 50
 """Times the events of the median user that one may have."""
 
@@ -48,15 +44,16 @@ def gini(counts: Numbers) -> float:
     return float((2 * ranks - len(ranked) - 1) @ ranked / (len(ranked) * ranked.sum()))
 
 
-def _times(events: Events, unit: Unit) -> Iterator[DataProblem]:
+def _times(events: Events, unit: TimeUnit) -> Iterator[DataProblem]:
     now = time.time()
     odd = {"before 1990": events.times < EARLIEST, "in the future": events.times > now + DAY}
     for when, which in odd.items():
         if not which.any():
             continue
         # What the numbers would be in each unit: the one that puts most of them between 1990 and now is meant.
-        median = float(np.median(events.times)) / SECONDS[unit]
-        meant = next((other for other, size in SECONDS.items() if EARLIEST < median * size <= now), unit)
+        read_in: Unit = "s" if unit == "auto" else unit
+        median = float(np.median(events.times)) / SECONDS[read_in]
+        meant = next((other for other, size in SECONDS.items() if EARLIEST < median * size <= now), read_in)
         first = int(np.argmax(which))
         yield DataProblem(
             "error" if which.mean() > 0.5 else "warning",
@@ -64,7 +61,9 @@ def _times(events: Events, unit: Unit) -> Iterator[DataProblem]:
             f"{_share(which)} of the events are {when}, such as that of row {events.rows[first] + 1}, "
             f"{iso(events.times[first])}. "
             + (
-                "Look at data.time_column." if meant == unit else f"They look like {meant}: set data.time_unit={meant}."
+                "Look at data.time_column."
+                if meant == read_in
+                else f"They look like {meant}: set data.time_unit={meant}."
             ),
             _rows(events, which),
         )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 from typing import Any
 
+import numpy as np
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
 
 from taskkit import Batch, DataSpec, Example, Headline, Mean, Of, Prediction, Statistic, Step, Task, root_mean
 from taskkit_recsys import facts, sections
+from taskkit_recsys.biases import Biases
 from taskkit_recsys.processor import PairProcessor
 
 
@@ -50,10 +51,13 @@ class Rating(Task[sections.Rating, PairProcessor]):
         return [{"prediction": round(rating, 4)} for rating in self._on_scale(outputs.float()).tolist()]
 
     def baseline(self, train: Sequence[Example], test: Sequence[Example]) -> Mapping[str, float]:
-        """The errors of always answering the mean rating of the training split."""
-        mean = fmean(float(example.target) for example in train)
-        errors = [float(example.target) - mean for example in test]
-        return {"rmse": fmean(error**2 for error in errors) ** 0.5, "mae": fmean(map(abs, errors))}
+        """The errors of answering what the user and the item are rated on average in the training split, on the scale.
+
+        The mean of all ratings alone would be beaten by a model that knows nothing of how the two go together.
+        """
+        answers = Biases.of(train).ratings(test).clip(self.low, self.high)
+        errors = answers - [float(example.target) for example in test]
+        return {"rmse": float(np.sqrt(np.square(errors).mean())), "mae": float(np.abs(errors).mean())}
 
     def protocol(self) -> Mapping[str, Any]:
         """What happens to ratings outside of the scale."""

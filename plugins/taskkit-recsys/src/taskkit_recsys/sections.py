@@ -181,14 +181,17 @@ class Movielens(Splitting):
 class Interactions(Splitting):
     """Your own log: a table of who took what when, and how they rated it."""
 
-    events: str = setting(doc="a CSV, TSV, JSON lines or Parquet file, one event in a row")
+    events: str = setting(doc="a CSV, TSV, JSON lines, Excel or Parquet file, one event in a row")
     items: str | None = setting(None, "such a file of items and their titles, for people to read; null: ids must do")
     user_column: str = setting("user", "the column of users' ids")
     item_column: str = setting("item", "the column of items' ids, in `events` and in `items`")
     time_column: str = setting("timestamp", "the column of times: numbers since 1970 or ISO dates, in UTC")
     rating_column: str | None = setting("rating", "the column of ratings; read when something needs them")
     title_column: str = setting("title", "the column of titles in `items`")
-    time_unit: Literal["s", "ms", "us", "ns"] = setting("s", "what times that are numbers count")
+    time_unit: Literal["auto", "s", "ms", "us", "ns"] = setting(
+        "auto", "what times that are numbers count; auto: that in which they lie between 1990 and now, else seconds"
+    )
+    delimiter: str | None = setting(None, "what stands between the cells of a CSV or TSV file; null: what is found")
     rating_scale: list[float] | None = setting(None, "the lowest and the highest rating; null: those in the data")
     pseudonymise: bool = setting(False, "hash users' ids with a key, so that no raw one is in the run")
     key: str | None = setting(
@@ -209,6 +212,8 @@ class Interactions(Splitting):
             len(self.rating_scale) != 2 or not self.rating_scale[0] < self.rating_scale[1]
         ):
             yield "rating_scale", f"{self.rating_scale} is no scale. The lowest and the highest were expected: [1, 5]."
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
+            yield "delimiter", f'{self.delimiter!r} parts no cells. One character was expected, such as ";" or "\\t".'
         if self.key is not None and not self.pseudonymise:
             yield "key", f"{self.key!r} is the key of pseudonyms, but pseudonymise is false. Set it to true."
         if self.min_rating is not None and self.rating_column is None:

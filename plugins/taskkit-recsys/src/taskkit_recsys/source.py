@@ -9,7 +9,7 @@ from taskkit import DataError, Origin, TableFile
 from taskkit_recsys.cells import is_empty
 from taskkit_recsys.events import Columns
 from taskkit_recsys.pseudonyms import Key
-from taskkit_recsys.times import Unit
+from taskkit_recsys.times import TimeUnit
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Source:
     table: TableFile
     columns: Columns
     origins: tuple[Origin, ...]
-    time_unit: Unit = "s"
+    time_unit: TimeUnit = "s"
     titles: TitleTable | None = None
     key: Key | None = None
     """Users become pseudonyms of this key."""

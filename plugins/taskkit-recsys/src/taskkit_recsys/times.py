@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
@@ -10,39 +12,88 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskkit import DataError, TableFile
-from taskkit_recsys.cells import first_refused, is_text, number_of_nulls
+from taskkit_recsys.cells import first_refused, is_text, number_of_nulls, with_points
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+log = logging.getLogger("taskkit")
+
 Unit = Literal["s", "ms", "us", "ns"]
+TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
 SECONDS: Mapping[Unit, float] = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 """How long one of each unit is."""
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC).timestamp()
+"""Logs of what people clicked are not older."""
+DAY = 86400
+"""Seconds that the clock of a log may be fast."""
 _ZONE = r"\d:\d\d.*(Z|[+-]\d\d(:?\d\d)?)$"
 """How a time ends that names its zone."""
 
 
-def seconds(table: TableFile, name: str, unit: Unit) -> NDArray[np.float64]:
+def seconds(table: TableFile, name: str, unit: TimeUnit) -> NDArray[np.float64]:
     """A column of times in seconds since 1970, UTC; times without a zone are in UTC too.
 
-    Numbers count `unit`s; a date is its midnight. Raises DataError, by row, for what is neither.
+    Numbers count `unit`s; with `auto`, the unit is the one in which they lie between 1990 and now, which is said where
+    they are no seconds. A date is its midnight. Raises DataError, by row, for what is neither, and for a column of
+    which some numbers lie there in one unit and some in another; a warning counts times that are still to come.
     """
     import pyarrow as pa
     from pyarrow import compute
 
     column = table.arrow(name, "data.time_column")
     if is_text(column):
-        column = compute.utf8_trim_whitespace(column)
+        column = with_points(compute.utf8_trim_whitespace(column))
     if number_of_nulls(column):
         raise _unreadable(table, name, column, int(compute.index(column.is_null(nan_is_null=True), True).as_py()))
-    read = _numbers if _starts_as_number(column) else _dates
+    are_numbers = _starts_as_number(column)
+    if pa.types.is_boolean(column.type):
+        raise _unreadable(table, name, column, 0)
+    read = _numbers if are_numbers else _dates
     try:
-        values: NDArray[np.float64] = read(column, unit)
+        values: NDArray[np.float64] = read(column, "s")
     except pa.ArrowException:
-        raise _unreadable(table, name, column, first_refused(column, lambda part: read(part, unit))) from None
+        raise _unreadable(table, name, column, first_refused(column, lambda part: read(part, "s"))) from None
     if not np.isfinite(values).all():
         raise _unreadable(table, name, column, int(np.flatnonzero(~np.isfinite(values))[0]))
+    if are_numbers and (counted := _unit(table, name, values, unit)) != "s":
+        values = _numbers(column, counted)
+    _warn_of_future(table, name, values)
     return values
+
+
+def _unit(table: TableFile, name: str, numbers: NDArray[np.float64], unit: TimeUnit) -> Unit:
+    """What numbers count; raises DataError when some lie between 1990 and now in one unit, and some in another."""
+    latest = time.time() + DAY
+    within = {each: (numbers * size > EARLIEST) & (numbers * size <= latest) for each, size in SECONDS.items()}
+    found = [each for each in SECONDS if within[each].any()]
+    if len(found) > 1:
+        usual, odd = sorted(found, key=lambda each: -int(within[each].sum()))[:2]
+        row = int(np.argmax(within[odd]))
+        raise DataError(
+            f"{table.where(row)}: column {name!r} is {numbers[row]:.0f}, a recent time in {odd}, as are "
+            f"{within[odd].sum():,} in all; {within[usual].sum():,} others are such in {usual}. One unit was expected. "
+            "Bring all times into it."
+        )
+    if unit != "auto":
+        return unit
+    if found and found != ["s"]:
+        log.warning(
+            "%s: column %r counts %s since 1970, by its numbers; data.time_unit says another",
+            table.path,
+            name,
+            found[0],
+        )
+    return found[0] if found else "s"
+
+
+def _warn_of_future(table: TableFile, name: str, values: NDArray[np.float64]) -> None:
+    later = np.flatnonzero(values > time.time() + DAY)
+    if len(later):
+        log.warning(
+            "%s: %d of %d times of column %r are still to come, such as %s in row %d. Look at data.time_unit",
+            *(table.path, len(later), len(values), name, iso(float(values[later[0]])), later[0] + 1),
+        )
 
 
 def moment(text: str, setting: str) -> float:

@@ -165,11 +165,13 @@ def _whole(table: TableFile, name: str, labels: list[str]) -> list[str]:
     Refuses a column of numbers of which some are not whole, or one that holds little else.
     """
     numbers = {label: float(label) for label in set(labels) if NUMBER.fullmatch(label)}
-    broken = [row for row, label in enumerate(labels) if not numbers.get(label, 0.0).is_integer()]
+    broken = [
+        row for row, label in enumerate(labels) if not label.isdigit() and not numbers.get(label, 0.0).is_integer()
+    ]
     are_numbers = all(label in numbers for label in labels)
     if broken and (are_numbers or len(broken) > len(labels) / 2):
         raise DataError(
-            f"{table.where(broken[0])}: column {name!r} is {labels[broken[0]]}, a number that is not whole. Labels "
+            f"{table.where(broken[0])}: column {name!r} is {labels[broken[0]]:.60}, a number that is not whole. Labels "
             "must be classes. Set data.label_column to a column of classes, or make classes of the numbers: low, high."
         )
     return [label if label.isdigit() else str(int(numbers[label])) for label in labels] if are_numbers else labels
