@@ -15,6 +15,7 @@ import lightning_fabric
 
 from taskkit.contracts.data import Stream
 from taskkit.contracts.facts import Example, Prediction, Split
+from taskkit.contracts.model import Processor
 from taskkit.engine import build
 from taskkit.engine.build import Built
 from taskkit.engine.evaluate import Evaluation, predict
@@ -37,6 +38,10 @@ def load_run(path: str | Path, *, plugins: Plugins | None = None) -> LoadedRun:
     return LoadedRun(path, manifest.read(path), plugins or from_environment())
 
 
+NAMED = 10
+"""So many inputs are named in one message."""
+
+
 @dataclass(frozen=True)
 class Requests:
     """What a run is asked: the examples that were read, and how the task is to answer."""
@@ -44,6 +49,32 @@ class Requests:
     examples: Sequence[Example]
     options: Any
     """The task's `predict_options`."""
+
+
+def _read(processor: Processor, sources: Sequence[str], options: Any) -> list[Example]:
+    """The examples of all sources; raises one DataError that names each source which cannot be read."""
+    read: list[Example] = []
+    refused: list[str] = []
+    for number, source in enumerate(sources, 1):
+        try:
+            read += processor.read(source, options)
+        except DataError as error:
+            if len(sources) == 1:
+                raise
+            refused.append(f"input {number}: {error}")
+    if refused:
+        more = [f"… and {len(refused) - NAMED} more"] if len(refused) > NAMED else []
+        raise DataError(
+            "\n".join(
+                [
+                    f"{len(refused)} of {len(sources)} inputs cannot be read. None is answered, since answers stand in "
+                    "the order of the inputs. Leave these out:",
+                    *refused[:NAMED],
+                    *more,
+                ]
+            )
+        )
+    return read
 
 
 class LoadedRun:
@@ -116,10 +147,11 @@ class LoadedRun:
         """Predict for paths or texts, as the model's processor reads them; a table gives one prediction for each row.
 
         `input` in each prediction is what a person calls it; `flags` are in those whose input was marked, as
-        `truncated`, and a warning counts them. The options that a run takes are those that its processor
-        and its task declare, as `column="text"` or `top=3`; some, as `user="42"`, need no input. Predictions that are
-        files, such as masks, are written into the folder `out`, by default a new temporary one. Raises DataError when
-        an input cannot be read, and TaskkitError for an unknown option. Several threads may ask at once.
+        `truncated`, and a warning counts them. The options that a run takes are those that its processor and its task
+        declare, as `column="text"` or `top=3`; some, as `user="42"`, need no input. Predictions that are files, such as
+        masks, are written into the folder `out`, by default a new temporary one. Raises DataError that names all inputs
+        which cannot be read, when there is one, since answers stand in the order of the inputs, and TaskkitError for an
+        unknown option. Several threads may ask at once.
         """
         return self.answer(self.requests(inputs, **options), out)
 
@@ -135,7 +167,7 @@ class LoadedRun:
         sources = [str(inputs) if isinstance(inputs, Path) else inputs] if isinstance(inputs, str | Path) else inputs
         with calling(recipe.model, "Processor.read"):
             requested = processor.requested(reading)
-            read = [example for source in sources for example in processor.read(source, reading)]
+            read = _read(processor, sources, reading)
         return Requests([*requested, *read], answering)
 
     def answer(self, requests: Requests, out: str | Path | None = None) -> list[Prediction]:

@@ -14,7 +14,8 @@ from taskkit.cli.loading import loading
 from taskkit.cli.output import say
 from taskkit.contracts.facts import TextLine
 from taskkit.data.documents import not_utf8
-from taskkit.wording import json_line, on_one_line
+from taskkit.data.outputs import beside, check_output, write_rows
+from taskkit.wording import json_line, on_one_line, path_text
 
 
 @click.command(
@@ -23,9 +24,17 @@ from taskkit.wording import json_line, on_one_line
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[INPUT…] [--OPTION VALUE…]")
 @click.option("--out", type=click.Path(path_type=Path), help="The folder for predictions that are files.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write the predictions into a .csv, .jsonl or .parquet file, beside the columns of the tables that were read.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each prediction.")
 @click.pass_obj
-def command(ours: Context, run: Path, words: tuple[str, ...], out: Path | None, as_json: bool) -> None:
+def command(
+    ours: Context, run: Path, words: tuple[str, ...], out: Path | None, output: Path | None, as_json: bool
+) -> None:
     """Predict with RUN for each INPUT: a file, a table or a text, whatever its model reads; `-` reads lines from stdin.
 
     A run's model and task may take options of their own, as `--column text` or `--top 3`; an unknown one lists them.
@@ -34,6 +43,8 @@ def command(ours: Context, run: Path, words: tuple[str, ...], out: Path | None, 
 
     if words.count("-") > 1:
         raise click.UsageError("`-` stands for all of standard input, which can be read once. Give it once.")
+    if output is not None:
+        check_output(output)
     with loading():
         from taskkit.loaded_run import load_run
 
@@ -45,7 +56,13 @@ def command(ours: Context, run: Path, words: tuple[str, ...], out: Path | None, 
         requests = loaded.requests([*_lines("-")], **options)
     if not requests.examples:
         raise click.UsageError("Name an input, or write one a line on standard input.")
-    for prediction in loaded.answer(requests, out):
+    predictions = loaded.answer(requests, out)
+    if output is not None:
+        answered = zip(requests.examples, predictions, strict=True)
+        write_rows(output, [beside(example.columns, prediction) for example, prediction in answered])
+        say(f"{len(predictions):,} predictions are in {path_text(output)}", err=True)
+        return
+    for prediction in predictions:
         if as_json:
             say(json_line(prediction))
             continue

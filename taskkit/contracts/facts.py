@@ -277,6 +277,8 @@ class Example:
     group: str | None = None
     """What other examples are alike it, as those of one speaker, user or document; None: nobody knows of any. Intervals
     and tests draw such examples together."""
+    columns: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    """The row of the table that it was read from to predict; it goes with the prediction into a file."""
 
 
 class TextLine(str):

@@ -63,6 +63,11 @@ class TableFile:
         """How messages name a row, counted from 0 here and from 1 there."""
         return f"{self.path}: row {row + 1}"
 
+    def rows(self) -> list[dict[str, Any]]:
+        """All cells by row and by the names of the columns, as they are; None where one is empty."""
+        rows: list[dict[str, Any]] = self.content.to_pylist()
+        return rows
+
     def column(self, name: str, setting: str) -> list[Any]:
         """The cells of a column, None where one is empty; `setting` is the key of a recipe that named it.
 

@@ -4,12 +4,15 @@ import csv
 import json
 import random
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner
+from pyarrow import parquet
 
 import taskkit
 from taskkit.cli import main
@@ -105,6 +108,60 @@ def test_truncated_texts_are_counted_and_told(finished):
         if count:
             assert f"{count} of {len(prepared.examples(split))} {split} example" in log
     assert "truncated" in log
+
+
+def test_one_text_that_cannot_be_read_is_named_with_its_place_and_none_is_answered(finished):
+    with pytest.raises(
+        taskkit.DataError, match=r"2 of 4 inputs cannot be read.*\ninput 2: '': .*\ninput 4: ' ': the text is"
+    ):
+        finished.predict(["the cat", "", "a dog", " "])
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_predictions_are_written_beside_the_columns_of_the_table(finished, tools, tmp_path, suffix):
+    rows = [{"key": "007", "text": f"the cat sat on the {LONG}", "prediction": "mine"}, {"key": "é", "text": "a dog"}]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    output = tmp_path / f"p.{suffix}"
+    command = ["predict", str(finished.path), str(tmp_path / "t.jsonl"), "-o", str(output)]
+    done = subprocess.run([sys.executable, "-m", "taskkit", *command], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert f"2 predictions are in {output}" in done.stderr
+    if suffix == "csv":
+        with output.open(newline="", encoding="utf-8") as file:
+            first, second = csv.DictReader(file)
+    elif suffix == "jsonl":
+        first, second = map(json.loads, output.read_text(encoding="utf-8").splitlines())
+    else:
+        first, second = parquet.read_table(output).to_pylist()
+    answers = finished.predict(tmp_path / "t.jsonl")
+    assert (first["key"], second["key"]) == ("007", "é")
+    assert (first["prediction"], first["taskkit_prediction"]) == ("mine", answers[0]["prediction"])
+    assert float(second["probability"]) == pytest.approx(answers[1]["probability"], abs=1e-6)
+    assert "truncated" in str(first["flags"])
+    assert not second.get("flags")
+    again = CliRunner().invoke(main, command)
+    assert again.exit_code == 2
+    assert "it is there already, and nothing is overwritten" in again.output
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", "body,class\nx,y\n", "no column 'text' and no column 'label'"),
+        ("a.csv", "text,label\n\u010d\u0159,y\n".encode("cp1250"), "windows-1250 if it is Czech"),
+        ("a.jsonl", "[" * 100_000, "nested too deep"),
+        ("a.parquet", "PAR1", "A Parquet file was expected"),
+        ("a.csv.gz", "x", "it cannot be unpacked"),
+        ("none.csv", None, "looked for"),
+    ],
+)
+def test_an_odd_file_is_an_error_of_the_data_on_the_command_line(tools, tmp_path, name, content, said):
+    if content is not None:
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    recipe = tools.recipe({"name": "text.bag"}, name="odd", file=str(tmp_path / name))
+    done = CliRunner().invoke(main, ["check", str(recipe), "--data"])
+    assert done.exit_code == 2, done.output
+    assert said in done.output
 
 
 def test_predict_says_which_texts_were_cut_or_hold_nothing_known(finished, caplog):

@@ -56,7 +56,7 @@ def read_histories(source: str, options: ReadHistory, directory: Directory) -> l
         words = [source] if directory.item(source) is not None else source.split(",")
         return [Example(source, Query(None, directory.history([word.strip() for word in words], source)))]
     return [
-        Example(name, Query(None, directory.history(_words(line, where), where)))
+        Example(name, Query(None, directory.history(_words(line, where), where)), columns=line)
         for where, name, line in _lines(path, ("history",), LINE)
     ]
 
@@ -88,7 +88,8 @@ def read_pairs(source: str, options: ReadPair, directory: Directory) -> list[Exa
     pairs = []
     for where, name, line in _lines(path, ("user", "item"), PAIR):
         user = directory.user(str(line["user"]), options.key, where)
-        pairs.append(Example(name, Pair(user, directory.known_item(str(line["item"]), where))))
+        pair = Pair(user, directory.known_item(str(line["item"]), where))
+        pairs.append(Example(name, pair, columns=line))
     return pairs
 
 

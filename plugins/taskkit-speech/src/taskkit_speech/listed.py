@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +45,12 @@ def read_listed(path: Path, config: sections.Table, column: str | None) -> list[
     Raises DataError for a table that cannot be read, columns that it lacks, paths and classes that are empty, splits
     and times that are none, and for a recording that is listed twice.
     """
-    table = read_table(path)
-    root = Path(config.root).expanduser().absolute() if config.root else path.parent
+    return listed_in(read_table(path), path.parent, config, column)
+
+
+def listed_in(table: TableFile, folder: Path, config: sections.Table, column: str | None) -> list[Listed]:
+    """The same of a table that was read; `folder` is where paths begin without `data.root`."""
+    root = Path(config.root).expanduser().absolute() if config.root else folder
     files = table.filled(config.path_column, "data.path_column")
     targets = _targets(table, config, column)
     starts, ends = (_seconds(table, getattr(config, name), name) for name in ("start_column", "end_column"))
@@ -97,12 +102,19 @@ def _seconds(table: TableFile, named: str | None, setting: str) -> Sequence[floa
     seconds: list[float | None] = []
     for row, cell in enumerate(cells):
         try:
-            seconds.append(None if cell is None else float(cell))
-        except ValueError:
+            seconds.append(None if cell is None else _finite(cell))
+        except (ValueError, TypeError):
             raise DataError(
                 f"{table.where(row)}: {cell!r} is not a time. A number of seconds was expected, such as 12.5. Correct "
                 f"the cell, or name another column in data.{setting}."
             ) from None
+    return seconds
+
+
+def _finite(cell: Any) -> float:
+    seconds = float(cell)
+    if not math.isfinite(seconds):
+        raise ValueError
     return seconds
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from taskkit import TABLE_SUFFIXES, DataError, Example
+from taskkit import TABLE_SUFFIXES, DataError, Example, read_table
 from taskkit_speech import sections
 from taskkit_speech.audio import SUFFIXES, Clip
-from taskkit_speech.listed import read_listed
+from taskkit_speech.listed import listed_in
 
 log = logging.getLogger("taskkit")
 
@@ -27,8 +27,9 @@ def read_audio(source: str, column: str = "path") -> list[Example]:
     if path.is_dir():
         return _folder(path)
     if path.name.lower().endswith(TABLE_SUFFIXES):
-        rows = read_listed(path.absolute(), sections.Table(table=str(path), path_column=column), None)
-        return [Example(row.id, row.clip) for row in rows]
+        table = read_table(path.absolute())
+        rows = listed_in(table, path.absolute().parent, sections.Table(table=str(path), path_column=column), None)
+        return [Example(row.id, row.clip, columns=cells) for row, cells in zip(rows, table.rows(), strict=True)]
     if not path.is_file():
         raise DataError(
             f"{source}: there is no such file. An audio file, a folder of them or a table "

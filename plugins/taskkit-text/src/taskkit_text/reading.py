@@ -70,7 +70,8 @@ def _refuse_columns(where: str, options: ReadText) -> None:
 def _of_table(table: TableFile, options: ReadText, pairs: bool) -> list[Example]:
     texts, *others = [table.filled(name, key) for name, key in _columns(table, options, pairs)]
     inputs = zip(texts, *others, strict=True) if pairs else texts
-    return [Example(table.where(row), given) for row, given in enumerate(inputs)]
+    rows = zip(inputs, table.rows(), strict=True)
+    return [Example(table.where(row), given, columns=columns) for row, (given, columns) in enumerate(rows)]
 
 
 def _columns(table: TableFile, options: ReadText, pairs: bool) -> list[tuple[str, str]]:

@@ -106,8 +106,9 @@ class RowEncoder(Processor):
 
     def read(self, source: str, options: Any) -> Sequence[Example]:
         """An example for each row of a table."""
-        rows = read_rows(read_table(Path(source)), self.facts)
-        return [Example(f"{source}: row {number}", row) for number, row in enumerate(rows, 1)]
+        table = read_table(Path(source))
+        rows = zip(read_rows(table, self.facts), table.rows(), strict=True)
+        return [Example(f"{source}: row {n}", row, columns=columns) for n, (row, columns) in enumerate(rows, 1)]
 
     def encode(self, example: Example) -> Sequence[Sample]:
         """One sample: what is missing or unknown keeps a mark."""
