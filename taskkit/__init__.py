@@ -51,7 +51,7 @@ if TYPE_CHECKING:
         r2,
         root_mean,
     )
-    from taskkit.data.documents import not_utf8
+    from taskkit.data.documents import not_utf8, open_utf8
     from taskkit.data.fetch import fetch
     from taskkit.data.files import FileMemory, find_files, read_json_lines
     from taskkit.data.quality import ExampleLook, find_duplicates, find_imbalance, first_ids
@@ -89,7 +89,7 @@ _HOMES = {
     "contracts.hookspecs": ("hookimpl",),
     "contracts.model": ("Model", "Processor", "Sample", "Samples", "Unit"),
     "data.fetch": ("fetch",),
-    "data.documents": ("not_utf8",),
+    "data.documents": ("not_utf8", "open_utf8"),
     "data.files": ("FileMemory", "find_files", "read_json_lines"),
     "data.quality": ("ExampleLook", "find_duplicates", "first_ids", "find_imbalance"),
     "contracts.regression": ("Regression",),
@@ -208,6 +208,7 @@ __all__ = [
     "macro_precision",
     "macro_recall",
     "not_utf8",
+    "open_utf8",
     "path_text",
     "r2",
     "read_json_lines",

@@ -69,6 +69,15 @@ def read_document(path: Path) -> Document:
     return Document(path, content.decode(WINDOWS_1252).encode())
 
 
+def open_utf8(path: Path) -> BinaryIO:
+    """Open a file of text, whose bytes are then UTF-8: a mark of it is among them, other encodings are converted.
+
+    UTF-16 and UTF-32 are told by their marks and Windows-1252 where it is certain, with a warning; what ends in `.gz`
+    is unpacked. Raises DataError for all others, and OSError.
+    """
+    return read_document(path).open()
+
+
 def not_utf8(where: str, error: UnicodeDecodeError) -> DataError:
     """What to raise for a line that could not be decoded; `where` is its place, such as `texts.csv:3`."""
     marked = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))

@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import re
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import numpy as np
@@ -277,6 +280,26 @@ def test_an_odd_log_that_cannot_be_right_is_refused_in_words(tmp_path, kind):
         prepared(tmp_path, name, content, Rating)
     assert name in str(raised.value)
     assert len(str(raised.value)) < 700
+
+
+@pytest.mark.parametrize(
+    "kind", ["seconds_and_milliseconds", "json_ids_are_lists", "rating_of_1e39", "cyrillic", "json_nested"]
+)
+def test_an_odd_log_is_an_error_of_the_data_on_the_command_line(tmp_path, kind):
+    name, content, message = REFUSED[kind]
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    recipe = {
+        "task": {"name": "recsys.rating"},
+        "model": {"name": "recsys.mf"},
+        "data": {"name": "recsys.interactions", "events": name},
+        "trainer": {"max_epochs": 1},
+    }
+    (tmp_path / "r.yaml").write_text(json.dumps(recipe))
+    command = [sys.executable, "-m", "taskkit", "check", "r.yaml", "--data"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert re.search(message, done.stdout + done.stderr)
+    assert "Traceback" not in done.stderr
 
 
 def test_there_are_enough_odd_logs():

@@ -78,12 +78,18 @@ def test_pairs_are_two_columns_or_have_a_tab_between(write):
             read(text, pairs=True)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"])
+def test_a_file_of_lines_may_be_in_any_encoding_that_is_certain(write, encoding):
+    path = write("a.txt", "fine\r\nça va, déjà – “oui”\n".encode(encoding))
+    assert [example.input for example in read_texts(str(path), ReadText(), False)] == ["fine", "ça va, déjà – “oui”"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("a.txt", "\n \n", r"a\.txt: it holds no text"),
-        ("a.txt", b"fine\ncaf\xe9\n", r"a\.txt: line 2: byte 4 of the line is 0xe9, which is not UTF-8"),
-        ("a.txt", "fine".encode("utf-16"), r"line 1: byte 1 .* not UTF-8.*`iconv -f utf-16 -t utf-8`"),
+        ("a.txt", "fine\nm\u016fj\n".encode("cp1250"), r"a\.txt:2: byte 2 of the line is 0xf9, which is not UTF-8"),
+        ("a.txt", "fine".encode("utf-16-le"), r"a\.txt: it seems to be UTF-16 without the mark.*iconv -f utf-16le"),
         ("a.csv", "text\nx\n\n", r"a\.csv: row 2: column 'text' is empty"),
         ("a.csv", "", r"a\.csv: it is empty"),
         ("a.md", "x", r"a\.md: its name does not say what is in it\. A file of one text a line \(\.txt\) or a table"),

@@ -150,11 +150,16 @@ class Folder:
                 "neither it nor table is set. Name the folder of your images: data.root=FOLDER.",
             )
         if self.root and not Path(self.root).expanduser().is_dir():
-            yield "root", f"{self.root} is not a folder. A folder of images was expected. Correct the path."
+            yield (
+                "root",
+                f"{self.root} is not a folder: looked for {Path(self.root).expanduser().absolute()}. "
+                "A folder of images was expected. Correct the path.",
+            )
         if self.table and not Path(self.table).expanduser().is_file():
             yield (
                 "table",
-                f"{self.table} is not a file. A CSV, TSV or Parquet file was expected. Correct the path.",
+                f"{self.table} is not a file: looked for {Path(self.table).expanduser().absolute()}. "
+                "A CSV, TSV or Parquet file was expected. Correct the path.",
             )
         if self.table and not self.table.lower().endswith(TABLE_SUFFIXES):
             yield "table", f"{self.table} does not end in {', '.join(TABLE_SUFFIXES)}. Convert or rename the file."
@@ -196,7 +201,8 @@ class Timm:
         if self.weights and not Path(self.weights).expanduser().is_file():
             yield (
                 "weights",
-                f"{self.weights} is not a file. A file of weights was expected. Correct the path.",
+                f"{self.weights} is not a file: looked for {Path(self.weights).expanduser().absolute()}. "
+                "A file of weights was expected. Correct the path.",
             )
         if self.weights and Path(self.weights).suffix.lower() not in WEIGHTS:
             yield (

@@ -34,7 +34,7 @@ class Ctc:
         for field in ("language_model", "words"):
             path = getattr(self, field)
             if path and not Path(path).expanduser().is_file():
-                yield field, f"{path} is not a file. Correct the path."
+                yield field, f"{path} is not a file: looked for {Path(path).expanduser().absolute()}. Correct the path."
         if (self.language_model or self.words) and self.beam == 1:
             yield "beam", "1 is greedy decoding, which asks no language model and no list of words. Set it to 50."
 
@@ -197,8 +197,16 @@ class Table:
         if not self.table:
             yield "table", "it is not set. Name the table of your recordings: data.table=FILE."
         elif not Path(self.table).expanduser().is_file():
-            yield "table", f"{self.table} is not a file. A table of recordings was expected. Correct the path."
+            yield (
+                "table",
+                f"{self.table} is not a file: looked for {Path(self.table).expanduser().absolute()}. "
+                "A table of recordings was expected. Correct the path.",
+            )
         if self.root and not Path(self.root).expanduser().is_dir():
-            yield "root", f"{self.root} is not a folder. The folder of the recordings was expected. Correct the path."
+            yield (
+                "root",
+                f"{self.root} is not a folder: looked for {Path(self.root).expanduser().absolute()}. "
+                "The folder of the recordings was expected. Correct the path.",
+            )
         if self.val_share + self.test_share >= 1:
             yield "val_share", "it and test_share leave nothing to train on. Their sum must be below 1."

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from codecs import BOM_UTF8
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from taskkit import TABLE_SUFFIXES, DataError, Example, TableFile, TextLine, not_utf8, read_table, setting
+from taskkit import TABLE_SUFFIXES, DataError, Example, TableFile, TextLine, open_utf8, read_table, setting
 
 log = logging.getLogger("taskkit")
 
@@ -98,10 +97,10 @@ def _columns(table: TableFile, options: ReadText, pairs: bool) -> list[tuple[str
 
 def _of_lines(path: Path, pairs: bool) -> list[Example]:
     examples, blank = [], []
-    with path.open("rb") as file:
+    with open_utf8(path) as file:
         for number, line in enumerate(file, 1):
             where = f"{path}: line {number}"
-            text = _decoded(line.removeprefix(BOM_UTF8) if number == 1 else line, where)
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
             if text.strip():
                 examples.append(Example(where, _input(text, pairs, where)))
             else:
@@ -114,13 +113,6 @@ def _of_lines(path: Path, pairs: bool) -> list[Example]:
             "%s: %d of %d lines are blank and left out, the first is line %d", path, len(blank), found, blank[0]
         )
     return examples
-
-
-def _decoded(line: bytes, where: str) -> str:
-    try:
-        return line.decode()
-    except UnicodeDecodeError as error:
-        raise not_utf8(where, error) from None
 
 
 def _input(text: str, pairs: bool, where: str) -> str | tuple[str, str]:
