@@ -76,3 +76,12 @@ def test_a_script_without_blanks_is_cut_into_characters(text, expected):
 
 def test_what_is_asked_for_is_taken_whatever_the_script():
     assert vocabulary.choose("wordpiece", ["很好"], usual="words") == "wordpiece"
+
+
+def test_word_pieces_learn_nothing_from_a_word_that_they_would_not_know():
+    texts = ["the cat sat", "the dog sat"] * 9
+    usual = vocabulary.learn("wordpiece", [*texts, "the cat"] * 9, 60)
+    long = "".join(random.Random(0).choices("thecasdog", k=vocabulary.LONGEST + 1))
+    with_long = vocabulary.learn("wordpiece", [*texts, f"the {long} cat"] * 9, 60)
+    assert usual.get_vocab() == with_long.get_vocab()
+    assert with_long.encode(long).tokens[0] == vocabulary.UNKNOWN
