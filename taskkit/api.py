@@ -14,8 +14,10 @@ from typing import get_args
 import psutil
 from rich.console import Console
 
+from taskkit.contracts.data import Stream
 from taskkit.contracts.facts import DataProblem, Severity
 from taskkit.contracts.recipe import Recipe
+from taskkit.data.quality import find_missing_splits
 from taskkit.engine import build
 from taskkit.engine.guard import calling
 from taskkit.engine.launch import directory_for_children, is_primary, shared_directory
@@ -108,6 +110,8 @@ def inspect(resolved: Resolved) -> list[DataProblem]:
     prepared = build.prepare(build.data_module(resolved.recipe), resolved.recipe)
     with calling(resolved.recipe.data, "inspect"):
         problems = list(prepared.inspect())
+    there = [split for split, examples in prepared.splits.items() if isinstance(examples, Stream) or len(examples)]
+    problems += find_missing_splits(there)
     return sorted(problems, key=lambda problem: get_args(Severity).index(problem.severity))
 
 

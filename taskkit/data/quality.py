@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from taskkit.contracts.facts import Classes, DataProblem, Severity, Split
@@ -77,6 +77,17 @@ def find_imbalance(targets: Mapping[Split, Sequence[int]], classes: Classes, thi
             f"{counts[least]}. Accuracy hides what happens to the rare ones: set task.class_weights=balanced, and read "
             "the macro F1.",
         )
+
+
+def find_missing_splits(splits: Collection[Split]) -> Iterator[DataProblem]:
+    """Say what goes without of the splits that there are: a choice among checkpoints, a score."""
+    without = {
+        "val": "There is no validation split: the last checkpoint is kept, whether or not it is the best.",
+        "test": "There is no test split: a run ends without a test score.",
+    }
+    for split, message in without.items():
+        if split not in splits:
+            yield DataProblem("warning", "split", f"{message} Hold one out, or name one in the data.")
 
 
 def first_ids(looks: Sequence[object]) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from taskkit.contracts.component import Direction
 from taskkit.contracts.data import Batch, DataModule, Prepared
 from taskkit.contracts.facts import Split
 from taskkit.contracts.recipe import Recipe
-from taskkit.data.quality import NAMED
+from taskkit.data.quality import NAMED, find_missing_splits
 from taskkit.engine import build, optim, outcome
 from taskkit.engine.build import Built
 from taskkit.engine.checkpointing import Checkpointer, Preempted
@@ -131,6 +131,8 @@ class Run:
         self.output(f"{r.title or r.model.name}: {r.task.name}, {r.model.name}, {r.data.name}, seed {r.seed}")
         counts = ", ".join(f"{'a stream of' if n is None else format(n, ',')} {split}" for split, n in sizes.items())
         self.output(f"{parameters:,} parameters; {counts}")
+        for problem in find_missing_splits(loaders):
+            self.output(problem.message)
         flagged = {split: loader.encoded.flagged() for split, loader in loaders.items() if isinstance(loader, Loader)}
         for split, found in flagged.items():
             for flag, ids in found.items():

@@ -1,6 +1,7 @@
 """What is wrong with examples of any modality."""
 
 from taskkit import Classes, DataProblem, ExampleLook, Split, find_duplicates, find_imbalance, first_ids
+from taskkit.data.quality import find_missing_splits
 
 
 def look(split: Split, number: int, digest: str | None, target: str = "a") -> ExampleLook:
@@ -70,3 +71,10 @@ def test_a_class_that_a_split_lacks_is_an_error_in_training_and_a_warning_in_the
 
 def test_a_split_that_is_not_there_lacks_nothing() -> None:
     assert skewed([0, 1], [], "a", "b") == []
+
+
+def test_a_split_that_is_not_there_is_told_with_what_goes_without() -> None:
+    val, test = find_missing_splits(["train"])
+    assert (val.severity, val.kind, val.message[:30]) == ("warning", "split", "There is no validation split: ")
+    assert test.message.startswith("There is no test split: a run ends without a test score.")
+    assert [*find_missing_splits(["train", "val", "test"])] == []
