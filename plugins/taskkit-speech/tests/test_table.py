@@ -185,14 +185,14 @@ def faulty(recordings):
     return root / "table.csv"
 
 
-FAULTS = {"unreadable": 4, "silent": 1, "transcript too long": 1, "empty transcript": 1}
+FAULTS = {"unreadable": 3, "missing": 1, "silent": 1, "transcript too long": 1, "empty transcript": 1}
 
 
 def test_what_cannot_be_used_is_refused_with_all_its_reasons(faulty):
     with pytest.raises(DataError) as refused:
         Table(sections.Table(str(faulty))).prepare(Transcript)
     message = str(refused.value)
-    counts = "4 unreadable, 1 silent, 1 transcript too long, 1 empty transcript"
+    counts = "3 unreadable, 1 missing, 1 silent, 1 transcript too long, 1 empty transcript"
     assert f"7 of 10 recordings cannot be used ({counts})" in message
     assert "row 4 (none.wav)" in message
     assert "cut.wav: it is cut short" in message
@@ -209,7 +209,8 @@ def test_what_cannot_be_used_is_left_out_when_asked_counted_and_named(faulty, ca
     assert "none.wav" in caplog.text
     found = {problem.kind: problem for problem in prepared.inspect()}
     assert FAULTS.keys() <= found.keys()
-    assert found["unreadable"].examples == ("none.wav", "cut.wav", "text.wav", "span.wav#0-9")
+    assert found["missing"].examples == ("none.wav",)
+    assert found["unreadable"].examples == ("cut.wav", "text.wav", "span.wav#0-9")
 
 
 def test_sound_alone_does_not_mind_bad_transcripts(faulty):
@@ -278,3 +279,12 @@ def test_a_split_that_chance_left_empty_is_told(table, caplog):
     prepared = table("path,text\n0.wav,zero\n", "0.wav", val_share=0.01, test_share=0.01)
     assert ids(prepared, "train") == ["0.wav"]
     assert "the test split is empty" in caplog.text
+
+
+def test_where_all_recordings_are_missing_it_is_said_where_they_were_looked_for(table, tmp_path):
+    (tmp_path / "recordings").mkdir()
+    with pytest.raises(DataError) as refused:
+        table(many())
+    message = str(refused.value)
+    assert "40 of 40 recordings cannot be used (40 missing)" in message
+    assert f"Paths are relative to {tmp_path / 'recordings'}; data.root=FOLDER names another folder." in message

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-import math
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import soundfile
 import torch
-import torchaudio
 from torch import Tensor
 
 from taskkit import DataError
+from taskkit_speech.facts import MAX_SECONDS
+from taskkit_speech.resampling import Block, resampled, resampled_length
 
 SUFFIXES = frozenset({".aif", ".aiff", ".au", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".sph", ".wav"})
 """How the names of audio files end, in lower case."""
 SLACK = 0.05
 """Seconds by which the end of a span may lie behind that of its file: people round."""
 RATES = range(4_000, 384_001)
-"""Samples a second that a recorder of speech may write; a header that states others is damaged, and resampling from
-them takes any amount of memory."""
+"""Samples a second that a recorder of speech may write; a header that states others is damaged."""
 STREAMED = 0x7FFF_F000
 """A header that states so many bytes or more was written before the length was known: nothing is missing."""
+ENDLESS = 2**62
+"""So many samples libsndfile makes of a FLAC header that does not say how many there are."""
+BLOCK = 2**20
+"""So many samples of all channels together are decoded at a time: 4 MB."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,8 @@ class Clip:
     """Seconds; None: from the beginning."""
     end: float | None = None
     """Seconds; None: to the end."""
+    max_seconds: float = MAX_SECONDS
+    """One that lasts longer by its header is not decoded."""
 
     def __str__(self) -> str:
         if self.start is None and self.end is None:
@@ -42,44 +51,62 @@ class Clip:
         return f"{self.path} ({self.start or 0:g} s to {'the end' if self.end is None else f'{self.end:g} s'})"
 
 
+class Sound(NamedTuple):
+    """What the header of a clip says, and its samples, which are decoded as they are asked for."""
+
+    rate: int
+    """Samples a second."""
+    channels: int
+    samples: int
+    """Of each channel."""
+    blocks: Iterator[Block]
+    """float32 (samples, channels), in -1 to 1, of all blocks together as many samples as the header says."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return self.samples / self.rate
+
+
 def read_clip(clip: Clip | Path, sample_rate: int) -> Tensor:
     """The samples of a clip at this rate: int16 (samples,); channels are mixed down.
 
-    Raises DataError for what is missing, unreadable, cut short or empty, for a span outside of its file, and for a
-    sample rate or samples that cannot be.
+    It takes 2 bytes for each sample and some megabytes, however many channels there are and at whatever rate. Raises
+    DataError for what is missing, unreadable, cut short or empty, for a span outside of its file, for a sample rate or
+    samples that cannot be, and, before anything is decoded, for a clip of more than its `max_seconds`.
     """
     clip = Clip(clip) if isinstance(clip, Path) else clip
-    samples, rate = read_channels(clip)
-    if flaw := impossible_rate(rate) or impossible_peak(float(samples.abs().max())):
-        raise DataError(f"{clip}: {flaw}")
-    mono = samples.mean(dim=0)
-    if rate != sample_rate:
-        mono = _resampler(rate, sample_rate)(mono)
-    return (mono * 32768).round_().clamp_(-32768, 32767).to(torch.int16)
+    with opened(clip) as sound:
+        if flaw := impossible_rate(sound.rate) or too_long(sound.seconds, clip.max_seconds):
+            raise DataError(f"{clip}: {flaw}")
+        samples = np.zeros(resampled_length(sound.samples, sound.rate, sample_rate), np.int16)
+        filled = 0
+        for block in resampled(_mono(clip, sound), sound.rate, sample_rate):
+            samples[filled : filled + len(block)] = np.rint(block * 32768).clip(-32768, 32767)
+            filled += len(block)
+    return torch.from_numpy(samples)
 
 
-def read_channels(clip: Clip) -> tuple[Tensor, int]:
-    """The samples of a clip as they are in its file, float32 (channels, samples) in -1 to 1, and their rate in Hz.
+@contextmanager
+def opened(clip: Clip) -> Iterator[Sound]:
+    """The sound of a clip of which only the header has been read.
 
-    Raises DataError as `read_clip` does, but for rates and samples that cannot be.
+    Raises DataError as `read_clip` does, but for rates, lengths and samples that cannot be.
     """
-    if not clip.path.is_file():
-        raise DataError(f"{clip.path}: there is no such file. An audio file was expected. Correct the path.")
+    if not os.path.isfile(clip.path):  # noqa: PTH113 - Path.is_file raises OSError for a name that is too long
+        what = "this is no regular file" if os.path.lexists(clip.path) else "there is no such file"
+        raise DataError(f"{clip.path}: {what}. An audio file was expected. Correct the path.")
     try:
-        with soundfile.SoundFile(clip.path) as file:
+        # Without its name, since libsndfile takes any file for sound that is called .au, .snd, .vox or .gsm.
+        with clip.path.open("rb") as content, soundfile.SoundFile(content.fileno(), closefd=False) as file:
             _check_whole(clip.path, file)
             first, count = _span(clip, file)
-            file.seek(first)
-            content = file.read(count, dtype="float32", always_2d=True)
-            rate = file.samplerate
+            yield Sound(file.samplerate, file.channels, count, _blocks(clip.path, file, first, count))
     except (OSError, RuntimeError) as error:
         raise DataError(
             f"{clip.path}: this is not audio that can be read ({_reason(error)}). A whole WAV, FLAC, MP3 or Ogg file "
             "was expected. Replace the file, or take it out of the data."
         ) from None
-    if len(content) < count:
-        raise _cut_short(clip.path, f"{len(content) / rate:.2f} of {count / rate:.2f} seconds can be decoded")
-    return torch.from_numpy(content.T), rate
 
 
 def impossible_rate(rate: int) -> str:
@@ -92,11 +119,43 @@ def impossible_rate(rate: int) -> str:
     )
 
 
-def impossible_peak(peak: float) -> str:
-    """What is wrong with samples of this largest magnitude; empty: nothing."""
-    if math.isfinite(peak):
+def too_long(seconds: float, max_seconds: float) -> str:
+    """What is wrong with a clip of so many seconds; empty: nothing."""
+    if seconds <= max_seconds:
+        return ""
+    return (
+        f"it lasts {round(seconds, 2):,.10g} s by its header. At most {max_seconds:,.10g} s were expected, "
+        "max_seconds. Cut it into parts, or raise the limit if it is that long."
+    )
+
+
+def impossible_samples(finite: bool) -> str:
+    """What is wrong with samples of which all are finite or not; empty: nothing."""
+    if finite:
         return ""
     return "some of its samples are not a number. Finite ones were expected. Export the file again, or take it out."
+
+
+def _mono(clip: Clip, sound: Sound) -> Iterator[Block]:
+    """The blocks of a clip with its channels mixed down."""
+    for block in sound.blocks:
+        if flaw := impossible_samples(bool(np.isfinite(block).all())):
+            raise DataError(f"{clip}: {flaw}")
+        yield block.mean(axis=1)
+
+
+def _blocks(path: Path, file: soundfile.SoundFile, first: int, count: int) -> Iterator[Block]:
+    """The samples from `first` on; raises DataError when there are fewer than `count`."""
+    if first:  # files of some codecs can be read from their beginning alone
+        file.seek(first)
+    left = count
+    while left:
+        block: Block = file.read(min(left, max(1, BLOCK // file.channels)), dtype="float32", always_2d=True)
+        if not len(block):
+            rate = file.samplerate
+            raise _cut_short(path, f"{(count - left) / rate:.2f} of {count / rate:.2f} seconds can be decoded")
+        left -= len(block)
+        yield block
 
 
 def _span(clip: Clip, file: soundfile.SoundFile) -> tuple[int, int]:
@@ -105,6 +164,11 @@ def _span(clip: Clip, file: soundfile.SoundFile) -> tuple[int, int]:
     start, end = clip.start or 0.0, seconds if clip.end is None else clip.end
     if not file.frames:
         raise DataError(f"{clip.path}: it holds no sound. Record it again, or take it out of the data.")
+    if file.frames >= ENDLESS:
+        raise DataError(
+            f"{clip.path}: its header does not say how long it is. A FLAC file that does was expected. Write it again, "
+            "as with `flac` or `ffmpeg` from one file to another."
+        )
     if not 0 <= start < end or start >= seconds or end > seconds + SLACK:
         raise DataError(
             f"{clip}: there is no such span in a file of {seconds:.2f} s. 0 ≤ start < end ≤ {seconds:.2f} was "
@@ -129,9 +193,3 @@ def _reason(error: Exception) -> str:
 
 def _cut_short(path: Path, what: str) -> DataError:
     return DataError(f"{path}: it is cut short: {what}. A whole file was expected. Copy it again, or take it out.")
-
-
-@lru_cache(maxsize=16)
-def _resampler(rate: int, wanted: int) -> torchaudio.transforms.Resample:
-    """Its filter is computed once, not for each clip."""
-    return torchaudio.transforms.Resample(rate, wanted)

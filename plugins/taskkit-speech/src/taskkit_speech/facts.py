@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from taskkit import Fact, SelfSupervised
 
+MAX_SECONDS = 4 * 3600.0
+"""No clip is longer than four hours, unless a person says so: at 16 kHz its samples take 461 MB."""
+
 
 @dataclass(frozen=True)
 class Audio(Fact):

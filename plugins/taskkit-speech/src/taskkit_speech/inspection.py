@@ -36,7 +36,9 @@ def problems(
     utterances = [one for split in splits.values() for one in split]
     if probed is None:
         probed = probe(one.clip for one in utterances)
-    faults = {str(ExampleLook(one.split, one.id, None)): fault(probed[one.clip], one.target) for one in utterances}
+    faults = {
+        str(ExampleLook(one.split, one.id, None)): fault(one.clip, probed[one.clip], one.target) for one in utterances
+    }
     yield from faulty({name: one for name, one in faults.items() if one}, "error")
     sound = [(one, probed[one.clip]) for one in utterances if not probed[one.clip].error]
     yield from _formats(sound)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +46,12 @@ def read_listed(path: Path, config: sections.Table, column: str | None) -> list[
     Raises DataError for a table that cannot be read, columns that it lacks, paths and classes that are empty, splits
     and times that are none, and for a recording that is listed twice.
     """
-    return listed_in(read_table(path), path.parent, config, column)
+    return listed_in(read_table(path), path, config, column)
 
 
-def listed_in(table: TableFile, folder: Path, config: sections.Table, column: str | None) -> list[Listed]:
-    """The same of a table that was read; `folder` is where paths begin without `data.root`."""
-    root = Path(config.root).expanduser().absolute() if config.root else folder
+def listed_in(table: TableFile, path: Path, config: sections.Table, column: str | None) -> list[Listed]:
+    """The same of a table that was read from `path`."""
+    root = root_of(path, config)
     files = table.filled(config.path_column, "data.path_column")
     targets = _targets(table, config, column)
     starts, ends = (_seconds(table, getattr(config, name), name) for name in ("start_column", "end_column"))
@@ -61,7 +62,7 @@ def listed_in(table: TableFile, folder: Path, config: sections.Table, column: st
         Listed(
             table.where(row),
             Path(file).as_posix(),
-            Clip(root / Path(file).expanduser(), starts[row], ends[row]),
+            Clip(root / _expanded(file), starts[row], ends[row], config.max_seconds),
             targets[row],
             splits[row],
             "" if speakers[row] is None else str(speakers[row]).strip(),
@@ -70,6 +71,15 @@ def listed_in(table: TableFile, folder: Path, config: sections.Table, column: st
     ]
     _check_once(listed)
     return listed
+
+
+def root_of(table: Path, config: sections.Table) -> Path:
+    """The folder that the paths in a table are relative to."""
+    return Path(config.root).expanduser().absolute() if config.root else table.parent
+
+
+def _expanded(file: str) -> str:
+    return os.path.expanduser(file)  # noqa: PTH111 - Path.expanduser raises for a user who is not there
 
 
 def _targets(table: TableFile, config: sections.Table, column: str | None) -> Sequence[str | None]:

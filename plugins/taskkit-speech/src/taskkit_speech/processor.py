@@ -65,7 +65,7 @@ class SpeechProcessor(Processor):
 
     def read(self, source: str, options: sections.ReadAudio) -> Sequence[Example]:
         """The examples of an audio file, of a folder of them, or of a table that lists them."""
-        return read_audio(source, options.column)
+        return read_audio(source, options)
 
     def encode(self, example: Example) -> Sequence[Sample]:
         """`audio`: int16 (samples,), and what is known of it.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from taskkit import ClassificationSection, Problems, setting
+from taskkit_speech.facts import MAX_SECONDS
 
 LIBRISPEECH = (
     "train-clean-100",
@@ -56,6 +57,7 @@ class ReadAudio:
     """How `taskkit predict` reads what it is asked about."""
 
     column: str = setting("path", "the column of audio files, where a table lists them")
+    max_seconds: float = setting(MAX_SECONDS, "a recording that is longer by its header is not decoded", gt=0)
 
 
 @dataclass
@@ -189,6 +191,7 @@ class Table:
     unusable: Literal["error", "skip"] = setting(
         "error", "what to do with recordings that cannot be used: refuse all, or leave them out with a warning"
     )
+    max_seconds: float = setting(MAX_SECONDS, "one that is longer by its header cannot be used", gt=0)
     val_share: float = setting(0.1, "share held out to validate when there is no val split", ge=0, lt=1)
     test_share: float = setting(0.2, "share held out to test when there is no test split", ge=0, lt=1)
 

@@ -26,7 +26,7 @@ from taskkit_speech import inspection, sections
 from taskkit_speech.audio import Clip
 from taskkit_speech.facts import Audio, Masked, Transcript
 from taskkit_speech.faults import Fault, fault, leave_out
-from taskkit_speech.listed import Listed, read_listed
+from taskkit_speech.listed import Listed, read_listed, root_of
 from taskkit_speech.probe import AudioStats, common_rate, probe
 from taskkit_speech.utterances import Utterance, Utterances, by_split, fingerprint, prepared
 
@@ -50,7 +50,7 @@ class Table(DataModule[sections.Table]):
         stats = probe([row.clip for row in rows], remember=str(path))
         faults = _faults(rows, stats, target)
         at = {f"{row.where.removeprefix(f'{path}: ')} ({row.id})": one for row, one in faults.items()}
-        left_out = leave_out(at, self.config.unusable, str(path), len(rows))
+        left_out = leave_out(at, self.config.unusable, str(path), len(rows), root_of(path, self.config))
         placed = self._place([row for row in rows if row not in faults])
         fact = self._fact(target, placed)
         splits = by_split(_utterance(row, split, fact) for row, split in placed)
@@ -132,7 +132,7 @@ def _target_column(target: type[Fact]) -> str | None:
 def _faults(rows: Sequence[Listed], stats: Mapping[Clip, AudioStats], target: type[Fact]) -> Mapping[Listed, Fault]:
     """What is wrong with those rows that cannot be used."""
     transcribed = issubclass(target, Transcript)
-    faults = {row: fault(stats[row.clip], row.target if transcribed else None) for row in rows}
+    faults = {row: fault(row.clip, stats[row.clip], row.target if transcribed else None) for row in rows}
     return {row: one for row, one in faults.items() if one}
 
 
