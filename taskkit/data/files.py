@@ -51,7 +51,7 @@ class FileMemory(Generic[Facts]):
         """
         try:
             status = path.stat()
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a NUL in it, as a damaged table may hold
             return look(path)
         stamp = status.st_size, status.st_mtime_ns
         known = self._known.get(str(path))

@@ -363,6 +363,7 @@ REFUSED = {
     "a link that leads nowhere": ("a.png", lambda path: path.symlink_to("none.png"), "this is no regular file"),
     "a link to itself": ("a.png", lambda path: path.symlink_to("a.png"), "this is no regular file"),
     "nothing": ("a.png", lambda path: None, "there is no such file"),
+    "a name with a NUL in it": ("a\0.png", lambda path: None, "there is no such file"),
     "a name that is too long": ("a" * 300 + ".png", lambda path: None, "there is no such file"),
 }
 

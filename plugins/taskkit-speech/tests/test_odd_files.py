@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from taskkit import DataError
+from taskkit import Classes, DataError
+from taskkit_speech import sections
 from taskkit_speech.audio import Clip, read_clip
 from taskkit_speech.faults import fault
 from taskkit_speech.probe import probe
+from taskkit_speech.table import Table
 
 RATE = 16000
 
@@ -229,6 +231,7 @@ REFUSED = {
     "a link that leads nowhere": ("a.wav", lambda path: path.symlink_to("none.wav"), "this is no regular file"),
     "a link to itself": ("a.wav", lambda path: path.symlink_to("a.wav"), "this is no regular file"),
     "nothing": ("a.wav", lambda path: None, "there is no such file"),
+    "a name with a NUL in it": ("a\0.wav", lambda path: None, "there is no such file"),
     "a name that is too long": ("a" * 300 + ".wav", lambda path: None, "there is no such file"),
 }
 
@@ -290,6 +293,13 @@ def test_of_a_clip_that_is_too_long_nothing_is_decoded_until_it_may_be(tmp_path)
     with pytest.raises(DataError, match=r"it lasts 10 s by its header. At most 9 s were expected, max_seconds"):
         read_clip(short, RATE)
     assert len(read_clip(Clip(path, 1, 9.5, max_seconds=9), RATE)) == 8.5 * RATE
+
+
+@pytest.mark.parametrize("name", ["a\0.wav", "a" * 300, "~nobody-of-this-name/a.wav"])
+def test_a_path_that_cannot_be_is_missing_and_no_surprise(tmp_path, name):
+    (tmp_path / "table.csv").write_text(f"path,label\n{name},x\n")
+    with pytest.raises(DataError, match=r"(?s)1 of 1 recordings cannot be used \(1 missing\).*there is no such file"):
+        Table(sections.Table(table=str(tmp_path / "table.csv"))).prepare(Classes)
 
 
 def test_an_odd_rate_takes_no_more_memory_than_an_even_one(tmp_path):
