@@ -323,6 +323,7 @@ REFUSED = {
     "a GIF of 65535×65535": ("a.gif", sized(6, "<HH", 65535, 65535), LARGE),
     "a BMP of 60000×60000": ("a.bmp", sized(18, "<ii", 60000, 60000), LARGE),
     "a TIFF of 60000×60000": ("a.tif", tiff(60000, 60000), LARGE),
+    "a TIFF of one tile of 60000×60000": ("a.tif", tiff(10, 10, (322, 60000), (323, 60000)), LARGE + "60,000×60,000"),
     "a PPM of 99999×99999": ("a.ppm", content(b"P6\n99999 99999\n255\n"), LARGE),
     "a TGA of 65535×65535": ("a.tga", sized(12, "<HH", 65535, 65535), LARGE),
     "a PNG of no width": ("a.png", png(0, 5, 8, 2), "read|pixels"),

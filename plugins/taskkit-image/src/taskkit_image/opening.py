@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from taskkit import DataError
 from taskkit_image.facts import MAX_PIXELS
@@ -39,6 +40,8 @@ HEIC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1",
 """The brands of HEIC, the format of iPhones, which Pillow does not read."""
 ORIENTATION = 0x0112
 """The EXIF tag that says how a picture was held; 1 to 8, of which 1 is upright."""
+TILE = (322, 323)
+"""The TIFF tags of the width and height of its tiles, where it has any."""
 
 
 @contextmanager
@@ -54,6 +57,9 @@ def opened(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     try:
         with Image.open(path, formats=FORMATS) as image:
             _check_size(path, image.width, image.height, max_pixels)
+            if isinstance(image, TiffImageFile):  # libtiff decodes whole tiles, however little of one is the image's
+                width, height = (image.tag_v2.get(tag, 1) for tag in TILE)
+                _check_size(path, width, height, max_pixels)
             yield image
     except (DataError, MemoryError):
         raise
