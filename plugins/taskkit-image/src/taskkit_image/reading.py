@@ -19,11 +19,12 @@ def read_images(source: str, column: str = "path") -> list[Example]:
     path = Path(os.path.expanduser(source))  # noqa: PTH111 - Path.expanduser raises for a user who is not there
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises OSError for a name that is too long
         return _folder(path)
-    if path.suffix.lower() in TABLE_SUFFIXES:
+    if path.name.lower().endswith(TABLE_SUFFIXES):
         rows = read_table(path.absolute())
         listed = rows.filled(column, "--column")
         files = present(rows, listed, path.absolute().parent, "Correct the table.")
-        return [Example(path_text(name), file) for name, file in zip(listed, files, strict=True)]
+        found = zip(listed, files, rows.rows(), strict=True)
+        return [Example(path_text(name), file, columns=cells) for name, file, cells in found]
     if not os.path.lexists(path):
         raise DataError(
             f"{source}: there is no such file. An image file, a folder of them or a table "
