@@ -81,21 +81,21 @@ def resume(path: str | Path, *, plugins: Plugins | None = None, console: Console
         _refuse_running(record)
     last = directory / "checkpoints" / "last.ckpt"
     if not last.exists():
-        recipe, step, validations = recipes.load([directory / "recipe.yaml"], [], plugins).recipe, -1, 0
+        recipe, step, lines = recipes.load([directory / "recipe.yaml"], [], plugins).recipe, 0, 0
     else:
         saved = checkpoint.read(last)
-        if saved.format != checkpoint.FORMAT:
+        if saved.format != checkpoint.FORMAT or saved.lines is None:
             raise CheckpointError(
                 f"{last}: it was written by an older taskkit, which can be asked and judged but not gone on with. Run "
                 f"{directory}/recipe.yaml again, or go on with the taskkit version that wrote it."
             )
-        recipe, step, validations = recipes.from_plain(saved.recipe, plugins), saved.step, len(saved.history)
+        recipe, step, lines = recipes.from_plain(saved.recipe, plugins), saved.step, saved.lines
     check_place(recipe.trainer)
     if primary:
-        record.forget_after(step, validations)
+        record.keep_lines(lines)
         record.update(status="running", reason=None, ended=None, process=_process())
     this = Run(recipe, plugins, directory, record if primary else None, console)
-    this.output(f"Going on with {directory} from step {max(step, 0)}.")
+    this.output(f"Going on with {directory} from step {step}.")
     return _execute(this, last if last.exists() else None)
 
 

@@ -7,7 +7,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ import torch
 
 from taskkit.contracts.recipe import CheckpointSection
 from taskkit.contracts.task import Headline
+from taskkit.engine.optim import batches_of_steps, total_steps
+from taskkit.errors import RunFailedError
 from taskkit.runs import checkpoint
 
 RANDOM = "taskkit_random"
@@ -54,6 +56,8 @@ class Checkpointer(pl.Callback):
         self.headline = headline
         self.contents = contents
         self.best_score: float | None = None
+        self.batches = 0
+        """How many the run was trained on, those before it was gone on with too."""
         self.signal: int | None = None
         self._saved_at = time.monotonic()
         self._step = 0
@@ -72,6 +76,7 @@ class Checkpointer(pl.Callback):
         Before a validation, and before the end of an epoch, that is waited for: a run that went on from here would
         leave the validation out.
         """
+        self.batches += 1
         self._inside_window = trainer.global_step == self._trained
         self._trained = trainer.global_step
         if not trainer.is_last_batch and not validates_after(trainer, batch_idx):
@@ -97,29 +102,31 @@ class Checkpointer(pl.Callback):
         Inside an accumulation only that copy is written: a run that went on from it would lose the gradients so far.
         """
         score = trainer.callback_metrics.get(f"val/{self.headline.metric}")
-        better = score is not None and self._is_better(float(score))
-        if better and score is not None:
+        kept = [] if self._inside_window else [self.last]
+        if score is not None and self._is_better(float(score)):
             self.best_score = float(score)
-        if self._inside_window:
-            if better:
-                self._write(trainer, self.best)
-            return
-        self.save(trainer)
-        if better and trainer.is_global_zero:
-            beside = self.best.with_name(".best.ckpt")
-            shutil.copyfile(self.last, beside)
-            beside.replace(self.best)
+            # First, since `last.ckpt` says that this score was kept: a run that is killed between the two and gone on
+            # with would never keep it.
+            kept.insert(0, self.best)
+        if kept:
+            self._write(trainer, kept)
 
     def save(self, trainer: pl.Trainer) -> None:
         """Write `last.ckpt`: whole, or not at all."""
-        self._write(trainer, self.last)
-        self._saved_at = time.monotonic()
+        self._write(trainer, [self.last])
 
-    def _write(self, trainer: pl.Trainer, path: Path) -> None:
-        beside = path.with_name(f".{path.name}")
-        trainer.save_checkpoint(beside)
+    def _write(self, trainer: pl.Trainer, paths: Sequence[Path]) -> None:
+        """Write one checkpoint, and move it or copies of it to these paths in this order."""
+        written = self.last.with_name(".last.ckpt")
+        trainer.save_checkpoint(written)
         if trainer.is_global_zero:
-            beside.replace(path)
+            for path in paths[:-1]:
+                copy = path.with_name(f".{path.name}")
+                shutil.copyfile(written, copy)
+                copy.replace(path)
+            written.replace(paths[-1])
+        if self.last in paths:
+            self._saved_at = time.monotonic()
 
     def _is_better(self, score: float) -> bool:
         # Of two equal scores the later is kept: it was trained for longer.
@@ -136,12 +143,12 @@ class Checkpointer(pl.Callback):
     # What is saved.
 
     def state_dict(self) -> dict[str, Any]:
-        """The best score so far."""
-        return {"best_score": self.best_score}
+        """The best score so far, and the batches."""
+        return {"best_score": self.best_score, "batches": self.batches}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take back the best score."""
-        self.best_score = state_dict["best_score"]
+        """Take back the best score and the batches."""
+        self.best_score, self.batches = state_dict["best_score"], state_dict["batches"]
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint_: dict[str, Any]
@@ -153,6 +160,7 @@ class Checkpointer(pl.Callback):
             states = [{} for _ in range(trainer.world_size)]
             torch.distributed.all_gather_object(states, random_state())
         checkpoint_[RANDOM] = states
+        end_epoch(checkpoint_["loops"]["fit_loop"])
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint_: dict[str, Any]
@@ -189,6 +197,40 @@ class Checkpointer(pl.Callback):
         if self._step % AGREE_EVERY:
             return False
         return bool(trainer.strategy.reduce_boolean_decision(self.signal is not None, all=False))
+
+
+def end_epoch(loop: Mapping[str, Any]) -> None:
+    """Let the state of Lightning's loop say that an epoch is over once all of it was done.
+
+    Lightning says so only after the hook in which it is saved. A run by steps that went on from there took the epoch to
+    be still going on, found no batch left in it and left out the order of the next one.
+    """
+    epochs, batches = loop["epoch_progress"], loop["epoch_loop.batch_progress"]
+    if epochs["current"]["processed"] != epochs["current"]["ready"]:
+        return
+    for counted in (epochs["current"], epochs["total"]):
+        counted["completed"] = counted["processed"]
+    batches["current"] = dict.fromkeys(batches["current"], 0)
+    batches["is_last_batch"] = False
+
+
+def check_planned(trainer: pl.Trainer, trained: int, batches: int | None) -> None:
+    """Raise RunFailedError when a run that ended was trained on other batches than it was to be.
+
+    `trained`: how many batches it was trained on; `batches`: of an epoch, None as of a stream.
+    """
+    steps, planned = trainer.global_step, total_steps(trainer, batches) if trainer.max_epochs != 0 else 0
+    expected = batches_of_steps(trainer, batches, steps)
+    # A run that is stopped early, after a validation, may end inside an accumulation.
+    inside = trainer.accumulate_grad_batches if trainer.should_stop else 1
+    right = steps <= planned if trainer.should_stop else steps == planned
+    if not right or not expected <= trained < expected + inside:
+        raise RunFailedError(
+            f"This run was trained for {steps} steps on {trained} batches. {planned} steps on "
+            f"{batches_of_steps(trainer, batches, planned)} batches were expected, so its results are not those of its "
+            "recipe. Run the recipe again; where that tells the same, tell the authors of taskkit and of the plugins "
+            "with callbacks."
+        )
 
 
 def validates_after(trainer: pl.Trainer, batch_idx: int) -> bool:

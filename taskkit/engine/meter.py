@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import resource
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -22,6 +23,7 @@ from taskkit.engine.module import TaskModule
 from taskkit.engine.optim import total_steps
 from taskkit.engine.progress import Length, Progress
 from taskkit.errors import RunFailedError
+from taskkit.runs.checkpoint import LINES
 from taskkit.runs.manifest import Cost
 from taskkit.runs.record import Record
 
@@ -55,6 +57,8 @@ class Meter(pl.Callback):
         self.clock = Clock()
         self.examples = self.real_size = self.padded_size = self.drained = 0
         self.flops_per_example: float | None = None
+        self.lines = 0
+        """How many lines of metrics were written."""
         self._window = (0.0, 0, 0)
         self.epoch = 0
         """The one that was trained last, counted from 0."""
@@ -103,8 +107,7 @@ class Meter(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Record and show what validation gave."""
         values = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
-        if self.record is not None:
-            self.record.metrics({"step": trainer.global_step, "epoch": trainer.current_epoch, **values})
+        self._write({"step": trainer.global_step, "epoch": trainer.current_epoch, **values})
         self.progress.evaluated(trainer.global_step, trainer.current_epoch, values)
         assert isinstance(pl_module, TaskModule)
         for remark in pl_module.remarks("val"):
@@ -129,6 +132,7 @@ class Meter(pl.Callback):
             "pending": [{k: float(v) for k, v in scalars.items()} for scalars in self.pending],
             "counters": [self.examples, self.real_size, self.padded_size],
             "seconds": self.clock.seconds,
+            "epoch": self._epoch,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -136,6 +140,19 @@ class Meter(pl.Callback):
         self.pending = [{k: torch.tensor(v) for k, v in scalars.items()} for scalars in state_dict["pending"]]
         self.examples, self.real_size, self.padded_size = state_dict["counters"]
         self.clock.seconds = state_dict["seconds"]
+        self._epoch = state_dict["epoch"]
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add how many lines of metrics there are; a run that goes on from here takes the later ones again."""
+        checkpoint[LINES] = self.lines
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Go on counting lines."""
+        self.lines = checkpoint[LINES]
 
     def drain(self, trainer: pl.Trainer) -> None:
         """Read the scalars of the steps since the last drain; raises RunFailedError when a loss is not finite."""
@@ -152,9 +169,13 @@ class Meter(pl.Callback):
             **_learning_rates(trainer),
             **self._rates(),
         }
+        self._write(line)
+        self.progress.drained(line)
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        self.lines += 1
         if self.record is not None:
             self.record.metrics(line)
-        self.progress.drained(line)
 
     def cost(self, device: torch.device, precision: str, parameters: int) -> Cost:
         """What the training cost: time, throughput, memory, operations and, on a known device, MFU."""
@@ -233,7 +254,7 @@ def read(pending: list[dict[str, torch.Tensor]], trainer: pl.Trainer) -> dict[st
     """The scalars of several steps by name, averaged over the processes, in one transfer from the device."""
     names = sorted({name for scalars in pending for name in scalars})
     columns = {name: [scalars[name] for scalars in pending if name in scalars] for name in names}
-    device = columns["loss"][-1].device
+    device = trainer.strategy.root_device
     together = torch.stack([v.to(device, torch.float32) for column in columns.values() for v in column])
     flat = trainer.strategy.reduce(together, reduce_op="mean").tolist()
     out, at = {}, 0

@@ -100,11 +100,25 @@ def total_steps(trainer: pl.Trainer, batches: int | None) -> int:
     """
     if batches is None:
         return max(1, trainer.max_steps)
-    limit = trainer.limit_train_batches
-    used = min(batches, limit) if isinstance(limit, int) else int(batches * (1.0 if limit is None else limit))
+    used = _used(trainer, batches)
     by_epochs = math.ceil(used / trainer.accumulate_grad_batches) * (trainer.max_epochs or 0)
     limits = [n for n in (by_epochs if trainer.max_epochs != -1 else -1, trainer.max_steps) if n != -1]
     return max(1, min(limits))
+
+
+def batches_of_steps(trainer: pl.Trainer, batches: int | None, steps: int) -> int:
+    """On how many batches so many optimiser steps are taken; the last step of an epoch may have fewer than others."""
+    each = trainer.accumulate_grad_batches
+    if batches is None:
+        return steps * each
+    used = _used(trainer, batches)
+    epochs, rest = divmod(steps, max(1, math.ceil(used / each)))
+    return epochs * used + rest * each
+
+
+def _used(trainer: pl.Trainer, batches: int) -> int:
+    limit = trainer.limit_train_batches
+    return min(batches, limit) if isinstance(limit, int) else int(batches * (1.0 if limit is None else limit))
 
 
 def factor(step: int, *, section: OptimSection, total: int) -> float:

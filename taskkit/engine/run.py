@@ -27,7 +27,7 @@ from taskkit.contracts.recipe import Recipe
 from taskkit.data.quality import NAMED, find_missing_splits
 from taskkit.engine import build, optim, outcome
 from taskkit.engine.build import Built
-from taskkit.engine.checkpointing import Checkpointer, Preempted
+from taskkit.engine.checkpointing import Checkpointer, Preempted, check_planned
 from taskkit.engine.evaluate import Evaluation
 from taskkit.engine.guard import calling
 from taskkit.engine.judge import statistics_of
@@ -216,6 +216,9 @@ class Run:
         if trainer.global_rank:
             torch.manual_seed(r.seed + trainer.global_rank)
         trainer.fit(module, train, loaders.get("val"), ckpt_path=None if resume is None else str(resume))
+        # A run that was killed after its last step has nothing to train, and Lightning calls no hook.
+        meter.drain(trainer)
+        check_planned(trainer, checkpointer.batches, count())
         checkpointer.save(trainer)
         trainer.strategy.barrier()
         stopped = outcome.stopped_early(trainer)

@@ -26,10 +26,32 @@ PROCESSES = 8
 """As many may train on any CPU: to try what several do, they need not be fast."""
 
 
+class EarlyStopping(pl.callbacks.EarlyStopping):
+    """Lightning's early stopping, which looks at each validation and at nothing else, and stays stopped.
+
+    Lightning's own looks at the ends of epochs, where a run that was gone on with after its validation has no metric;
+    and a run that was killed after it was stopped would train on.
+    """
+
+    def __init__(self, monitor: str, mode: str, section: EarlyStoppingSection) -> None:
+        super().__init__(
+            monitor,
+            mode=mode,
+            patience=section.patience,
+            min_delta=section.min_delta,
+            check_finite=False,
+            check_on_train_epoch_end=False,
+        )
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop at once where a run is gone on with that was already stopped."""
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
+
+
 def early_stopping(
     section: EarlyStoppingSection, task: Component, metrics: Iterable[str], headline: Headline, validated: bool
-) -> pl.callbacks.EarlyStopping:
-    """Lightning's early stopping; raises TaskkitError when nothing would tell it that validation got better."""
+) -> EarlyStopping:
+    """The early stopping of a recipe; raises TaskkitError when nothing would tell it that validation got better."""
     if not validated:
         raise TaskkitError("early_stopping: these data have no validation split. Set early_stopping=null.")
     name, known = (section.monitor or headline.metric).removeprefix("val/"), ["loss", *metrics]
@@ -44,9 +66,7 @@ def early_stopping(
         raise TaskkitError(
             f"early_stopping.mode: {task.name} does not declare which way {name!r} is better. Write max or min."
         )
-    return pl.callbacks.EarlyStopping(
-        f"val/{name}", mode=mode, patience=section.patience, min_delta=section.min_delta, check_finite=False
-    )
+    return EarlyStopping(f"val/{name}", mode, section)
 
 
 def make_trainer(

@@ -24,6 +24,8 @@ READABLE = (1, 2)
 KEY = "taskkit"
 HISTORY = "taskkit_history"
 """Holds what each validation so far gave."""
+LINES = "taskkit_lines"
+"""Holds how many lines metrics.jsonl had."""
 TASK = "task."
 """What the names of the task's weights begin with in a checkpoint of format 2."""
 CONCLUSION = "conclusion.pt"
@@ -49,6 +51,8 @@ class Saved:
     """Counted from 0."""
     history: list[dict[str, float]]
     """The single numbers of each validation so far; the last of them is that of these weights in `best.ckpt`."""
+    lines: int | None
+    """How many metrics.jsonl had; None: an older taskkit wrote it."""
 
 
 def contents(
@@ -90,6 +94,7 @@ def read(path: Path) -> Saved:
             step=whole["global_step"],
             epoch=whole["epoch"],
             history=list(whole.get(HISTORY, ())),
+            lines=whole.get(LINES),
         )
     except (KeyError, AttributeError) as error:
         raise CheckpointError(

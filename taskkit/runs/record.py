@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import math
 import os
 import platform
 import subprocess
@@ -52,20 +51,11 @@ class Record:
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
 
-    def forget_after(self, step: int, validations: int) -> None:
-        """Drop the metrics of steps and validations after a checkpoint, which a resumed run takes again."""
+    def keep_lines(self, count: int) -> None:
+        """Drop the lines of metrics after so many, which a run that is gone on with takes again."""
         path = self.path / "metrics.jsonl"
-        if not path.exists():
-            return
-        kept = []
-        for text in path.read_text().splitlines():
-            line = _line(text)
-            validated = any(name.startswith("val/") for name in line)
-            validations -= validated
-            # Inside an accumulation there may be several validations in one step.
-            if line.get("step", math.inf) <= step and not (validated and validations < 0):
-                kept.append(text)
-        write_atomically(path, "".join(f"{text}\n" for text in kept))
+        if path.exists():
+            write_atomically(path, "".join(path.read_text().splitlines(keepends=True)[:count]))
 
     def log(self, text: str) -> None:
         """Append to log.txt what is printed on the terminal, with control characters escaped."""
@@ -91,15 +81,6 @@ class Record:
 
 
 _PLAIN = (str, int, float, bool, type(None))
-
-
-def _line(text: str) -> dict[str, Any]:
-    # The last line of a killed run may be half written.
-    try:
-        line = json.loads(text)
-    except ValueError:
-        return {}
-    return line if isinstance(line, dict) else {}
 
 
 def new_directory(out: Path | None, stem: str) -> Path:

@@ -1,0 +1,172 @@
+"""A run that is stopped or killed anywhere, however often, ends as one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+import taskkit
+from taskkit.contracts.hookspecs import hookimpl
+from taskkit.engine.checkpointing import Preempted
+from taskkit.errors import RunFailedError
+from taskkit.plugins.discovery import discover
+from taskkit.plugins.registry import Plugins
+from tests.same_run import losses, weights
+
+RECIPE = """\
+seed: 3
+task: {name: series.forecast}
+model: {name: series.mlp}
+data: {name: series.waves, series: 40}
+loader: {batch_size: 8}
+optim: {lr: 1.0e-2, warmup: 0.1}
+trainer: {max_epochs: 3, accelerator: cpu}
+meter: {every_n_steps: 4, flops: false}
+"""
+"""Three epochs of four batches."""
+
+BY_STEPS = ("trainer.max_epochs=null", "trainer.max_steps=10")
+STOPS = ("early_stopping.patience=1", "early_stopping.min_delta=1", "trainer.max_epochs=9")
+CASES = {
+    "validations between epochs": (),
+    "validations across epochs": ("trainer.val_check_interval=6",),
+    "validations inside an accumulation": ("trainer.accumulate_grad_batches=3", "trainer.val_check_interval=2"),
+    "by steps, validations inside epochs": (*BY_STEPS, "trainer.val_check_interval=3"),
+    "two workers": ("loader.resident=no", "loader.workers=2", "trainer.max_epochs=2"),
+    "stopped early": STOPS,
+}
+
+
+class Watch(pl.Callback):
+    """Notes the examples of each batch that is trained on, and sends this process a signal at the start of one."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.stop_at = stop_at
+        self.seen: list[list[int]] = []
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, i: int) -> None:
+        self.seen.append(batch.tensors["example"].tolist())
+        if len(self.seen) == self.stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def with_callback(callback: pl.Callback) -> Plugins:
+    class Plugin:
+        @hookimpl
+        def taskkit_callbacks(self, recipe: Any) -> list[pl.Callback]:
+            return [callback]
+
+    return discover({"series"}, extra={"watching": Plugin()})
+
+
+@pytest.fixture(autouse=True)
+def here(series_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(series_site))
+    monkeypatch.setenv("TASKKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "waves.yaml").write_text(RECIPE)
+    torch.set_num_threads(1)
+
+
+def outcome(run: Path) -> dict[str, Any]:
+    """All that two runs must have alike: the tested checkpoint, its results, the last weights, every logged line."""
+    best = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    return {
+        "lines": losses(run),
+        "last": {name: value.tolist() for name, value in weights(run).items()},
+        "best": {name: value.tolist() for name, value in best["state_dict"].items()},
+        "best step": best["global_step"],
+        "metrics": json.loads((run / "run.json").read_text())["metrics"],
+    }
+
+
+@pytest.mark.parametrize("changes", CASES.values(), ids=CASES)
+def test_a_run_that_is_stopped_again_and_again_is_trained_on_the_very_same_batches(
+    changes: tuple[str, ...], tmp_path: Path
+) -> None:
+    straight = Watch()
+    taskkit.run("waves.yaml", changes, out="straight", plugins=with_callback(straight))
+    expected = outcome(tmp_path / "straight")
+    # Workers take long to start; where they are, the order is that of one process.
+    for each in (3,) if any("workers" in change for change in changes) else (1, 3):
+        run, seen = tmp_path / f"stopped-after-{each}", []
+        for _ in range(len(straight.seen) + 1):
+            watch = Watch(stop_at=each)
+            try:
+                if not run.exists():
+                    taskkit.run("waves.yaml", changes, out=run, plugins=with_callback(watch))
+                else:
+                    taskkit.resume(run, plugins=with_callback(watch))
+            except Preempted:
+                seen += watch.seen
+                continue
+            seen += watch.seen
+            break
+        assert seen == straight.seen
+        assert outcome(run) == expected
+
+
+@dataclass
+class States:
+    """Copies of a run directory as SIGKILL would leave it just before each file in it is replaced or grows."""
+
+    into: Path
+    of: Path | None = None
+    copies: list[Path] = field(default_factory=list)
+
+    def look(self, event: str, arguments: tuple[Any, ...]) -> None:
+        watched, path = self.of, str(arguments[0]) if arguments else ""
+        grows = event == "open" and path.endswith(".jsonl") and str(arguments[1]).startswith("a")
+        if watched is None or not (event == "os.rename" or grows) or not path.startswith(f"{watched}/"):
+            return
+        self.of = None
+        copy = self.into / f"{len(self.copies)}-before-{Path(path).name}"
+        self.copies.append(Path(shutil.copytree(watched, copy)))
+        self.of = watched
+
+
+@contextmanager
+def states(of: Path, into: Path) -> Iterator[list[Path]]:
+    # An audit hook cannot be taken away; it does nothing once it watches nothing.
+    found = States(into, of)
+    sys.addaudithook(found.look)
+    yield found.copies
+    found.of = None
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "inside" in name or "early" in name])
+def test_a_run_that_is_killed_at_any_change_of_its_files_ends_as_one_that_was_not(name: str, tmp_path: Path) -> None:
+    changes = (*CASES[name], "checkpoint.every_n_steps=1")
+    straight = tmp_path / "straight"
+    with states(straight, tmp_path / "killed") as killed:
+        taskkit.run("waves.yaml", changes, out=straight, plugins=discover({"series"}))
+    expected = outcome(straight)
+    unfinished = [run for run in killed if (run / "recipe.yaml").exists()]
+    assert len(unfinished) > 10
+    for run in unfinished:
+        taskkit.resume(run, plugins=discover({"series"}))
+        assert outcome(run) == expected, run.name
+
+
+def test_a_run_of_other_batches_than_were_planned_has_failed(tmp_path: Path) -> None:
+    with pytest.raises(Preempted):
+        taskkit.run("waves.yaml", out="run", plugins=with_callback(Watch(stop_at=6)))
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    saved = torch.load(last, weights_only=True)
+    saved["callbacks"]["Checkpointer"]["batches"] += 1
+    torch.save(saved, last)
+    with pytest.raises(RunFailedError, match=r"12 steps on 13 batches\. 12 steps on 12 batches were expected"):
+        taskkit.resume("run", plugins=discover({"series"}))
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "failed"
