@@ -21,6 +21,7 @@ from taskkit.data.quality import find_missing_splits
 from taskkit.engine import build
 from taskkit.engine.guard import calling
 from taskkit.engine.launch import directory_for_children, is_primary, shared_directory
+from taskkit.engine.resuming import Begun
 from taskkit.engine.run import Run
 from taskkit.engine.trainer import check_place
 from taskkit.errors import CheckpointError, TaskkitError
@@ -69,7 +70,8 @@ def start(resolved: Resolved, plugins: Plugins, out: Path | None, console: Conso
 def resume(path: str | Path, *, plugins: Plugins | None = None, console: Console | None = None) -> LoadedRun:
     """Go on with a run where its last checkpoint was written; a finished run is returned as it is.
 
-    Raises CheckpointError when there is no run, or it is still going on.
+    Raises CheckpointError when there is no run, TaskkitError when it is still going on, and DataError when its data are
+    others now.
     """
     plugins, console, directory = plugins or from_environment(), console or Console(), Path(path)
     record = Record(directory, manifest.read(directory))
@@ -81,7 +83,7 @@ def resume(path: str | Path, *, plugins: Plugins | None = None, console: Console
         _refuse_running(record)
     last = directory / "checkpoints" / "last.ckpt"
     if not last.exists():
-        recipe, step, lines = recipes.load([directory / "recipe.yaml"], [], plugins).recipe, 0, 0
+        begun, recipe, step, lines = None, recipes.from_plain(record.manifest.resolved, plugins), 0, 0
     else:
         saved = checkpoint.read(last)
         if saved.format != checkpoint.FORMAT or saved.lines is None:
@@ -90,13 +92,14 @@ def resume(path: str | Path, *, plugins: Plugins | None = None, console: Console
                 f"{directory}/recipe.yaml again, or go on with the taskkit version that wrote it."
             )
         recipe, step, lines = recipes.from_plain(saved.recipe, plugins), saved.step, saved.lines
+        begun = Begun(saved, record.manifest.data.sizes if record.manifest.data is not None else {})
     check_place(recipe.trainer)
     if primary:
         record.keep_lines(lines)
         record.update(status="running", reason=None, ended=None, process=_process())
     this = Run(recipe, plugins, directory, record if primary else None, console)
     this.output(f"Going on with {directory} from step {step}.")
-    return _execute(this, last if last.exists() else None)
+    return _execute(this, begun)
 
 
 def preload(recipe: Recipe) -> None:
@@ -124,9 +127,9 @@ def unfinished(resolved: Resolved) -> Path | None:
     return None
 
 
-def _execute(this: Run, last: Path | None = None) -> LoadedRun:
+def _execute(this: Run, begun: Begun | None = None) -> LoadedRun:
     with directory_for_children(this.directory):
-        this.execute(last)
+        this.execute(begun)
     return LoadedRun(this.directory, manifest.read(this.directory), this.plugins)
 
 

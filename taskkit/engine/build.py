@@ -134,7 +134,7 @@ def check_tensors(recipe: Recipe, spec: DataSpec, processor: Processor, example:
     model = recipe.model
     with calling(model, "Processor.encode"):
         samples, again = processor.encode(example), processor.encode(example)
-    if not _same(samples, again):
+    if not same(samples, again):
         raise PluginError(
             f"{model.name} ({model.plugin}): `encode` made something else of the same example when called again. The "
             "same samples were expected, since they are kept. Draw random views in `draw`, by its `random`."
@@ -244,7 +244,7 @@ def _check_state(owner: Chosen, model: Model, processor: Processor, spec: DataSp
     with calling(owner, "Processor.load_state_dict"):
         again = model.processor(checkpoint.unpack(read["spec"], checkpoint.stated_facts(spec)))
         again.load_state_dict(read["state"])
-        lost = sorted(name for name, value in state.items() if not _same(dict(again.state_dict()).get(name), value))
+        lost = sorted(name for name, value in state.items() if not same(dict(again.state_dict()).get(name), value))
     if lost:
         raise PluginError(
             f"{owner.name} ({owner.plugin}): `Processor.load_state_dict` does not take back {', '.join(lost)}, which "
@@ -252,15 +252,16 @@ def _check_state(owner: Chosen, model: Model, processor: Processor, spec: DataSp
         )
 
 
-def _same(one: Any, other: Any) -> bool:
+def same(one: Any, other: Any) -> bool:
+    """Whether two plain values are alike, the tensors in them too; what is not a number is like itself."""
     if isinstance(one, Tensor) or isinstance(other, Tensor):
         if not (isinstance(one, Tensor) and isinstance(other, Tensor)) or one.shape != other.shape:
             return False
         return bool(((one == other) | ((one != one) & (other != other))).all())  # NaN is unlike itself.
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(_same, one, other))
+        return len(one) == len(other) and all(map(same, one, other))
     return bool(one == other) or (one != one and other != other)
 
 

@@ -35,6 +35,7 @@ from taskkit.engine.loaders import Loaders, PlaceLoaders, batches_of, ids_of, ma
 from taskkit.engine.meter import Meter
 from taskkit.engine.module import TaskModule
 from taskkit.engine.progress import LiveProgress, Progress
+from taskkit.engine.resuming import Begun
 from taskkit.engine.trainer import early_stopping, make_trainer, quiet, refuse_no_batches
 from taskkit.errors import RunFailedError, TaskkitError
 from taskkit.plugins.registry import Plugins
@@ -73,20 +74,22 @@ class Run:
         self.record = record
         self.console = console
 
-    def execute(self, resume: Path | None = None) -> None:
+    def execute(self, begun: Begun | None = None) -> None:
         """Prepare, train and test; the record tells how it ended, whatever happens."""
         with quiet(), forward_logs(self.output):
             with self._ending():
-                cost, predicts = self._through(resume)
+                cost, predicts = self._through(begun)
             padded = f", {cost.padding:.1%} of it padding" if cost.padding else ""
             self.output(f"trained in {cost.train_seconds:.0f} s{padded}; run directory {self.directory}")
             self.output(outcome.next_step(self.directory, predicts=predicts))
 
-    def _through(self, resume: Path | None) -> tuple[Cost, bool]:
+    def _through(self, begun: Begun | None) -> tuple[Cost, bool]:
         pl.seed_everything(self.recipe.seed, workers=True, verbose=False)
         data = build.data_module(self.recipe)
         prepared = build.prepare(data, self.recipe, self.plugins.components)
         built = build.build(self.recipe, prepared)
+        if begun is not None:
+            begun.check(built, prepared)
         loaders = make_loaders(built, prepared, self._encoding)
         refuse_no_batches(
             self.recipe.trainer, {split: len(loader) for split, loader in loaders.items() if isinstance(loader, Loader)}
@@ -94,7 +97,7 @@ class Run:
         self._fit_at_once(built, loaders)
         self._describe(built, loaders)
         baseline = self._baseline(built, prepared, loaders)
-        fitted = self._fit(built, data, loaders, resume)
+        fitted = self._fit(built, data, loaders, begun)
         best = self._use_best(built)
         self._conclude(built, fitted, loaders)
         self._test(built, prepared, loaders, fitted, baseline, best)
@@ -179,7 +182,7 @@ class Run:
             with calling(self.recipe.model, "fit"):
                 built.model.fit(built.network, train.encoded)
 
-    def _fit(self, built: Built, data: DataModule, loaders: Loaders, resume: Path | None) -> Fitted:
+    def _fit(self, built: Built, data: DataModule, loaders: Loaders, begun: Begun | None) -> Fitted:
         r, headline, train = self.recipe, built.task.headline, loaders["train"]
         count = train.__len__ if isinstance(train, Loader) else _unknown
         contents = partial(checkpoint.contents, r.plain(), built.spec, built.processor.state_dict(), built.plugins)
@@ -215,7 +218,7 @@ class Run:
             built.network.compile()
         if trainer.global_rank:
             torch.manual_seed(r.seed + trainer.global_rank)
-        trainer.fit(module, train, loaders.get("val"), ckpt_path=None if resume is None else str(resume))
+        trainer.fit(module, train, loaders.get("val"), ckpt_path=None if begun is None else str(begun.saved.path))
         # A run that was killed after its last step has nothing to train, and Lightning calls no hook.
         meter.drain(trainer)
         check_planned(trainer, checkpointer.batches, count())

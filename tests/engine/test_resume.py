@@ -20,9 +20,10 @@ import torch
 import taskkit
 from taskkit.contracts.hookspecs import hookimpl
 from taskkit.engine.checkpointing import Preempted
-from taskkit.errors import RunFailedError
+from taskkit.errors import DataError, RunFailedError
 from taskkit.plugins.discovery import discover
 from taskkit.plugins.registry import Plugins
+from tests.conftest import Site
 from tests.same_run import losses, weights
 
 RECIPE = """\
@@ -62,13 +63,13 @@ class Watch(pl.Callback):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def with_callback(callback: pl.Callback) -> Plugins:
+def with_callback(callback: pl.Callback, *plugins: str) -> Plugins:
     class Plugin:
         @hookimpl
         def taskkit_callbacks(self, recipe: Any) -> list[pl.Callback]:
             return [callback]
 
-    return discover({"series"}, extra={"watching": Plugin()})
+    return discover({"series", *plugins}, extra={"watching": Plugin()})
 
 
 @pytest.fixture(autouse=True)
@@ -170,3 +171,54 @@ def test_a_run_of_other_batches_than_were_planned_has_failed(tmp_path: Path) -> 
     with pytest.raises(RunFailedError, match=r"12 steps on 13 batches\. 12 steps on 12 batches were expected"):
         taskkit.resume("run", plugins=discover({"series"}))
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "failed"
+
+
+GROWING = """\
+from dataclasses import replace
+from pathlib import Path
+
+from taskkit import Component, hookimpl
+from taskkit_series.forecast import Waves
+
+taskkit_api = ">=0.2,<0.3"
+
+
+class Growing(Waves):
+    def prepare(self, target):
+        return Waves(replace(self.config, series=int(Path("count.txt").read_text()))).prepare(target)
+
+
+@hookimpl
+def taskkit_components():
+    series, future = "taskkit_series.sections:Series", "taskkit_series.sections:Future"
+    yield Component(
+        kind="data",
+        name="growing.waves",
+        summary="as many waves as a file says",
+        implementation="growing:Growing",
+        section="taskkit_series.sections:Waves",
+        input=series,
+        targets=(future,),
+    )
+"""
+
+
+def test_a_run_does_not_go_on_with_data_that_have_grown(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.add("growing", {"growing": "growing"}, {"growing.py": GROWING})
+    monkeypatch.syspath_prepend(str(site.path))
+    count, manifest = tmp_path / "count.txt", tmp_path / "run" / "run.json"
+    stopping = with_callback(Watch(stop_at=6), "growing")
+    count.write_text("40")
+    with pytest.raises(Preempted):
+        taskkit.run("waves.yaml", ["data={name: growing.waves}"], out="run", plugins=stopping)
+    before = json.loads(manifest.read_text())
+    count.write_text("50")
+    with pytest.raises(
+        DataError, match=r"series=40.* and is .*series=50.*train had 32 examples and has 40.*taskkit run"
+    ):
+        taskkit.resume("run", plugins=stopping)
+    after = json.loads(manifest.read_text())
+    assert after["data"] == before["data"]
+    assert after["status"] == "failed"
