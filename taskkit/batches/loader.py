@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from taskkit.batches.store import Encoded, is_flag
 from taskkit.contracts.data import Batch, Stream
 from taskkit.contracts.facts import Example
 from taskkit.contracts.model import Processor, Sample
-from taskkit.errors import DataError
+from taskkit.errors import DataError, RunFailedError
 
 RESIDENT_SHARE = 0.25
 """The share of a device's free memory that resident data may take."""
@@ -160,12 +161,13 @@ class Loader:
                 num_workers=self.workers or 0,
                 pin_memory=self.pin_memory,
                 persistent_workers=bool(self.workers),
+                worker_init_fn=_leave_signals_to_the_parent,
                 # A generator of its own: the default one draws from torch's and a resumed run would draw once more.
                 generator=torch.Generator(),
             )
         assert self._read is not None
         self._read.start = start
-        for batch in self._data_loader:
+        for batch in _received(self._data_loader):
             if isinstance(batch, Failure):
                 raise batch.error()
             yield batch
@@ -310,6 +312,46 @@ class _Collate:
         batch = {**self.processor.collate(samples), "example": torch.tensor(numbers)}
         indices = np.array([index for _, _, index in which])
         return HostBatch(batch, indices, sum(map(self.processor.length, samples)))
+
+
+def _received(data_loader: DataLoader[Any]) -> Iterator[HostBatch | Failure]:
+    batches = iter(data_loader)
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except (ConnectionError, EOFError) as error:
+            # A worker that ends while it hands over a batch. What its own code raised is told as `Caught …`.
+            if str(error).startswith("Caught "):
+                raise
+            raise lost_worker(error) from error
+        except RuntimeError as error:
+            if not is_lost_worker(error):
+                raise
+            raise lost_worker(error) from error
+        yield batch
+
+
+def is_lost_worker(error: Exception) -> bool:
+    """Whether a process that reads samples was killed; torch says so wherever the main one is at that moment."""
+    return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker (pid")
+
+
+def lost_worker(error: Exception) -> RunFailedError:
+    """What to change when a process that reads samples was killed."""
+    said = str(error).partition(". ")[0].rstrip(". ")
+    return RunFailedError(
+        f"A process that reads samples ended before its time ({said}). Often the memory was full and the system killed "
+        "it. Lower loader.workers or loader.batch_size, and go on from the last checkpoint."
+    )
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    # A terminal and a scheduler send a signal to all processes of a job; the parent still needs batches then.
+    # Workers end when it asks them to, or is gone.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def generator(seed: int, epoch: int, number: int) -> torch.Generator:

@@ -87,7 +87,7 @@ def _begin(
         from rich.console import Console
 
         from taskkit import api
-        from taskkit.engine.checkpointing import Preempted
+        from taskkit.engine.signals import Preempted
 
         api.preload(resolved.recipe)
 
@@ -103,7 +103,7 @@ def _begin(
 def _go_on(context: click.Context, ours: Context, run: Path) -> None:
     with loading():
         from taskkit import api
-        from taskkit.engine.checkpointing import Preempted
+        from taskkit.engine.signals import Preempted
 
     try:
         api.resume(run, plugins=ours.plugins)

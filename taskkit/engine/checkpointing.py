@@ -5,11 +5,10 @@ from __future__ import annotations
 import random
 import shutil
 import signal
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytorch_lightning as pl
@@ -18,29 +17,20 @@ import torch
 from taskkit.contracts.recipe import CheckpointSection
 from taskkit.contracts.task import Headline
 from taskkit.engine.optim import batches_of_steps, total_steps
+from taskkit.engine.signals import Signals
 from taskkit.errors import RunFailedError
 from taskkit.runs import checkpoint
 
 RANDOM = "taskkit_random"
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 AGREE_EVERY = 10
 """Optimiser steps between two questions among several processes whether one of them got a signal."""
-
-
-class Preempted(BaseException):
-    """A signal asked the run to stop, and it was saved."""
-
-    def __init__(self, number: int, step: int) -> None:
-        super().__init__(f"{signal.Signals(number).name} at step {step}")
-        self.number = number
-        self.step = step
 
 
 class Checkpointer(pl.Callback):
     """Saves `last.ckpt` by steps, by time and after each validation, and `best.ckpt` when the headline is the best.
 
-    Random states are saved too, so that a resumed run draws what the other would have drawn. SIGINT and SIGTERM save
-    the run after the current optimiser step and raise Preempted; a second one interrupts at once.
+    Random states are saved too, so that a resumed run draws what the other would have drawn. After a signal the run is
+    saved at the end of the current optimiser step and Preempted is raised.
     """
 
     def __init__(
@@ -49,22 +39,22 @@ class Checkpointer(pl.Callback):
         section: CheckpointSection,
         headline: Headline,
         contents: Callable[[], Mapping[str, Any]],
+        signals: Signals,
     ) -> None:
         self.last = directory / "last.ckpt"
         self.best = directory / "best.ckpt"
         self.section = section
         self.headline = headline
         self.contents = contents
+        self.signals = signals
         self.best_score: float | None = None
         self.batches = 0
         """How many the run was trained on, those before it was gone on with too."""
-        self.signal: int | None = None
         self._saved_at = time.monotonic()
         self._step = 0
         self._trained = 0
         self._inside_window = False
         self._random: list[dict[str, Any]] | None = None
-        self._handlers: dict[signal.Signals, Any] = {}
 
     # When to save.
 
@@ -92,7 +82,7 @@ class Checkpointer(pl.Callback):
         self._step = trainer.global_step
         if self._interrupted(trainer):
             self.save(trainer)
-            raise Preempted(self.signal or signal.SIGTERM, self._step)
+            self._stop(trainer)
         if self._due(trainer):
             self.save(trainer)
 
@@ -173,30 +163,28 @@ class Checkpointer(pl.Callback):
         self._step = self._trained = trainer.global_step
         if self._random is not None:
             set_random_state(self._random[trainer.global_rank % len(self._random)])
-        if threading.current_thread() is threading.main_thread():
-            self._handlers = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+        self.signals.listen()
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Stop listening."""
-        self._release()
+    # The end.
 
-    # Signals.
-
-    def _on_signal(self, number: int, frame: Any) -> None:
-        self.signal = number
-        self._release()
-
-    def _release(self) -> None:
-        handlers, self._handlers = self._handlers, {}
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    def finish(self, trainer: pl.Trainer) -> None:
+        """Save the trained run; raises Preempted where a signal was waiting for that."""
+        self.save(trainer)
+        if self._any(trainer):
+            self._stop(trainer)
 
     def _interrupted(self, trainer: pl.Trainer) -> bool:
-        if trainer.world_size == 1:
-            return self.signal is not None
-        if self._step % AGREE_EVERY:
+        if trainer.world_size > 1 and self._step % AGREE_EVERY:
             return False
-        return bool(trainer.strategy.reduce_boolean_decision(self.signal is not None, all=False))
+        return self._any(trainer)
+
+    def _any(self, trainer: pl.Trainer) -> bool:
+        """Whether one of the processes got a signal."""
+        here = self.signals.number is not None
+        return bool(trainer.strategy.reduce_boolean_decision(here, all=False)) if trainer.world_size > 1 else here
+
+    def _stop(self, trainer: pl.Trainer) -> NoReturn:
+        self.signals.stop(self.signals.number or signal.SIGTERM, f"at step {trainer.global_step}", saved=True)
 
 
 def end_epoch(loop: Mapping[str, Any]) -> None:

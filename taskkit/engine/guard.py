@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from taskkit.batches.loader import is_lost_worker
 from taskkit.contracts.component import Chosen
 from taskkit.errors import PluginError, RunFailedError, TaskkitError
 
@@ -37,7 +38,7 @@ class calling:  # noqa: N801 - it is called like a function
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if error is None or not isinstance(error, Exception):
             return
-        if isinstance(error, TaskkitError | torch.OutOfMemoryError | MemoryError):
+        if isinstance(error, TaskkitError | torch.OutOfMemoryError | MemoryError) or is_lost_worker(error):
             return
         message = " ".join(str(error).split())
         given = "" if self.batch is None else f" The batch has {', '.join(self.batch)}."

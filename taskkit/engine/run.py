@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 
 from taskkit.batches.encode import EncodeProgress
-from taskkit.batches.loader import Loader, StreamLoader
+from taskkit.batches.loader import Loader, StreamLoader, is_lost_worker, lost_worker
 from taskkit.compare import declared
 from taskkit.compare.intervals import in_words
 from taskkit.contracts.component import Direction
@@ -27,7 +27,7 @@ from taskkit.contracts.recipe import Recipe
 from taskkit.data.quality import NAMED, find_missing_splits
 from taskkit.engine import build, optim, outcome
 from taskkit.engine.build import Built
-from taskkit.engine.checkpointing import Checkpointer, Preempted, check_planned
+from taskkit.engine.checkpointing import Checkpointer, check_planned
 from taskkit.engine.evaluate import Evaluation
 from taskkit.engine.guard import calling
 from taskkit.engine.judge import statistics_of
@@ -36,6 +36,7 @@ from taskkit.engine.meter import Meter
 from taskkit.engine.module import TaskModule
 from taskkit.engine.progress import LiveProgress, Progress
 from taskkit.engine.resuming import Begun
+from taskkit.engine.signals import Preempted, Signals
 from taskkit.engine.trainer import early_stopping, make_trainer, quiet, refuse_no_batches
 from taskkit.errors import RunFailedError, TaskkitError
 from taskkit.plugins.registry import Plugins
@@ -73,10 +74,11 @@ class Run:
         self.directory = directory
         self.record = record
         self.console = console
+        self.signals = Signals()
 
     def execute(self, begun: Begun | None = None) -> None:
         """Prepare, train and test; the record tells how it ended, whatever happens."""
-        with quiet(), forward_logs(self.output):
+        with quiet(), forward_logs(self.output), self.signals.heard():
             with self._ending():
                 cost, predicts = self._through(begun)
             padded = f", {cost.padding:.1%} of it padding" if cost.padding else ""
@@ -186,7 +188,7 @@ class Run:
         r, headline, train = self.recipe, built.task.headline, loaders["train"]
         count = train.__len__ if isinstance(train, Loader) else _unknown
         contents = partial(checkpoint.contents, r.plain(), built.spec, built.processor.state_dict(), built.plugins)
-        checkpointer = Checkpointer(self.directory / "checkpoints", r.checkpoint, headline, contents)
+        checkpointer = Checkpointer(self.directory / "checkpoints", r.checkpoint, headline, contents, self.signals)
         place = PlaceLoaders(loaders.values())
         meter = Meter(
             r.meter.every_n_steps,
@@ -218,11 +220,12 @@ class Run:
             built.network.compile()
         if trainer.global_rank:
             torch.manual_seed(r.seed + trainer.global_rank)
-        trainer.fit(module, train, loaders.get("val"), ckpt_path=None if begun is None else str(begun.saved.path))
-        # A run that was killed after its last step has nothing to train, and Lightning calls no hook.
-        meter.drain(trainer)
-        check_planned(trainer, checkpointer.batches, count())
-        checkpointer.save(trainer)
+        with self.signals.held():
+            trainer.fit(module, train, loaders.get("val"), ckpt_path=None if begun is None else str(begun.saved.path))
+            # A run that was killed after its last step has nothing to train, and Lightning calls no hook.
+            meter.drain(trainer)
+            check_planned(trainer, checkpointer.batches, count())
+            checkpointer.finish(trainer)
         trainer.strategy.barrier()
         stopped = outcome.stopped_early(trainer)
         if stopped is not None:
@@ -369,10 +372,14 @@ class Run:
         try:
             yield
         except Preempted as stop:
-            self._end("preempted", str(stop))
-            self.output(f"Stopped by {stop} and saved. Go on with: taskkit run --resume {self.directory}")
+            self._preempted(stop)
             raise
         except (KeyboardInterrupt, SystemExit) as stop:
+            # Lightning's answer to a signal that came before this run listened again.
+            if self.signals.number is not None:
+                preempted = Preempted(self.signals.number, "before training", saved=False)
+                self._preempted(preempted)
+                raise preempted from stop
             self._end("preempted", type(stop).__name__)
             raise
         except TaskkitError as error:
@@ -380,16 +387,25 @@ class Run:
             if error.__cause__ is not None and self.record is not None:
                 self.record.log(traceback.format_exc())
             raise
-        except torch.OutOfMemoryError as error:
-            message = out_of_memory(self.recipe, error)
-            self._end("failed", message)
-            raise RunFailedError(message) from error
         except Exception as error:
-            self._end("failed", f"{type(error).__name__}: {error}")
+            message = self._explained(error)
+            self._end("failed", message or f"{type(error).__name__}: {error}")
+            if message is not None:
+                raise RunFailedError(message) from error
             if self.record is not None:
                 self.record.log(traceback.format_exc())
             raise
         self._end("finished", None)
+
+    def _explained(self, error: Exception) -> str | None:
+        if isinstance(error, torch.OutOfMemoryError):
+            return out_of_memory(self.recipe, error)
+        return str(lost_worker(error)) if is_lost_worker(error) else None
+
+    def _preempted(self, stop: Preempted) -> None:
+        self._end("preempted", str(stop))
+        saved = " and saved" if stop.saved else ""
+        self.output(f"Stopped by {stop}{saved}. Go on with: taskkit run --resume {self.directory}")
 
     def _end(self, status: Any, reason: str | None) -> None:
         if self.record is not None:

@@ -19,7 +19,7 @@ import torch
 
 import taskkit
 from taskkit.contracts.hookspecs import hookimpl
-from taskkit.engine.checkpointing import Preempted
+from taskkit.engine.signals import Preempted
 from taskkit.errors import DataError, RunFailedError
 from taskkit.plugins.discovery import discover
 from taskkit.plugins.registry import Plugins

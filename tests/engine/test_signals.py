@@ -1,0 +1,173 @@
+"""What signals do to a run, in a process of its own: what it saves, how it ends, what a scheduler sees."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Site
+
+RECIPE = """\
+task: {name: series.forecast}
+model: {name: series.mlp}
+data: {name: signalled.waves}
+loader: {batch_size: 16}
+trainer: {max_epochs: 3, accelerator: cpu}
+meter: {flops: false}
+"""
+
+PLUGIN = """\
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytorch_lightning as pl
+from taskkit import Component, hookimpl
+from taskkit_series.forecast import Waves
+
+taskkit_api = ">=0.2,<0.3"
+WHEN, *NUMBERS = os.environ["SIGNALS"].split()
+
+
+def send(when):
+    if when == WHEN:
+        for number in NUMBERS:
+            os.kill(os.getpid(), int(number))
+
+
+class Signalled(Waves):
+    def prepare(self, target):
+        send("preparing")
+        return super().prepare(target)
+
+
+class Sender(pl.Callback):
+    def on_train_batch_start(self, trainer, module, batch, i):
+        if trainer.global_step == 20:
+            send("training")
+            if WHEN == "workers":
+                for child in psutil.Process().children():
+                    os.kill(child.pid, int(NUMBERS[0]))
+
+    def on_train_end(self, trainer, module):
+        send("trained")
+
+    def on_test_batch_start(self, trainer, module, batch, i, dataloader_idx=0):
+        send("testing")
+
+
+@hookimpl
+def taskkit_callbacks(recipe):
+    return [Sender()]
+
+
+@hookimpl
+def taskkit_components():
+    yield Component(
+        kind="data",
+        name="signalled.waves",
+        summary="waves with signals",
+        implementation="signalled:Signalled",
+        section="taskkit_series.sections:Waves",
+        input="taskkit_series.sections:Series",
+        targets=("taskkit_series.sections:Future",),
+    )
+"""
+
+
+@pytest.fixture
+def signalled(
+    site: Site, series_site: Path, environment: Callable[..., dict[str, str]], tmp_path: Path
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a recipe in a process that gets these signals at this moment."""
+    site.add("signalled", {"signalled": "signalled"}, {"signalled.py": PLUGIN})
+    (tmp_path / "waves.yaml").write_text(RECIPE)
+
+    def run(when: str, *numbers: int, changes: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        variables = {"SIGNALS": " ".join([when, *map(str, numbers)]), "TASKKIT_CACHE": str(tmp_path / "cache")}
+        return subprocess.run(
+            [sys.executable, "-m", "taskkit", "run", "waves.yaml", "--out=run", *changes],
+            cwd=tmp_path,
+            env=environment(site.path, series_site, **variables),
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("when", "numbers", "step", "reason"),
+    [
+        ("preparing", [signal.SIGTERM], None, "SIGTERM outside of training"),
+        ("training", [signal.SIGTERM, signal.SIGTERM], 21, "SIGTERM at step 21"),
+        ("training", [signal.SIGINT, signal.SIGINT], 16, "SIGINT a second time"),
+        ("trained", [signal.SIGTERM], 48, "SIGTERM at step 48"),
+        ("testing", [signal.SIGINT], 48, "SIGINT outside of training"),
+    ],
+)
+def test_a_signal_at_any_time_ends_a_run_with_its_number_and_a_status(
+    signalled: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    when: str,
+    numbers: list[signal.Signals],
+    step: int | None,
+    reason: str,
+) -> None:
+    import torch
+
+    ended = signalled(when, *numbers)
+    assert ended.returncode == 128 + numbers[0], ended.stderr
+    assert "Go on with: taskkit run --resume run" in ended.stdout
+    assert ended.stderr == ""
+    manifest = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (manifest["status"], manifest["reason"]) == ("preempted", reason)
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    assert (torch.load(last, weights_only=True)["global_step"] if last.exists() else None) == step
+
+
+WORKERS = ("loader.resident=no", "loader.workers=1")
+
+
+def test_a_worker_outlives_a_signal_to_all_processes_of_a_job(
+    signalled: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    ended = signalled("workers", signal.SIGTERM, changes=WORKERS)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_worker_that_is_killed_is_one_clear_error(
+    signalled: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    ended = signalled("workers", signal.SIGKILL, changes=WORKERS)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("A process that reads samples ended before its time (")
+    assert "Lower loader.workers" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    manifest = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert manifest["status"] == "failed"
+    assert manifest["reason"] == ended.stderr.strip()
+
+
+def test_a_process_that_inherited_the_handlers_dies_of_sigterm_and_leaves_sigint_to_its_parent() -> None:
+    from taskkit.engine.signals import Signals
+
+    signals = Signals()
+    with signals.heard():
+        child = os.fork()
+        if child == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+            os._exit(1)
+        _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGTERM
+    assert signals.number is None
