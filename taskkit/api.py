@@ -33,7 +33,7 @@ from taskkit.recipe import load as recipes
 from taskkit.recipe.load import Resolved
 from taskkit.runs import checkpoint, manifest
 from taskkit.runs.manifest import Manifest, Process, RecipeFiles
-from taskkit.runs.record import Record, new_directory, write_atomically
+from taskkit.runs.record import Record, check_unused, locked, new_directory
 
 
 def run(
@@ -59,12 +59,13 @@ def start(resolved: Resolved, plugins: Plugins, out: Path | None, console: Conso
     """Begin a run of a recipe that was loaded."""
     check_place(resolved.recipe.trainer)
     if not is_primary():
-        directory, record = shared_directory(out), None
-    else:
-        directory = new_directory(out, Path(resolved.files[0]).stem)
-        record = Record.create(directory, _manifest(resolved, directory))
-        write_atomically(directory / "recipe.yaml", resolved.to_yaml())
-    return _execute(Run(resolved.recipe, plugins, directory, record, console))
+        return _execute(Run(resolved.recipe, plugins, shared_directory(out), None, console))
+    directory = new_directory(out, Path(resolved.files[0]).stem)
+    with locked(directory):
+        # Again, since another process may have begun a run here meanwhile.
+        check_unused(directory)
+        record = Record.create(directory, _manifest(resolved, directory), resolved.to_yaml())
+        return _execute(Run(resolved.recipe, plugins, directory, record, console))
 
 
 def resume(path: str | Path, *, plugins: Plugins | None = None, console: Console | None = None) -> LoadedRun:
@@ -74,13 +75,20 @@ def resume(path: str | Path, *, plugins: Plugins | None = None, console: Console
     others now.
     """
     plugins, console, directory = plugins or from_environment(), console or Console(), Path(path)
-    record = Record(directory, manifest.read(directory))
-    if record.manifest.status == "finished":
+    found = manifest.read(directory)
+    if found.status == "finished":
         console.print(f"{directory} is finished: there is nothing to go on with.", highlight=False, soft_wrap=True)
-        return LoadedRun(directory, record.manifest, plugins)
-    primary = is_primary()
-    if primary:
+        return LoadedRun(directory, found, plugins)
+    if not is_primary():
+        return _go_on(Record(directory, found), plugins, console, primary=False)
+    with locked(directory):
+        record = Record(directory, manifest.read(directory))
         _refuse_running(record)
+        return _go_on(record, plugins, console, primary=True)
+
+
+def _go_on(record: Record, plugins: Plugins, console: Console, *, primary: bool) -> LoadedRun:
+    directory = record.path
     last = directory / "checkpoints" / "last.ckpt"
     if not last.exists():
         begun, recipe, step, lines = None, recipes.from_plain(record.manifest.resolved, plugins), 0, 0
@@ -95,6 +103,7 @@ def resume(path: str | Path, *, plugins: Plugins | None = None, console: Console
         begun = Begun(saved, record.manifest.data.sizes if record.manifest.data is not None else {})
     check_place(recipe.trainer)
     if primary:
+        (directory / "checkpoints").mkdir(exist_ok=True)
         record.keep_lines(lines)
         record.update(status="running", reason=None, ended=None, process=_process())
     this = Run(recipe, plugins, directory, record if primary else None, console)

@@ -108,13 +108,19 @@ class Checkpointer(pl.Callback):
     def _write(self, trainer: pl.Trainer, paths: Sequence[Path]) -> None:
         """Write one checkpoint, and move it or copies of it to these paths in this order."""
         written = self.last.with_name(".last.ckpt")
-        trainer.save_checkpoint(written)
-        if trainer.is_global_zero:
-            for path in paths[:-1]:
-                copy = path.with_name(f".{path.name}")
-                shutil.copyfile(written, copy)
-                copy.replace(path)
-            written.replace(paths[-1])
+        copies = [path.with_name(f".{path.name}") for path in paths[:-1]]
+        try:
+            trainer.save_checkpoint(written)
+            if trainer.is_global_zero:
+                for copy, path in zip(copies, paths, strict=False):
+                    shutil.copyfile(written, copy)
+                    copy.replace(path)
+                written.replace(paths[-1])
+        finally:
+            # On a full disk half a checkpoint would take the room for saying so.
+            if trainer.is_global_zero:
+                for half in (written, *copies):
+                    half.unlink(missing_ok=True)
         if self.last in paths:
             self._saved_at = time.monotonic()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 import traceback
@@ -400,6 +401,11 @@ class Run:
     def _explained(self, error: Exception) -> str | None:
         if isinstance(error, torch.OutOfMemoryError):
             return out_of_memory(self.recipe, error)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return (
+                f"{self.directory}: the disk is full or a file is larger than it may be ({error.strerror}). The "
+                f"checkpoint before is whole. Make room, and go on with: taskkit run --resume {self.directory}"
+            )
         return str(lost_worker(error)) if is_lost_worker(error) else None
 
     def _preempted(self, stop: Preempted) -> None:
@@ -408,8 +414,14 @@ class Run:
         self.output(f"Stopped by {stop}{saved}. Go on with: taskkit run --resume {self.directory}")
 
     def _end(self, status: Any, reason: str | None) -> None:
-        if self.record is not None:
+        if self.record is None:
+            return
+        try:
             self.record.end(status, reason)
+        except OSError:
+            # Of a disk that is still full: why the run failed matters more.
+            if status != "failed":
+                raise
 
 
 def out_of_memory(r: Recipe, error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.metadata
 import json
 import os
@@ -15,9 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from taskkit.errors import TaskkitError
-from taskkit.runs.manifest import FILE, Manifest, Status
+from taskkit.errors import CheckpointError, TaskkitError
+from taskkit.runs.manifest import FILE, Manifest, Status, read
 from taskkit.wording import printable
+
+RECIPE = "recipe.yaml"
+LOCK = ".lock"
 
 
 class Record:
@@ -28,13 +32,13 @@ class Record:
         self.manifest = manifest
 
     @classmethod
-    def create(cls, path: Path, manifest: Manifest) -> Record:
-        """Begin a run in a directory that is new or empty."""
-        with _making(path):
-            path.mkdir(parents=True, exist_ok=True)
-            (path / "checkpoints").mkdir()
+    def create(cls, path: Path, manifest: Manifest, recipe: str) -> Record:
+        """Begin a run of a recipe, which is kept as text, in a directory in which nothing was trained."""
         record = cls(path, manifest)
+        # First: it says whose directory this is, and holds all that the run needs to go on.
         record.update(started=now())
+        write_atomically(path / RECIPE, recipe)
+        (path / "checkpoints").mkdir(exist_ok=True)
         return record
 
     def update(self, **changes: Any) -> None:
@@ -90,12 +94,7 @@ def new_directory(out: Path | None, stem: str) -> Path:
     """
     if out is not None:
         with _making(out):
-            taken = out.is_file() or (out.is_dir() and any(out.iterdir()))
-        if taken:
-            raise TaskkitError(
-                f"--out {out}: it is not empty. A new or empty directory was expected. Name another, or go on with "
-                f"that run by `taskkit run --resume {out}`."
-            )
+            check_unused(out)
         return out
     base = Path("runs") / stem / datetime.now(UTC).astimezone().strftime("%Y-%m-%dT%H-%M-%S")
     for number in range(1, 1000):
@@ -120,6 +119,52 @@ def _making(path: Path) -> Iterator[None]:
         raise TaskkitError(
             f"{path}: no run directory can be made there ({error.strerror}). Name another place with --out."
         ) from error
+
+
+def check_unused(out: Path) -> None:
+    """Raise TaskkitError for a directory that holds anything but what a run left in which nothing was trained."""
+    if out.is_file() or (out.is_dir() and not _untrained(out)):
+        instead = f", or go on with that run by `taskkit run --resume {out}`" if (out / FILE).exists() else ""
+        raise TaskkitError(
+            f"--out {out}: it is not empty. A new or empty directory was expected. Name another{instead}."
+        )
+
+
+def _untrained(directory: Path) -> bool:
+    # Hidden ones of ours are what a killed process was writing.
+    ours = (LOCK, f".{FILE}.", f".{RECIPE}.")
+    found = {path.name for path in directory.iterdir() if not path.name.startswith(ours)}
+    if not found <= {FILE, RECIPE, "log.txt", "checkpoints"} or any((directory / "checkpoints").glob("*")):
+        return False
+    # Without a manifest a recipe or a log may be anyone's.
+    return FILE in found or found <= {"checkpoints"}
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Let no other process write this run meanwhile; raises TaskkitError, which names the one that does.
+
+    The lock goes with a process that is killed; processes that it forked do not keep it, as they would by flock.
+    """
+    with _making(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        file = (directory / LOCK).open("a")
+    with file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise TaskkitError(
+                f"{directory}: this run is still going on{_writer(directory)}. Stop that first."
+            ) from None
+        yield
+
+
+def _writer(directory: Path) -> str:
+    try:
+        process = read(directory).process
+    except CheckpointError:
+        return ""
+    return "" if process is None else f", as process {process.pid} on {process.host}"
 
 
 def write_atomically(path: Path, text: str) -> None:

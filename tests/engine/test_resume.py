@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +22,7 @@ import torch
 import taskkit
 from taskkit.contracts.hookspecs import hookimpl
 from taskkit.engine.signals import Preempted
-from taskkit.errors import DataError, RunFailedError
+from taskkit.errors import DataError, RunFailedError, TaskkitError
 from taskkit.plugins.discovery import discover
 from taskkit.plugins.registry import Plugins
 from tests.conftest import Site
@@ -154,7 +156,7 @@ def test_a_run_that_is_killed_at_any_change_of_its_files_ends_as_one_that_was_no
     with states(straight, tmp_path / "killed") as killed:
         taskkit.run("waves.yaml", changes, out=straight, plugins=discover({"series"}))
     expected = outcome(straight)
-    unfinished = [run for run in killed if (run / "recipe.yaml").exists()]
+    unfinished = [run for run in killed if (run / "run.json").exists()]
     assert len(unfinished) > 10
     for run in unfinished:
         taskkit.resume(run, plugins=discover({"series"}))
@@ -222,3 +224,59 @@ def test_a_run_does_not_go_on_with_data_that_have_grown(
     after = json.loads(manifest.read_text())
     assert after["data"] == before["data"]
     assert after["status"] == "failed"
+
+
+def test_a_directory_in_which_nothing_was_trained_may_be_used_again(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"fewer than one batch"):
+        taskkit.run("waves.yaml", ["loader.batch_size=64", "loader.drop_last=true"], out="run")
+    assert taskkit.run("waves.yaml", out="run").status == "finished"
+    with pytest.raises(TaskkitError, match=r"is not empty.*--resume run"):
+        taskkit.run("waves.yaml", out="run")
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "log.txt", "notes"])
+def test_a_directory_with_files_of_others_is_refused_and_nobody_is_sent_to_resume_it(name: str, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / name).write_text("mine")
+    with pytest.raises(TaskkitError, match=r"is not empty.*Name another\.$"):
+        taskkit.run("waves.yaml", out="mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == [name]
+
+
+class Second(pl.Callback):
+    """Goes on with the run that is going on, in a process of its own."""
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        command = [sys.executable, "-m", "taskkit", "run"]
+        ways = (["--resume", "run"], ["waves.yaml", "--out=run"])
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TASKKIT_PLUGINS": "series"}
+        self.ended = [subprocess.run([*command, *way], env=environment, capture_output=True, text=True) for way in ways]
+
+
+def test_a_second_process_is_told_which_one_writes_a_run(tmp_path: Path) -> None:
+    second = Second()
+    assert taskkit.run("waves.yaml", out="run", plugins=with_callback(second)).status == "finished"
+    for ended in second.ended:
+        assert ended.returncode == 2
+        assert f"still going on, as process {os.getpid()}" in ended.stderr
+
+
+class Full(pl.Callback):
+    """Lets no file grow beyond eight kilobytes, as a full disk does, from the second epoch on."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if trainer.current_epoch == 1:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_whole_and_says_so(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(RunFailedError, match=r"disk is full or a file is larger.*taskkit run --resume run"):
+            taskkit.run("waves.yaml", out="run", plugins=with_callback(Full()))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    kept = tmp_path / "run" / "checkpoints"
+    assert {path.name for path in kept.iterdir()} == {"last.ckpt", "best.ckpt"}
+    assert torch.load(kept / "last.ckpt", weights_only=True)["global_step"] == 4
+    assert taskkit.resume("run").status == "finished"

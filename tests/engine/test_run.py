@@ -82,7 +82,7 @@ def test_a_run_directory_says_what_was_run_on_what_and_how_it_ended(finished: ta
     assert set(finished.metrics) == {"test/mae", "test/loss"}
     assert finished.metrics["test/mae"] < 0.7
     assert {path.name for path in finished.path.iterdir()} == {
-        "checkpoints", "log.txt", "metrics.jsonl", "predictions.parquet", "recipe.yaml", "run.json",
+        ".lock", "checkpoints", "log.txt", "metrics.jsonl", "predictions.parquet", "recipe.yaml", "run.json",
     }  # fmt: skip
 
 
