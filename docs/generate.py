@@ -40,6 +40,8 @@ ROOMS = {
     "contracts.weighted": "Tasks",
     "contracts.classification": "Tasks",
     "contracts.regression": "Tasks",
+    "contracts.statistics": "Intervals and tests",
+    "contracts.weighted": "Intervals and tests",
     "data.sources": "Sources",
     "data.fetch": "Sources",
     "data.splits": "Helpers for data",

@@ -25,6 +25,7 @@ VERBS = {
     "run": ("taskkit.cli.run:command", "Check a recipe, prepare its data, train and test."),
     "check": ("taskkit.cli.check:command", "Say everything that is wrong with a recipe, before any work."),
     "eval": ("taskkit.cli.eval:command", "Score a run's best checkpoint again."),
+    "compare": ("taskkit.cli.compare:command", "Say which runs are better, and which cannot be told apart."),
     "predict": ("taskkit.cli.predict:command", "Predict for files or lines of text."),
     "list": ("taskkit.cli.list:command", "List recipes, tasks, models, data and plugins."),
     "show": ("taskkit.cli.show:command", "Show a component's fields or a resolved recipe."),

@@ -27,7 +27,7 @@ def intervals(
     why = {name: rows.lacks(statistic) or _too_few(rows) for name, statistic in wanted.items()}
     usable = {name: statistic for name, statistic in wanted.items() if not why[name]}
     values = dict(zip(usable, rows.values([*usable.values()]).tolist(), strict=True)) if usable else {}
-    why |= {name: _deviates(metrics[name], value) for name, value in values.items()}
+    why |= {name: disagreement(metrics[name], value) for name, value in values.items()}
     exact = {name: _exact(rows, s, level) for name, s in usable.items() if not why[name] and _binary(rows, s)}
     rest = {name: statistic for name, statistic in usable.items() if not why[name] and name not in exact}
     drawn = _resampled(rows, rest, level) if rest else {}
@@ -56,7 +56,8 @@ def _too_few(rows: Rows) -> str:
     return "" if rows.groups > 1 else f"{len(rows)} example(s) in one group say nothing of others"
 
 
-def _deviates(metric: float, value: float) -> str:
+def disagreement(metric: float, value: float) -> str:
+    """Why a metric is not what its rows give, `value`, in words; empty when it is."""
     if np.isclose(metric, value, rtol=TOLERANCE, atol=TOLERANCE / 10):
         return ""
     return f"the rows give {value:.6g} for it: the task's `statistics` are not how it follows from them"

@@ -57,3 +57,4 @@ class Of:
 
 
 Statistic = Mean | Ratio | Of
+"""How a metric follows from per-example scores: in one of three forms."""

@@ -1,0 +1,225 @@
+"""Runs side by side: a value that any layout can show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from taskkit.compare.differences import LEAST_SEEDS, Difference, Method, Spread, differences, spread
+from taskkit.compare.protocol import differing
+from taskkit.compare.reading import Tested, find, methods, names, read
+from taskkit.contracts.component import Component, Direction
+from taskkit.errors import TaskkitError
+from taskkit.wording import shown
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method: a run, or several that differ in their seed."""
+
+    name: str
+    runs: tuple[str, ...]
+    seeds: tuple[int, ...]
+    metric: str
+    direction: Direction | None
+    value: float
+    """The mean over the seeds."""
+    low: float | None
+    high: float | None
+    interval: str
+    """What the interval is, or why there is none."""
+    examples: int | None
+    groups: int | None
+    over_examples: float | None
+    """The standard error from example to example."""
+    over_seeds: float | None
+    """The standard deviation from seed to seed."""
+    trivial: float | None
+    """The metric of the trivial predictor."""
+    ideal: float | None
+    protocol: str
+    """A letter that runs of one protocol share; empty where all do."""
+
+    @property
+    def skill(self) -> tuple[float, float | None, float | None] | None:
+        """(metric - trivial) / (ideal - trivial) with its interval, the trivial predictor taken for known."""
+        if self.trivial is None or self.ideal is None or self.trivial == self.ideal:
+            return None
+        whole = self.ideal - self.trivial
+        value = (self.value - self.trivial) / whole
+        if self.low is None or self.high is None:
+            return value, None, None
+        low, high = sorted((bound - self.trivial) / whole for bound in (self.low, self.high))
+        return value, low, high
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Methods, best first, and which differences between them are real."""
+
+    lines: tuple[Line, ...]
+    differences: tuple[Difference, ...]
+    """Of pairs of lines, by their places from 0: the family that Holm's correction is for."""
+    notes: tuple[str, ...]
+    across: bool
+    """Whether there are several protocols, whose figures are not comparable."""
+
+    def between(self, one: int, other: int) -> Difference | None:
+        """The difference of two lines by their places, if it was tested."""
+        return next((each for each in self.differences if {each.first, each.second} == {one, other}), None)
+
+
+def compare(
+    words: Iterable[str], components: Iterable[Component], metric: str | None = None, *, across: bool = False
+) -> Comparison:
+    """Compare the runs that words name by a metric, by default the headline.
+
+    Raises CheckpointError for a word that names no tested run, TaskkitError for a metric that a run does not have and,
+    unless `across` is asked for, for runs of several protocols.
+    """
+    paths, notes = find([*words])
+    components = [*components]
+    runs = [read(path, metric, components) for path in paths]
+    letters = _protocols(runs)
+    if len({*letters}) > 1 and not across:
+        raise TaskkitError(_refusal(runs))
+    several = len({*letters}) > 1
+    by_path = {run.path: letter for run, letter in zip(runs, letters, strict=True)}
+    together = methods(runs)
+    made = [
+        (_line(name, each, by_path[each[0].path] if several else ""), each)
+        for name, each in zip(names(together), together, strict=True)
+    ]
+    made.sort(key=lambda pair: _rank(pair[0], several), reverse=True)
+    lines, groups = [line for line, _ in made], [each for _, each in made]
+    found = _differences(lines, groups)
+    notes += [f"{run.path}: no test; {run.lacking}." for run in runs if run.lacking]
+    if several:
+        notes += [f"[{letter}] {_protocol(run)}" for letter, run in sorted(_firsts(letters, runs).items())]
+    notes += _warnings(lines, found, several)
+    return Comparison(tuple(lines), tuple(found), tuple(notes), several)
+
+
+def _protocols(runs: Sequence[Tested]) -> list[str]:
+    """A letter for each run; those with which nothing differs share one."""
+    firsts, letters = list[Tested](), list[str]()
+    for run in runs:
+        place = next((i for i, first in enumerate(firsts) if not differing(first, run)), len(firsts))
+        if place == len(firsts):
+            firsts.append(run)
+        letters.append(_letter(place))
+    return letters
+
+
+def _firsts(letters: Sequence[str], runs: Sequence[Tested]) -> dict[str, Tested]:
+    """The first run of each protocol."""
+    return dict(zip(reversed(letters), reversed(runs), strict=True))
+
+
+def _protocol(run: Tested) -> str:
+    said = {**run.protocol.task_protocol, **run.protocol.data_protocol}
+    rest = "".join(f"; {key}: {shown(value)}" for key, value in said.items())
+    return f"{run.protocol.task}, {run.metric}, {run.protocol.data} ({run.protocol.splits[:24]}){rest}"
+
+
+def _letter(place: int) -> str:
+    return chr(ord("a") + place) if place < 26 else f"p{place + 1}"
+
+
+def _refusal(runs: Sequence[Tested]) -> str:
+    first = runs[0]
+    other = next(run for run in runs if differing(first, run))
+    said = "\n".join(f"  {each}" for each in differing(first, other))
+    return (
+        f"{first.path} and {other.path} were not measured alike:\n{said}\nRuns of one test and one protocol were "
+        "expected. Leave one out, or mark every figure with its protocol: --across-protocols."
+    )
+
+
+def _line(name: str, runs: Sequence[Tested], letter: str) -> Line:
+    first = runs[0]
+    recorded = first.manifest.intervals.get(f"test/{first.metric}")
+    method = _method(runs)
+    found: Spread | None = None
+    if method is not None and first.statistic is not None:
+        found = spread(method, first.statistic)
+    low, high, said = None, None, "; ".join(dict.fromkeys(run.lacking for run in runs if run.lacking))
+    if len(runs) > 1 and found is not None:
+        low, high = (_possible(bound, first) for bound in (found.low, found.high))
+        said = "seeds and examples (Student's t)"
+    elif recorded is not None and len(runs) == 1:
+        low, high, said = recorded.low, recorded.high, recorded.method if recorded.low is not None else recorded.note
+    rows = first.rows
+    return Line(
+        name,
+        tuple(str(run.path) for run in runs),
+        tuple(run.manifest.seed for run in runs),
+        first.metric,
+        first.direction,
+        sum(run.value for run in runs) / len(runs),
+        low,
+        high,
+        said,
+        None if rows is None else len(rows),
+        None if rows is None or rows.groups == len(rows) else rows.groups,
+        None if found is None else found.over_examples,
+        None if found is None else found.over_seeds,
+        _mean([run.trivial for run in runs]),
+        first.ideal,
+        letter,
+    )
+
+
+def _possible(bound: float | None, run: Tested) -> float | None:
+    """A bound, no better than a predictor without faults: Student's interval does not know where a metric ends."""
+    if bound is None or run.ideal is None or run.direction is None:
+        return bound
+    return min(bound, run.ideal) if run.direction == "max" else max(bound, run.ideal)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
+def _method(runs: Sequence[Tested]) -> Method | None:
+    """The method of runs that can all be tested."""
+    tests = tuple(run.rows for run in runs if run.rows is not None)
+    if len(tests) < len(runs) or tests[0].groups < 2:
+        return None
+    return Method(tuple(run.manifest.seed for run in runs), tests)
+
+
+def _rank(line: Line, across: bool) -> float:
+    """More is better; figures of several protocols are put in order by skill, those without one last."""
+    if across:
+        return line.skill[0] if line.skill is not None else float("-inf")
+    return -line.value if line.direction == "min" else line.value
+
+
+def _differences(lines: Sequence[Line], runs: Sequence[Sequence[Tested]]) -> list[Difference]:
+    """All pairs of one protocol, as one family for each."""
+    found = list[Difference]()
+    for letter in dict.fromkeys(line.protocol for line in lines):
+        places = [i for i, line in enumerate(lines) if line.protocol == letter]
+        tested = [(i, method) for i in places if (method := _method(runs[i])) is not None]
+        statistic = runs[tested[0][0]][0].statistic if tested else None
+        if statistic is not None:
+            pairs = differences([method for _, method in tested], statistic)
+            found += [replace(each, first=tested[each.first][0], second=tested[each.second][0]) for each in pairs]
+    return found
+
+
+def _warnings(lines: Sequence[Line], found: Sequence[Difference], across: bool) -> list[str]:
+    """What a reader must know of these numbers."""
+    said = list[str]()
+    if across:
+        said.append("Figures with different letters come from different protocols: do not compare them but by skill.")
+    if any(line.direction is None for line in lines):
+        said.append("Neither way is better in this metric; the largest comes first.")
+    few = [line for line in lines if 1 < len(line.seeds) < LEAST_SEEDS]
+    if few:
+        said.append(f"Fewer than {LEAST_SEEDS} seeds: there is no p-value over seeds.")
+    if found and any(len(line.seeds) == 1 for line in lines):
+        said.append("A method of one seed: the test is about this network, not about the method.")
+    return said

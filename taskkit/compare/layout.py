@@ -1,0 +1,242 @@
+"""A comparison as a person reads it, and as programs and papers take it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from taskkit.compare.comparison import Comparison, Line
+from taskkit.compare.differences import POWER, Difference
+
+GAP = "  "
+NARROWEST = 10
+"""Characters that a name keeps in a narrow terminal."""
+_SPECIAL = {"\\": r"\textbackslash{}", **{c: f"\\{c}" for c in "&%$#_{}"}, "~": r"\textasciitilde{}", "^": r"\^{}"}
+
+
+@dataclass(frozen=True)
+class _Column:
+    title: str
+    cell: Callable[[int], str]
+    need: int
+    """Which go first where there is no room: those with the highest."""
+
+
+def text(comparison: Comparison, width: int) -> str:
+    """A table that fits into so many characters, best first, and what follows from it."""
+    columns = _fitting(comparison, width)
+    table = [[column.title for column in columns]]
+    table += [[column.cell(place) for column in columns] for place in range(len(comparison.lines))]
+    table = _shortened(table, width)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    rows = [GAP.join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip() for row in table]
+    said = [line for each in _sentences(comparison) for line in textwrap.wrap(each, width, subsequent_indent="  ")]
+    return "\n".join([*textwrap.wrap(_title(comparison), width), "", *rows, "", *said])
+
+
+def as_json(comparison: Comparison) -> str:
+    """All of it, as one JSON object."""
+    lines = [{**asdict(line), "skill": line.skill} for line in comparison.lines]
+    pairs = [{**asdict(each), "real": each.real} for each in comparison.differences]
+    for pair in pairs:
+        if pair["spread"]["freedom"] == float("inf"):
+            pair["spread"]["freedom"] = None
+    whole = {"lines": lines, "differences": pairs, "notes": comparison.notes, "across_protocols": comparison.across}
+    return json.dumps(whole, indent=2)
+
+
+def as_csv(comparison: Comparison) -> str:
+    """One row a method."""
+    file = io.StringIO()
+    rows = [_flat(comparison, place) for place in range(len(comparison.lines))]
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue().rstrip("\n")
+
+
+def as_latex(comparison: Comparison) -> str:
+    """A table for booktabs; what differs really from the best is marked, and the caption says how that was found."""
+    rows = []
+    for place, line in enumerate(comparison.lines):
+        cells = (line.name, _number(line.value), _interval(line), _verdict(comparison, place))
+        name, figure, interval, verdict = map(_escaped, cells)
+        rows.append(f"{name} & {figure}{_mark(line)} & {interval} & {verdict} \\\\")
+    body = "\n".join(rows)
+    return (
+        "\\begin{table}\n\\centering\n\\begin{tabular}{lrll}\n\\toprule\n"
+        f"method & {_escaped(_metric(comparison))} & 95\\,\\% interval & to the best \\\\\n\\midrule\n"
+        f"{body}\n\\bottomrule\n"
+        f"\\end{{tabular}}\n\\caption{{{_escaped(' '.join(_sentences(comparison)))}}}\n\\end{{table}}"
+    )
+
+
+def _fitting(comparison: Comparison, width: int) -> list[_Column]:
+    """The columns for which there is room, the most needed first."""
+    lines = comparison.lines
+    columns = [
+        _Column("#", lambda i: str(i + 1), 0),
+        _Column("run", lambda i: lines[i].name, 0),
+        _Column("seeds", lambda i: str(len(lines[i].seeds)), 5),
+        _Column(_metric(comparison), lambda i: _figure(lines[i]), 0),
+        _Column("95 %", lambda i: _interval(lines[i]), 1),
+        _Column("skill", lambda i: _skill(lines[i]), 1 if comparison.across else 8),
+        _Column("to the best", lambda i: _to_best(comparison, i), 4),
+        _Column("p (Holm)", lambda i: _p(comparison, i), 6),
+        _Column("verdict", lambda i: _verdict(comparison, i), 2),
+        _Column("seen from", lambda i: _seen(comparison, i), 7),
+    ]
+    places = range(len(lines))
+    columns = [each for each in columns if each.need == 0 or any(each.cell(i) for i in places)]
+    if all(len(line.seeds) == 1 for line in lines):
+        columns = [each for each in columns if each.title != "seeds"]
+    while len(columns) > 3 and _least_width(columns, places) > width:
+        columns.remove(max(columns, key=lambda each: each.need))
+    return columns
+
+
+def _least_width(columns: Sequence[_Column], places: range) -> int:
+    sizes = [max(len(each.title), *(len(each.cell(i)) for i in places)) for each in columns]
+    sizes = [min(size, NARROWEST) if each.title == "run" else size for each, size in zip(columns, sizes, strict=True)]
+    return sum(sizes) + len(GAP) * (len(sizes) - 1)
+
+
+def _shortened(table: Sequence[Sequence[str]], width: int) -> list[list[str]]:
+    """The names cut in their middle to what is left of the width."""
+    others = sum(max(map(len, column)) + len(GAP) for i, column in enumerate(zip(*table, strict=True)) if i != 1)
+    room = max(NARROWEST, width - others)
+    return [[_cut(cell, room) if i == 1 else cell for i, cell in enumerate(row)] for row in table]
+
+
+def _cut(name: str, room: int) -> str:
+    if len(name) <= room:
+        return name
+    return f"{name[: (room - 1) // 2]}…{name[len(name) - room // 2 :]}"
+
+
+def _title(comparison: Comparison) -> str:
+    first = comparison.lines[0]
+    better = {"max": "higher is better", "min": "lower is better", None: "neither way is better"}[first.direction]
+    groups = f" of {first.groups:,} groups" if first.groups is not None else ""
+    count = f", {first.examples:,} test examples{groups}" if first.examples is not None else ""
+    if comparison.across:
+        return "Runs of several protocols, by skill: (metric − trivial) / (ideal − trivial)"
+    return f"{first.metric}{count}; {better}"
+
+
+def _metric(comparison: Comparison) -> str:
+    found = {line.metric for line in comparison.lines}
+    return found.pop() if len(found) == 1 else "metric"
+
+
+def _sentences(comparison: Comparison) -> list[str]:
+    """What follows from the table, in words."""
+    said = list[str]()
+    if comparison.differences:
+        real = [each for each in comparison.differences if each.real]
+        alike = [each for each in comparison.differences if not each.real]
+        if real:
+            said.append(f"Really different: {', '.join(map(_pair, real))}.")
+        if alike:
+            seen = [each.smallest_seen for each in alike if each.smallest_seen is not None]
+            from_ = (
+                f" A difference of {_number(max(seen))} would have been found in {POWER:.0%} of cases." if seen else ""
+            )
+            said.append(f"These cannot be told apart here: {', '.join(map(_pair, alike))}.{from_}".replace("0%", "0 %"))
+        family = len(comparison.differences)
+        pairs = f"{family} pairs as one family, by Holm" if family > 1 else "one pair"
+        said.append(f"Paired permutation tests over examples, {pairs}; 95 % intervals of paired differences.")
+    return [*said, *comparison.notes]
+
+
+def _pair(difference: Difference) -> str:
+    return f"{difference.first + 1}–{difference.second + 1}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:.6g}"
+
+
+def _mark(line: Line) -> str:
+    return f"$^{{{line.protocol}}}$" if line.protocol else ""
+
+
+def _figure(line: Line) -> str:
+    name = f"{line.metric} " if line.protocol else ""
+    return f"{name}{_number(line.value)}" + (f" [{line.protocol}]" if line.protocol else "")
+
+
+def _interval(line: Line) -> str:
+    return "" if line.low is None or line.high is None else f"{_number(line.low)}–{_number(line.high)}"
+
+
+def _skill(line: Line) -> str:
+    if line.skill is None:
+        return ""
+    value, low, high = line.skill
+    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} ({low:.3f}–{high:.3f})"
+
+
+def _best(comparison: Comparison, place: int) -> int:
+    """The place of the best of the same protocol."""
+    return next(i for i, line in enumerate(comparison.lines) if line.protocol == comparison.lines[place].protocol)
+
+
+def _apart(comparison: Comparison, place: int) -> tuple[Difference, int] | None:
+    """The difference to the best, and the sign that makes it this one minus the best."""
+    found = comparison.between(_best(comparison, place), place) if place != _best(comparison, place) else None
+    return None if found is None else (found, 1 if found.first == place else -1)
+
+
+def _to_best(comparison: Comparison, place: int) -> str:
+    if (found := _apart(comparison, place)) is None:
+        return ""
+    difference, sign = found
+    spread = difference.spread
+    value = sign * spread.value + 0.0  # not a negative zero
+    if spread.low is None or spread.high is None:
+        return f"{value:+.4f}"
+    low, high = sorted(sign * bound for bound in (spread.low, spread.high))
+    return f"{value:+.4f} ({low:+.4f} to {high:+.4f})"
+
+
+def _p(comparison: Comparison, place: int) -> str:
+    found = _apart(comparison, place)
+    return "" if found is None else f"{found[0].p_adjusted:.4f}"
+
+
+def _verdict(comparison: Comparison, place: int) -> str:
+    rivals = sum(line.protocol == comparison.lines[place].protocol for line in comparison.lines) - 1
+    if not rivals:
+        return ""
+    if place == _best(comparison, place):
+        return "best" if comparison.lines[place].direction is not None else "largest"
+    if (found := _apart(comparison, place)) is None:
+        return "not tested"
+    return "differs" if found[0].real else "not told apart"
+
+
+def _seen(comparison: Comparison, place: int) -> str:
+    found = _apart(comparison, place)
+    return "" if found is None or found[0].smallest_seen is None else _number(found[0].smallest_seen)
+
+
+def _flat(comparison: Comparison, place: int) -> dict[str, Any]:
+    line, found = comparison.lines[place], _apart(comparison, place)
+    skill = line.skill or (None, None, None)
+    row = {**asdict(line), "runs": " ".join(line.runs), "seeds": " ".join(map(str, line.seeds))}
+    row |= {"skill": skill[0], "skill_low": skill[1], "skill_high": skill[2], "verdict": _verdict(comparison, place)}
+    difference, sign = found if found is not None else (None, 1)
+    row["to_best"] = None if difference is None else sign * difference.spread.value
+    for name in ("p", "p_adjusted", "p_seeds", "effect", "smallest_seen"):
+        row[name] = None if difference is None else getattr(difference, name)
+    return {"place": place + 1, **row}
+
+
+def _escaped(said: str) -> str:
+    return "".join(_SPECIAL.get(character, character) for character in said)

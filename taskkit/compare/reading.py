@@ -1,0 +1,175 @@
+"""Finished runs as they are compared: which directories, which are seeds of one method, and the rows of their tests."""
+
+from __future__ import annotations
+
+import glob
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from os.path import commonpath
+from pathlib import Path
+
+from taskkit.compare.declared import read_back
+from taskkit.compare.intervals import disagreement
+from taskkit.compare.rows import Rows
+from taskkit.contracts.component import Component, Direction
+from taskkit.contracts.statistics import Statistic
+from taskkit.errors import CheckpointError, TaskkitError
+from taskkit.runs import manifest
+from taskkit.runs.manifest import FILE, Manifest, Protocol
+from taskkit.wording import did_you_mean
+
+AGAIN = "run its recipe.yaml again"
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """A run that was tested, and one of its metrics."""
+
+    path: Path
+    manifest: Manifest
+    protocol: Protocol
+    metric: str
+    """Without its split: `accuracy`."""
+    direction: Direction | None
+    """Which way it is better; None: neither."""
+    statistic: Statistic | None
+    rows: Rows | None
+    """None: no test can be had of it."""
+    lacking: str
+    """Why not, in words; empty when there is nothing lacking."""
+
+    @property
+    def value(self) -> float:
+        """The metric."""
+        return self.manifest.metrics[f"test/{self.metric}"]
+
+    @property
+    def trivial(self) -> float | None:
+        """The metric of the trivial predictor; None: not known."""
+        return (self.manifest.baseline or {}).get(f"test/{self.metric}")
+
+    @property
+    def ideal(self) -> float | None:
+        """The metric of a predictor without faults; None: not known."""
+        return None if self.statistic is None else self.statistic.ideal
+
+
+def find(words: Iterable[str]) -> tuple[list[Path], list[str]]:
+    """The tested runs that words name, which are run directories, directories of runs or patterns; and who is left out.
+
+    Raises CheckpointError for a word that names no run, or one run that was never tested.
+    """
+    found, left_out = dict[Path, None](), list[str]()
+    for word in words:
+        paths = [Path(word)] if Path(word).exists() else _matching(word)
+        runs = [run for path in paths for run in _runs(path)]
+        if not runs:
+            raise CheckpointError(
+                f"{word}: there is no run. A run directory, a directory of runs or a pattern such as 'runs/vit/*' was "
+                "expected."
+            )
+        for run in runs:
+            said = manifest.read(run)
+            if said.metrics and said.protocol is not None:
+                found[run] = None
+            elif len(runs) == 1:
+                raise CheckpointError(
+                    f"{run}: it was never tested ({said.status}). Finish it: taskkit run --resume {run}"
+                )
+            else:
+                left_out.append(f"{run} is left out: it was never tested ({said.status}).")
+    if not found:
+        raise CheckpointError(f"{', '.join(words)}: none of the runs there was tested. Finish one first.")
+    return [*found], left_out
+
+
+def read(path: Path, metric: str | None, components: Iterable[Component]) -> Tested:
+    """A tested run with a metric, by default its headline; raises TaskkitError when it has no such metric."""
+    said, components = manifest.read(path), [*components]
+    protocol = said.protocol
+    assert protocol is not None
+    name = metric or protocol.headline[0]
+    if f"test/{name}" not in said.metrics:
+        known = [each.removeprefix("test/") for each in said.metrics]
+        raise TaskkitError(
+            f"{path}: it has no test metric {name!r}. One of {', '.join(sorted(known))} was expected."
+            f"{did_you_mean(name, known)}"
+        )
+    declared = protocol.statistics.get(name)
+    functions = {function for component in components for function in component.statistics}
+    statistic = None if declared is None else read_back(declared, functions)
+    rows, lacking = None, ""
+    if not protocol.statistics:
+        lacking = f"an older taskkit wrote it, which did not keep how metrics follow from examples; {AGAIN}"
+    elif declared is None:
+        lacking = f"its task does not say how {name} follows from examples"
+    elif statistic is None:
+        lacking = f"the plugin of {protocol.task}, with {declared.get('function')}, is not installed"
+    else:
+        rows, lacking = _rows(path, statistic, said.metrics[f"test/{name}"])
+    return Tested(path, said, protocol, name, _direction(protocol, name, components), statistic, rows, lacking)
+
+
+def methods(runs: Sequence[Tested]) -> list[list[Tested]]:
+    """Runs of one recipe that differ in their seed alone, together; a seed that was run twice is a method each time."""
+    together: dict[str, list[Tested]] = {}
+    for run in runs:
+        recipe = {key: value for key, value in run.manifest.resolved.items() if key != "seed"}
+        key = json.dumps([recipe, run.protocol.splits], sort_keys=True, default=str)
+        while any(run.manifest.seed == other.manifest.seed for other in together.get(key, ())):
+            key += " again"
+        together.setdefault(key, []).append(run)
+    return [*together.values()]
+
+
+def names(methods: Sequence[Sequence[Tested]]) -> list[str]:
+    """A short name for each method: what its paths have in common, without what all have."""
+    paths = [[run.path.absolute() for run in runs] for runs in methods]
+    shared = Path(commonpath([path.parent for each in paths for path in each]))
+    found = []
+    for each in paths:
+        parts = [path.relative_to(shared).parts for path in each]
+        common = Path(*(same[0] for same in zip(*parts, strict=False) if len({*same}) == 1))
+        found.append(common.as_posix() if common.parts else Path(*parts[0]).as_posix())
+    return [
+        name if found.count(name) == 1 else Path(paths[i][0]).relative_to(shared).as_posix()
+        for i, name in enumerate(found)
+    ]
+
+
+def _matching(pattern: str) -> list[Path]:
+    # Path.glob takes no absolute pattern.
+    return sorted(map(Path, glob.glob(pattern, recursive=True)))  # noqa: PTH207
+
+
+def _runs(path: Path) -> list[Path]:
+    """A run directory itself, or those below a directory."""
+    if (path / FILE).exists():
+        return [path]
+    return sorted(each.parent for each in path.rglob(FILE)) if path.is_dir() else []
+
+
+def _rows(path: Path, statistic: Statistic, value: float) -> tuple[Rows | None, str]:
+    from pyarrow import ArrowException, parquet
+
+    file = path / "predictions.parquet"
+    try:
+        there = parquet.read_schema(file).names
+        table = parquet.read_table(
+            file, columns=[each for each in ("id", "group", *statistic.columns) if each in there]
+        )
+    except (OSError, ArrowException) as error:
+        return None, f"{file.name} cannot be read ({error}); {AGAIN}"
+    rows = Rows.of(table.to_pylist(), statistic.columns)
+    lacking = rows.lacks(statistic) or disagreement(value, float(rows.values([statistic])[0]))
+    return (None, lacking) if lacking else (rows, "")
+
+
+def _direction(protocol: Protocol, metric: str, components: Iterable[Component]) -> Direction | None:
+    if metric == protocol.headline[0]:
+        return "max" if protocol.headline[1] == "max" else "min"
+    if (said := protocol.statistics.get(metric, {}).get("direction")) in ("max", "min"):
+        return "max" if said == "max" else "min"
+    tasks = (component for component in components if component.kind == "task" and component.name == protocol.task)
+    return next((task.direction(metric) for task in tasks), None)

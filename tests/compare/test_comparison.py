@@ -1,0 +1,252 @@
+"""Runs side by side: real run directories, as `taskkit run` leaves them, of answers that are drawn by chance."""
+
+import csv
+import io
+import json
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from taskkit.compare import declared, layout
+from taskkit.compare.comparison import Comparison, compare
+from taskkit.compare.intervals import intervals
+from taskkit.compare.rows import Rows
+from taskkit.contracts.component import Component
+from taskkit.contracts.statistics import Mean, Of, Statistic
+from taskkit.contracts.weighted import macro_f1
+from taskkit.errors import CheckpointError, TaskkitError
+from taskkit.runs.manifest import Manifest, Protocol
+from taskkit.runs.record import Record
+
+OLD = Path(__file__).parents[1] / "runs" / "0.1"
+PROTOCOL = Protocol(
+    task="digits",
+    data="mnist",
+    splits="abc",
+    headline=("accuracy", "max"),
+    metrics={"accuracy": "MulticlassAccuracy"},
+    statistics={"accuracy": declared.written(Mean("correct", ideal=1.0), "max")},
+    task_protocol={"normaliser": "none"},
+)
+
+
+def write_run(
+    path: Path,
+    share: float,
+    *,
+    seed: int = 0,
+    recipe: str = "",
+    draw: int = 0,
+    examples: int = 200,
+    protocol: Protocol = PROTOCOL,
+    **changes: Any,
+) -> Path:
+    """A run whose answers to the first examples are right, but for some that chance chooses."""
+    random = np.random.default_rng(draw)
+    right = (np.arange(examples) < share * examples) ^ (random.random(examples) < 0.02)
+    rows = [{"id": str(i), "target": "a", "prediction": "a", "correct": float(each)} for i, each in enumerate(right)]
+    metrics = {"accuracy": float(right.mean())}
+    found = intervals(Rows.of(rows), {"accuracy": Mean("correct")}, metrics)
+    record = Record.create(
+        path,
+        Manifest(
+            id=path.name,
+            status="finished",
+            resolved={"seed": seed, "model": recipe or path.name},
+            seed=seed,
+            metrics={"test/accuracy": metrics["accuracy"]},
+            intervals={"test/accuracy": found["accuracy"]},
+            baseline={"test/accuracy": 0.1},
+            protocol=protocol,
+        ),
+    )
+    record.rows("predictions", rows)
+    record.update(**changes)
+    return path
+
+
+def compared(*paths: Path | str, **options: Any) -> Comparison:
+    return compare(map(str, paths), (), **options)
+
+
+def test_a_worse_run_is_told_apart_and_an_equal_one_is_not(tmp_path: Path) -> None:
+    write_run(tmp_path / "good", 0.9)
+    write_run(tmp_path / "alike", 0.9, draw=1)
+    write_run(tmp_path / "bad", 0.5, draw=2)
+    found = compared(tmp_path)
+    assert found.lines[-1].name == "bad"
+    assert {(each.first, each.second): each.real for each in found.differences} == {
+        (0, 1): False,
+        (0, 2): True,
+        (1, 2): True,
+    }
+    said = layout.text(found, 120)
+    assert "Really different: 1–3, 2–3." in said
+    assert "cannot be told apart here: 1–2" in said
+    assert "3 pairs as one family, by Holm" in said
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_table_fits_and_keeps_what_matters(tmp_path: Path, width: int) -> None:
+    for draw, name in enumerate(("a-run-with-quite-a-long-name-of-its-own", "short", "third")):
+        write_run(tmp_path / name, 0.8 - 0.2 * draw, draw=draw)
+    found = compared(tmp_path)
+    said = layout.text(found, width)
+    assert max(map(len, said.splitlines())) <= width
+    assert all(f"{line.value:.4f}" in said for line in found.lines)
+    assert f"{found.lines[0].low:.4f}–{found.lines[0].high:.4f}" in said
+    assert "differs" in said
+    assert ("p (Holm)" in said) == (width == 120)
+
+
+def test_seeds_of_one_recipe_are_one_method_with_both_spreads(tmp_path: Path) -> None:
+    for seed in range(3):
+        write_run(tmp_path / f"vit/{seed}", 0.9, seed=seed, recipe="vit", draw=seed)
+    write_run(tmp_path / "mlp/0", 0.6, draw=9)
+    found = compared(tmp_path)
+    best, worse = found.lines
+    assert (best.name, best.seeds, worse.name) == ("vit", (0, 1, 2), "mlp/0")
+    assert best.over_seeds is not None
+    assert worse.over_seeds is None
+    assert best.high is not None
+    assert best.high <= 1
+    assert found.differences[0].p_seeds is None
+    said = layout.text(found, 80)
+    assert "Fewer than 5 seeds: there is no p-value over seeds." in said
+    assert "one seed" in said
+
+
+def test_five_paired_seeds_have_a_p_value_which_is_not_below_a_sixteenth(tmp_path: Path) -> None:
+    for seed in range(5):
+        write_run(tmp_path / f"vit/{seed}", 0.9, seed=seed, recipe="vit", draw=seed)
+        write_run(tmp_path / f"mlp/{seed}", 0.6, seed=seed, recipe="mlp", draw=seed + 5)
+    (found,) = compared(tmp_path).differences
+    assert found.p_seeds == pytest.approx(0.0625)
+
+
+def test_a_seed_that_was_run_twice_is_not_a_second_seed(tmp_path: Path) -> None:
+    write_run(tmp_path / "one", 0.9, recipe="vit")
+    write_run(tmp_path / "two", 0.9, recipe="vit")
+    assert [line.seeds for line in compared(tmp_path).lines] == [(0,), (0,)]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"task_protocol": {"normaliser": "lower case"}}, "normaliser: 'none' and 'lower case'"),
+        ({"splits": "other"}, "test data and splits"),
+        ({"metrics": {"accuracy": "BinaryAccuracy"}}, "definition of accuracy"),
+        ({"data_protocol": {"split": "by user"}}, "split: not stated and 'by user'"),
+    ],
+)
+def test_runs_of_other_protocols_are_refused_with_what_differs(
+    tmp_path: Path, change: Mapping[str, Any], said: str
+) -> None:
+    write_run(tmp_path / "one", 0.9)
+    write_run(tmp_path / "two", 0.8, protocol=replace(PROTOCOL, **change))
+    with pytest.raises(TaskkitError, match=said):
+        compared(tmp_path)
+    found = compared(tmp_path, across=True)
+    assert {line.protocol for line in found.lines} == {"a", "b"}
+    assert found.differences == ()
+    table = layout.text(found, 80)
+    assert "[a]" in table
+    assert "[b]" in table
+    assert "do not compare" in table
+
+
+def test_a_test_that_was_cut_short_is_another_test(tmp_path: Path) -> None:
+    write_run(tmp_path / "one", 0.9)
+    write_run(tmp_path / "two", 0.9, examples=100)
+    with pytest.raises(TaskkitError, match="tested examples: 200 and 100"):
+        compared(tmp_path)
+
+
+def test_skill_is_the_way_from_the_trivial_to_the_ideal(tmp_path: Path) -> None:
+    write_run(tmp_path / "one", 0.9)
+    (line,) = compared(tmp_path / "one").lines
+    assert line.skill is not None
+    assert line.low is not None
+    assert line.skill[0] == pytest.approx((line.value - 0.1) / 0.9)
+    assert line.skill[1] == pytest.approx((line.low - 0.1) / 0.9)
+    worse = replace(line, value=0.2, trivial=0.5, ideal=0.0, low=0.1, high=0.3)
+    assert worse.skill == pytest.approx((0.6, 0.4, 0.8)), "of an error rate the best bound is the lowest"
+
+
+def test_an_old_run_is_shown_and_says_what_it_lacks() -> None:
+    found = compared(OLD / "image")
+    assert found.lines[0].value == pytest.approx(0.8333, abs=1e-4)
+    assert found.lines[0].low is None
+    assert "an older taskkit wrote it" in found.notes[0]
+    assert "run its recipe.yaml again" in found.notes[0]
+
+
+def test_what_is_no_tested_run_is_told(tmp_path: Path) -> None:
+    write_run(tmp_path / "good", 0.9)
+    write_run(tmp_path / "failed", 0.9, status="failed", metrics={})
+    assert "failed is left out: it was never tested (failed)" in compared(tmp_path).notes[0]
+    with pytest.raises(CheckpointError, match="never tested"):
+        compared(tmp_path / "failed")
+    with pytest.raises(CheckpointError, match="there is no run"):
+        compared(tmp_path / "nowhere-*")
+    with pytest.raises(TaskkitError, match=r"no test metric 'acuracy'.*Did you mean 'accuracy'"):
+        compared(tmp_path, metric="acuracy")
+
+
+def test_a_run_whose_predictions_are_gone_or_wrong_is_shown_without_a_test(tmp_path: Path) -> None:
+    write_run(tmp_path / "good", 0.9)
+    (write_run(tmp_path / "gone", 0.8) / "predictions.parquet").unlink()
+    write_run(tmp_path / "wrong", 0.7, metrics={"test/accuracy": 0.99})
+    found = compared(tmp_path)
+    assert found.differences == ()
+    assert any("predictions.parquet cannot be read" in note for note in found.notes)
+    assert any("the rows give" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("statistic", [Mean("x", 1.0), Of(macro_f1, ("target", "prediction"))])
+def test_a_statistic_is_read_back_from_run_json(statistic: Statistic) -> None:
+    said = json.loads(json.dumps(declared.written(statistic, "max")))
+    assert declared.read_back(said, ()) == statistic
+
+
+def test_no_module_is_imported_because_a_run_says_so(tmp_path: Path) -> None:
+    said = {"form": "of", "function": "antigravity:fly", "columns": ["correct"], "ideal": 1.0}
+    write_run(tmp_path / "one", 0.9, protocol=replace(PROTOCOL, statistics={"accuracy": said}))
+    assert "with antigravity:fly, is not installed" in compared(tmp_path).notes[0]
+    component = Component("task", "t", "", "m:T", "m:S", statistics=("statistics:mean",))
+    assert declared.read_back({**said, "function": "statistics:mean"}, component.statistics) is not None
+
+
+def test_the_verb_prints_what_programs_and_papers_take(
+    tmp_path: Path, taskkit: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    for draw, name in enumerate(("net_1", "net_2")):
+        write_run(tmp_path / "runs" / name, 0.9 - 0.4 * draw, draw=draw)
+    whole = json.loads(taskkit("compare", "runs/*", "--json").stdout)
+    assert [line["name"] for line in whole["lines"]] == ["net_1", "net_2"]
+    assert whole["differences"][0]["real"] is True
+    found = compared(tmp_path / "runs")
+    rows = list(csv.DictReader(io.StringIO(layout.as_csv(found))))
+    assert [row["verdict"] for row in rows] == ["best", "differs"]
+    assert float(rows[1]["to_best"]) < -0.3
+    assert r"net\_1 & " in layout.as_latex(found)
+
+
+def test_the_verb_refuses_in_words_and_loads_no_torch(
+    tmp_path: Path, taskkit: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    (tmp_path / "torch.py").write_text("raise RuntimeError('torch was imported')")
+    write_run(tmp_path / "one", 0.9)
+    write_run(tmp_path / "two", 0.9, protocol=replace(PROTOCOL, splits="other"))
+    done = taskkit("compare", "one", sites=(tmp_path,))
+    assert done.returncode == 0, done.stderr
+    assert "accuracy, 200 test examples; higher is better" in done.stdout
+    refused = taskkit("compare", "one", "two")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "not measured alike" in refused.stderr
+    assert "--across-protocols" in refused.stderr
