@@ -76,7 +76,7 @@ def verbs() -> Iterator[str]:
     """The page of every verb's arguments and options."""
     yield "# Verbs\n"
     yield "The thing comes first, changes are `key=value`, how is an option. `python -m taskkit` does the same.\n"
-    yield "Exit codes: 0 good, 1 the run or a proof failed, 2 something must be changed; see [errors](../how-to/errors.md).\n"
+    yield "Exit codes: 0 good, 1 it failed, 2 something must be changed; see [errors](../how-to/errors.md).\n"
     yield from _options(main, click.Context(main, info_name="taskkit"))
     for name in VERBS:
         command = main.get_command(click.Context(main), name)

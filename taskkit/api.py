@@ -33,7 +33,7 @@ from taskkit.recipe import load as recipes
 from taskkit.recipe.load import Resolved
 from taskkit.runs import checkpoint, manifest
 from taskkit.runs.manifest import Manifest, Process, RecipeFiles
-from taskkit.runs.record import Record, check_unused, locked, new_directory
+from taskkit.runs.record import Record, check_unused, locked, new_directory, run_label
 
 
 def run(
@@ -60,7 +60,7 @@ def start(resolved: Resolved, plugins: Plugins, out: Path | None, console: Conso
     check_place(resolved.recipe.trainer)
     if not is_primary():
         return _execute(Run(resolved.recipe, plugins, shared_directory(out), None, console))
-    directory = new_directory(out, Path(resolved.files[0]).stem)
+    directory = new_directory(out, Path(resolved.files[0]).stem, run_label(resolved.recipe.seed, resolved.changes))
     with locked(directory):
         # Again, since another process may have begun a run here meanwhile.
         check_unused(directory)

@@ -73,7 +73,7 @@ def place(tmp_path: Path, series_site: Path, monkeypatch: pytest.MonkeyPatch) ->
     """A directory in which what the pages speak of is there."""
     for folder in ("recipes", "docs"):
         (tmp_path / folder).symlink_to(ROOT / folder)
-    for folder in ("flowers", "root", "birds"):
+    for folder in ("flowers", "root", "birds", "runs"):
         (tmp_path / folder).mkdir()
     for block in BLOCKS:
         if block.title and not block.text.startswith("--8<--"):

@@ -28,6 +28,7 @@ VERBS = {
     "compare": ("taskkit.cli.compare:command", "Say which runs are better, and which cannot be told apart."),
     "predict": ("taskkit.cli.predict:command", "Predict for files or lines of text."),
     "verify": ("taskkit.cli.verify:command", "Prove that a run can be resumed, repeated and trusted."),
+    "runs": ("taskkit.cli.runs:command", "List runs with their status, score, cost and age."),
     "list": ("taskkit.cli.list:command", "List recipes, tasks, models, data and plugins."),
     "show": ("taskkit.cli.show:command", "Show a component's fields or a resolved recipe."),
     "cache": ("taskkit.cli.cache:command", "List encoded samples and fetched data, or make room."),

@@ -39,6 +39,12 @@ class Resolved:
         """The recipe as plain data."""
         return self.recipe.plain()
 
+    @property
+    def changes(self) -> dict[Key, Any]:
+        """The values that `key=value` changes set, by key, where they are in force."""
+        last = {key: origins[-1] for key, origins in self.origins.items() if origins}
+        return {key: each.value for key, each in last.items() if each.where.startswith("override ")}
+
     def why(self, key: str) -> dict[str, tuple[Origin, ...]]:
         """Who set a value, or each value of a section: by dotted key every origin, the one in force last.
 

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,12 @@ from taskkit.wording import printable
 
 RECIPE = "recipe.yaml"
 LOCK = ".lock"
+
+NAMED_CHANGES = 3
+"""Changes that the name of a run has room for."""
+LONGEST_CHANGE = 32
+"""Characters of a change in the name of a run."""
+_UNSAFE = re.compile(r"[^\w.+-]+", re.ASCII)
 
 
 class Record:
@@ -87,8 +94,8 @@ class Record:
 _PLAIN = (str, int, float, bool, type(None))
 
 
-def new_directory(out: Path | None, stem: str) -> Path:
-    """A directory for a new run: `out` itself, or one under runs/ named by the recipe and the time.
+def new_directory(out: Path | None, stem: str, label: str = "") -> Path:
+    """A directory for a new run: `out` itself, or one under runs/ named by the recipe, the time and a label.
 
     Raises TaskkitError when `out` holds something: a run directory is never overwritten.
     """
@@ -96,7 +103,8 @@ def new_directory(out: Path | None, stem: str) -> Path:
         with _making(out):
             check_unused(out)
         return out
-    base = Path("runs") / stem / datetime.now(UTC).astimezone().strftime("%Y-%m-%dT%H-%M-%S")
+    time = datetime.now(UTC).astimezone().strftime("%Y-%m-%dT%H-%M-%S")
+    base = Path("runs") / stem / "_".join(filter(None, [time, label]))
     for number in range(1, 1000):
         path = base if number == 1 else base.with_name(f"{base.name}-{number}")
         with _making(path):
@@ -165,6 +173,19 @@ def _writer(directory: Path) -> str:
     except CheckpointError:
         return ""
     return "" if process is None else f", as process {process.pid} on {process.host}"
+
+
+def run_label(seed: int, changes: Mapping[tuple[str, ...], Any]) -> str:
+    """What the name of a run says beside the time: its seed, and its first changes by the ends of their keys."""
+    ours = [_short(key, value) for key, value in changes.items() if key != ("seed",) and not isinstance(value, Mapping)]
+    rest = [f"and-{len(ours) - NAMED_CHANGES}-more"] if len(ours) > NAMED_CHANGES else []
+    return "_".join([f"seed={seed}", *ours[:NAMED_CHANGES], *rest])
+
+
+def _short(key: tuple[str, ...], value: Any) -> str:
+    name = key[-2] if key[-1] == "name" and len(key) > 1 else key[-1]
+    said = Path(value).name if isinstance(value, str) else json.dumps(value)
+    return f"{_UNSAFE.sub('-', name)}={_UNSAFE.sub('-', said)}"[:LONGEST_CHANGE].rstrip("-.")
 
 
 def write_atomically(path: Path, text: str) -> None:
