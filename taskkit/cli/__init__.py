@@ -33,6 +33,7 @@ VERBS = {
     "export-env": ("taskkit.cli.export_env:command", "Write the versions of a run's packages as pins."),
     "list": ("taskkit.cli.list:command", "List recipes, tasks, models, data and plugins."),
     "show": ("taskkit.cli.show:command", "Show a component's fields or a resolved recipe."),
+    "doctor": ("taskkit.cli.doctor:command", "Look for what is wrong with this machine and environment."),
     "cache": ("taskkit.cli.cache:command", "List encoded samples and fetched data, or make room."),
 }
 
