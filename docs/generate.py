@@ -36,8 +36,6 @@ ROOMS = {
     "contracts.data": "Data",
     "contracts.model": "Models",
     "contracts.task": "Tasks",
-    "contracts.statistics": "Tasks",
-    "contracts.weighted": "Tasks",
     "contracts.classification": "Tasks",
     "contracts.regression": "Tasks",
     "contracts.statistics": "Intervals and tests",

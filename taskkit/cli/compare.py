@@ -7,6 +7,7 @@ import shutil
 import click
 
 from taskkit.cli import Context
+from taskkit.cli.output import say
 
 
 @click.command(name="compare", short_help="Say which runs are better, and which cannot be told apart.")
@@ -27,4 +28,4 @@ def command(ours: Context, runs: tuple[str, ...], metric: str | None, across: bo
 
     found = compare(runs, ours.plugins.components, metric, across=across)
     made = {"json": layout.as_json, "csv": layout.as_csv, "latex": layout.as_latex}
-    click.echo(made[form](found) if form in made else layout.text(found, shutil.get_terminal_size().columns))
+    say(made[form](found) if form in made else layout.text(found, shutil.get_terminal_size().columns))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from taskkit.cli.output import say
 from taskkit.cli.table import print_table
 from taskkit.runs import manifest
 from taskkit.runs.difference import SECTIONS, Differing, differences
@@ -30,11 +31,11 @@ def command(one: Path, other: Path, only: tuple[str, ...], as_json: bool) -> Non
     found = [each for each in found if not only or each.section in only]
     if as_json:
         differing = [asdict(each) for each in found]
-        click.echo(json.dumps({"one": str(one), "other": str(other), "differences": differing}, indent=2, default=str))
+        say(json.dumps({"one": str(one), "other": str(other), "differences": differing}, indent=2, default=str))
     elif found:
         print_table(COLUMNS, [_cells(each) for each in found], right=("by",))
     else:
-        click.echo("nothing differs")
+        say("nothing differs")
 
 
 def _cells(each: Differing) -> tuple[str, ...]:

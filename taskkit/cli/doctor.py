@@ -22,6 +22,7 @@ from taskkit import cachedir
 from taskkit.batches import entries
 from taskkit.batches.entries import size_text
 from taskkit.cli import Context
+from taskkit.cli.output import say
 from taskkit.cli.table import print_table
 from taskkit.errors import TaskkitError
 
@@ -77,7 +78,7 @@ def command(ours: Context, as_json: bool) -> None:
     checks = [check for look in _LOOKS for check in look(ours)]
     wrong = [check for check in checks if check.state == "wrong"]
     if as_json:
-        click.echo(json.dumps({"ok": not wrong, "checks": [asdict(check) for check in checks]}, indent=2))
+        say(json.dumps({"ok": not wrong, "checks": [asdict(check) for check in checks]}, indent=2))
     else:
         print_table(COLUMNS, [(check.state, check.what, check.found, check.do) for check in checks])
     if wrong:

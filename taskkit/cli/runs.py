@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from taskkit.cli.output import say
 from taskkit.cli.table import print_table
 from taskkit.runs import listing
 from taskkit.runs.listing import ORDERS, STATUSES, Row
@@ -31,11 +32,11 @@ def command(pattern: str, root: Path, statuses: Sequence[str], sort: str, revers
     rows = listing.find(root, pattern, statuses, sort)
     rows = rows[::-1] if reverse else rows
     if as_json:
-        click.echo(listing.to_json(rows))
+        say(listing.to_json(rows))
         return
     print_table(COLUMNS, [_cells(row, root) for row in rows], right=("score", "cost", "age"))
     if not rows:
-        click.echo(f"no runs in {root}", err=sys.stdout.isatty())
+        say(f"no runs in {root}", err=sys.stdout.isatty())
 
 
 def _cells(row: Row, root: Path) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-import click
+from taskkit.cli.output import say
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
@@ -23,7 +23,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
     if sum(max(width, len(name)) + 2 for width, name in zip(widths, names, strict=True)) > console.width:
         for row in rows:
             for number, at in enumerate(at for at in used if row[at]):
-                console.print(row[at] if not number else f"  {columns[at]}: {row[at]}", soft_wrap=False)
+                say(row[at] if not number else f"  {columns[at]}: {row[at]}")
         return
     from rich import box
     from rich.table import Table
@@ -38,4 +38,4 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
 
 def _lines(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> None:
     for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

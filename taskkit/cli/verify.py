@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from taskkit.cli import Context
+from taskkit.cli.output import say
 
 if TYPE_CHECKING:
     from taskkit.verify.finding import Finding, Proof
@@ -76,9 +77,9 @@ def command(
         if run is not None:
             finding.keep(run, [each])
         if not as_json:
-            click.echo("\n".join(_lines(each)))
+            say("\n".join(_lines(each)))
     if as_json:
-        click.echo(_json(words, found))
+        say(_json(words, found))
     if any(each.outcome == "fail" for each in found):
         raise click.exceptions.Exit(1)
 
