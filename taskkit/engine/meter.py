@@ -132,7 +132,7 @@ class Meter(pl.Callback):
             "pending": [{k: float(v) for k, v in scalars.items()} for scalars in self.pending],
             "counters": [self.examples, self.real_size, self.padded_size],
             "seconds": self.clock.seconds,
-            "epoch": self._epoch,
+            "epoch": self.epoch,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -140,7 +140,7 @@ class Meter(pl.Callback):
         self.pending = [{k: torch.tensor(v) for k, v in scalars.items()} for scalars in state_dict["pending"]]
         self.examples, self.real_size, self.padded_size = state_dict["counters"]
         self.clock.seconds = state_dict["seconds"]
-        self._epoch = state_dict["epoch"]
+        self.epoch = state_dict["epoch"]
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
