@@ -29,6 +29,7 @@ VERBS = {
     "predict": ("taskkit.cli.predict:command", "Predict for files or lines of text."),
     "verify": ("taskkit.cli.verify:command", "Prove that a run can be resumed, repeated and trusted."),
     "runs": ("taskkit.cli.runs:command", "List runs with their status, score, cost and age."),
+    "reproduce": ("taskkit.cli.reproduce:command", "Run a run again and compare the scores."),
     "diff": ("taskkit.cli.diff:command", "Show what differs between two runs."),
     "export-env": ("taskkit.cli.export_env:command", "Write the versions of a run's packages as pins."),
     "list": ("taskkit.cli.list:command", "List recipes, tasks, models, data and plugins."),

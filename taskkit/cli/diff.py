@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,9 +34,14 @@ def command(one: Path, other: Path, only: tuple[str, ...], as_json: bool) -> Non
         differing = [asdict(each) for each in found]
         say(json.dumps({"one": str(one), "other": str(other), "differences": differing}, indent=2, default=str))
     elif found:
-        print_table(COLUMNS, [_cells(each) for each in found], right=("by",))
+        print_differences(found)
     else:
         say("nothing differs")
+
+
+def print_differences(found: Sequence[Differing]) -> None:
+    """Print what differs, a line each."""
+    print_table(COLUMNS, [_cells(each) for each in found], right=("by",))
 
 
 def _cells(each: Differing) -> tuple[str, ...]:

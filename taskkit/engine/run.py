@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import logging
 import time
 import traceback
@@ -17,6 +18,7 @@ import pytorch_lightning as pl
 import torch
 from rich.console import Console
 
+from taskkit.batches.code import code_of
 from taskkit.batches.encode import EncodeProgress
 from taskkit.batches.loader import Loader, StreamLoader, is_lost_worker, lost_worker
 from taskkit.compare import declared
@@ -215,7 +217,7 @@ class Run:
         others = [*self._callbacks(built, "val" in loaders), *self.plugins.callbacks(r)]
         callbacks = [place, *others, meter, checkpointer]
         trainer = make_trainer(r, callbacks, count(), built.task)
-        self._describe_place(trainer)
+        self._describe_place(trainer, built, data)
         self._check_processes(trainer)
         if r.compile:
             built.network.compile()
@@ -266,13 +268,14 @@ class Run:
             return LiveProgress(self.console, self.output, headline, unit)
         return Progress(self.output, headline, unit)
 
-    def _describe_place(self, trainer: pl.Trainer) -> None:
+    def _describe_place(self, trainer: pl.Trainer, built: Built, data: DataModule) -> None:
         device = trainer.strategy.root_device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
         processes = f", {trainer.world_size} processes" if trainer.world_size > 1 else ""
         self.output(f"{trainer.precision} on {name}{processes}; run directory {self.directory}")
         if self.record is not None:
-            self.record.update(precision=str(trainer.precision), environment=environment(name))
+            here = {"threads": torch.get_num_threads(), "code": _code(built, data)}
+            self.record.update(precision=str(trainer.precision), environment={**environment(name), **here})
 
     def _check_processes(self, trainer: pl.Trainer) -> None:
         if trainer.world_size > 1 and not self.recipe.loader.drop_last:
@@ -468,6 +471,16 @@ def _augmented(data: DataModule, recipe: Recipe, batch: Batch) -> Batch:
 def _direction(built: Built, metric: str) -> Direction | None:
     headline = built.task.headline
     return headline.direction if metric == headline.metric else built.recipe.task.component.direction(metric)
+
+
+def _code(built: Built, data: DataModule) -> dict[str, str | None]:
+    """A hash of the code of each component, its package and what that has open to be edited; None: unreadable."""
+    classes = {"task": type(built.task), "model": type(built.model), "data": type(data)}
+    codes = {kind: code_of(each) for kind, each in classes.items()}
+    return {
+        kind: None if code is None else hashlib.sha256(repr(sorted(code.files.items())).encode()).hexdigest()
+        for kind, code in codes.items()
+    }
 
 
 def _size(loader: Loader | StreamLoader) -> int | None:

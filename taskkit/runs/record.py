@@ -216,11 +216,22 @@ def environment(device: str) -> dict[str, Any]:
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "device": device,
+        "cpu": cpu(),
         "git": git_state(),
         "packages": dict(
             sorted((d.metadata["Name"], d.version) for d in importlib.metadata.distributions() if d.metadata["Name"])
         ),
     }
+
+
+def cpu() -> str:
+    """What the processor calls itself, and how many cores this process may use."""
+    try:
+        names = re.findall(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        names = []
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} x {names[0] if names else platform.processor() or platform.machine()}"
 
 
 def git_state() -> dict[str, Any] | None:

@@ -169,7 +169,7 @@ def test_a_link_in_an_archive_is_never_followed(index, tmp_path):
         link = tarfile.TarInfo("tinydata-1.0/passwd")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         sdist.addfile(link)
-    path.write_bytes(gzip.compress(content.getvalue()))
+    path.write_bytes(gzip.compress(content.getvalue(), mtime=0))
     sdist = PyPI("tinydata==1.0", sha256=sha256(path.read_bytes()), sdist=True)
     with pytest.raises(SourceError, match=r"PyPI tinydata==1\.0: it has no file passwd"):
         fetch("tiny", {"passwd": None}, [sdist])

@@ -73,9 +73,9 @@ def columns(table: TableFile) -> list[list[Any]]:
         ("western.csv", f"text;label\n{WESTERN};1\n".encode("cp1252"), [[WESTERN], ["1"]]),
         ("dash.csv", "text,label\na \u2013 b,1\n".encode("cp1252"), [["a \u2013 b"], ["1"]]),
         ("cafe.tsv", "t\u00e9xt\tlabel\ncaf\u00e9\t1\n".encode("cp1252"), [["caf\u00e9"], ["1"]]),
-        ("zipped.csv.gz", gzip.compress(b"text,label\na,1\n"), [["a"], ["1"]]),
-        ("zipped.TSV.GZ", gzip.compress("text\tlabel\na\t1\n".encode("utf-16")), [["a"], ["1"]]),
-        ("zipped.jsonl.gz", gzip.compress(b'{"text": "a"}\n'), [["a"]]),
+        ("zipped.csv.gz", gzip.compress(b"text,label\na,1\n", mtime=0), [["a"], ["1"]]),
+        ("zipped.TSV.GZ", gzip.compress("text\tlabel\na\t1\n".encode("utf-16"), mtime=0), [["a"], ["1"]]),
+        ("zipped.jsonl.gz", gzip.compress(b'{"text": "a"}\n', mtime=0), [["a"]]),
         ("null.csv", "text,label\na\0b,1\n", [["a\0b"], ["1"]]),
         ("a.parquet", {"text": ["hello", None], "label": [1.0, float("nan")]}, [["hello", None], [1.0, None]]),
     ],
@@ -144,7 +144,11 @@ def test_a_line_of_fifty_megabytes_is_read(write: Write, name: str, content: str
         ("a.csv", "text,label\na,b\n".encode("utf-16-be"), "UTF-16 without the mark.*iconv -f utf-16be"),
         ("a.csv", "text,label\na,b\n".encode("utf-16") + b"x", "its mark says that it is UTF-16, and byte 33 is not"),
         ("a.csv.gz", b"text,label", "it cannot be unpacked: Not a gzipped file"),
-        ("a.csv.gz", gzip.compress(b"text,label\na,b\n" * 99)[:-9], "it cannot be unpacked: Compressed file ended"),
+        (
+            "a.csv.gz",
+            gzip.compress(b"text,label\na,b\n" * 99, mtime=0)[:-9],
+            "it cannot be unpacked: Compressed file ended",
+        ),
         ("a.parquet.gz", b"", "not a table by its name"),
         ("a.jsonl", "[" * 100_000 + "\n", r"a\.jsonl:1: its JSON is nested too deep"),
         ("a.jsonl", '{"n": ' + "9" * 5000 + "}\n", r"a\.jsonl:1: not JSON: Exceeds the limit"),
@@ -236,7 +240,7 @@ def test_a_file_that_unpacks_to_more_than_the_bound_is_refused_before_it_is(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("taskkit.data.documents.LARGEST", 1000)
-    path = write("a.csv.gz", gzip.compress(b"text,label\n" + b"a,b\n" * 1000))
+    path = write("a.csv.gz", gzip.compress(b"text,label\n" + b"a,b\n" * 1000, mtime=0))
     with pytest.raises(DataError, match="once it is unpacked, which is done in memory"):
         read_table(path)
 

@@ -91,11 +91,11 @@ def test_fashion_mnist_keeps_its_official_test_split(fashion):
 
 def test_fashion_mnist_is_known_by_its_content_however_it_is_compressed(fashion, shared_cache, tmp_path):
     for file in shared_cache.glob("**/*-ubyte.gz"):
-        (tmp_path / file.name).write_bytes(gzip.compress(gzip.decompress(file.read_bytes()), compresslevel=1))
+        (tmp_path / file.name).write_bytes(gzip.compress(gzip.decompress(file.read_bytes()), compresslevel=1, mtime=0))
     again = FashionMnist(sections.FashionMnist(root=str(tmp_path))).prepare(Classes)
     assert again.spec.fingerprint == fashion.spec.fingerprint
 
-    (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(bytes(10008)))
+    (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(bytes(10008), mtime=0))
     with pytest.raises(DataError, match="the sha256 of its content is"):
         FashionMnist(sections.FashionMnist(root=str(tmp_path))).prepare(Classes)
 

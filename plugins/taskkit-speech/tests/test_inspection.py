@@ -130,6 +130,6 @@ def test_classes_are_looked_at_for_skew(inspected, recordings):
 
 def test_silence_in_named_data_is_an_error(tmp_path):
     soundfile.write(tmp_path / "hello.wav", np.zeros(8000), 8000)
-    (tmp_path / "core-sounds-en.txt.gz").write_bytes(gzip.compress(b"hello: Hello"))
+    (tmp_path / "core-sounds-en.txt.gz").write_bytes(gzip.compress(b"hello: Hello", mtime=0))
     module = Prompts(sections.Prompts(root=str(tmp_path)))
     assert {problem.kind: problem.severity for problem in module.prepare(Transcript).inspect()}["silent"] == "error"

@@ -91,7 +91,7 @@ def test_prompts_are_read_from_a_folder_of_ones_own(tmp_path):
     text = (
         "; a comment\nhello: Hello (cheerfully) 2 U [x]\ndigits/1: one\nbeep: [beep]\ndoubt: I [really] do\nmore: more"
     )
-    data = mine(tmp_path, gzip.compress(text.encode())).prepare(Transcript)
+    data = mine(tmp_path, gzip.compress(text.encode(), mtime=0)).prepare(Transcript)
     assert {key: text for split in SPLITS for key, text in texts(data, split).items()} == {
         "digits/1": "one",
         "hello": "hello two u",
@@ -100,7 +100,7 @@ def test_prompts_are_read_from_a_folder_of_ones_own(tmp_path):
 
 
 def test_a_task_that_makes_its_own_targets_gets_none(tmp_path):
-    data = mine(tmp_path, gzip.compress(b"hello: Hello")).prepare(Masked)
+    data = mine(tmp_path, gzip.compress(b"hello: Hello", mtime=0)).prepare(Masked)
     assert [example.target for split in SPLITS for example in data.examples(split)] == [None]
 
 
@@ -117,7 +117,7 @@ def test_each_language_is_a_class_and_keeps_the_split_of_its_prompts(tmp_path):
         for key in keys:
             soundfile.write(folder / f"{key}.wav", np.random.default_rng(0).standard_normal(800) * 0.1, 8000)
         (folder / f"core-sounds-{language}.txt.gz").write_bytes(
-            gzip.compress("\n".join(f"{k}: {k}" for k in keys).encode())
+            gzip.compress("\n".join(f"{k}: {k}" for k in keys).encode(), mtime=0)
         )
     module = Languages(sections.Languages(root=str(tmp_path)))
     data = module.prepare(Classes)

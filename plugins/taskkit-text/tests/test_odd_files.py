@@ -115,10 +115,10 @@ READ = {
         "Windows-1252",
     ),
     # Packed.
-    "gzip": ("t.csv.gz", gzip.compress(separated().encode()), ""),
-    "gzip_semicolons_utf16": ("t.csv.gz", gzip.compress(separated(";").encode("utf-16")), "UTF-16"),
-    "gzip_tsv": ("t.tsv.gz", gzip.compress(separated("\t").encode()), ""),
-    "gzip_json": ("t.jsonl.gz", gzip.compress(json_lines().encode()), ""),
+    "gzip": ("t.csv.gz", gzip.compress(separated().encode(), mtime=0), ""),
+    "gzip_semicolons_utf16": ("t.csv.gz", gzip.compress(separated(";").encode("utf-16"), mtime=0), "UTF-16"),
+    "gzip_tsv": ("t.tsv.gz", gzip.compress(separated("\t").encode(), mtime=0), ""),
+    "gzip_json": ("t.jsonl.gz", gzip.compress(json_lines().encode(), mtime=0), ""),
     # JSON lines and Parquet.
     "json": ("t.jsonl", json_lines(), ""),
     "json_crlf": ("t.jsonl", json_lines(ending="\r\n"), ""),
@@ -242,7 +242,7 @@ REFUSED = {
     "utf16_cut": ("t.csv", separated().encode("utf-16")[:-1], "its mark says that it is UTF-16, and byte"),
     "picture": ("t.csv", b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "which is not UTF-8"),
     "zip_called_csv": ("t.csv", b"PK\x03\x04\x14\x00\xff\xfe", "which is not UTF-8"),
-    "gzip_cut": ("t.csv.gz", gzip.compress(separated().encode())[:-9], "it cannot be unpacked"),
+    "gzip_cut": ("t.csv.gz", gzip.compress(separated().encode(), mtime=0)[:-9], "it cannot be unpacked"),
     "not_gzip": ("t.csv.gz", separated(), "it cannot be unpacked: Not a gzipped file"),
     "not_excel": ("t.xlsx", separated(), "An Excel workbook was expected"),
     "not_parquet": ("t.parquet", separated(), "A Parquet file was expected"),
