@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,6 +157,32 @@ class StatusLine:
         yield ERASE_BELOW
         yield Segment(self.text(options.max_width))
         yield TO_THE_BEGINNING
+
+
+class _ConsoleHandler(logging.Handler):
+    """Prints what taskkit's own modules log, such as what is being fetched."""
+
+    def __init__(self, output: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self.output = output
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one message."""
+        self.output(record.getMessage())
+
+
+@contextmanager
+def forward_logs(output: Callable[[str], None]) -> Iterator[None]:
+    """Print what is logged while a run goes on."""
+    logger, handler = logging.getLogger("taskkit"), _ConsoleHandler(output)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def _bar(share: float, columns: int) -> str:

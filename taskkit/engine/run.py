@@ -2,50 +2,40 @@
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import logging
 import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from rich.console import Console
 
-from taskkit.batches.code import code_of
 from taskkit.batches.encode import EncodeProgress
-from taskkit.batches.loader import Loader, StreamLoader, is_lost_worker, lost_worker
-from taskkit.compare import declared
+from taskkit.batches.loader import Loader
 from taskkit.compare.intervals import in_words
-from taskkit.contracts.component import Direction
 from taskkit.contracts.data import Batch, DataModule, Prepared
 from taskkit.contracts.facts import Split
 from taskkit.contracts.recipe import Recipe
-from taskkit.data.quality import NAMED, find_missing_splits
-from taskkit.engine import build, optim, outcome
+from taskkit.engine import build, describe, optim, outcome
 from taskkit.engine.build import Built
 from taskkit.engine.checkpointing import Checkpointer, check_planned
+from taskkit.engine.ending import ending
 from taskkit.engine.evaluate import Evaluation
 from taskkit.engine.guard import calling
-from taskkit.engine.judge import statistics_of
 from taskkit.engine.loaders import Loaders, PlaceLoaders, batches_of, ids_of, make_loaders
 from taskkit.engine.meter import Meter
 from taskkit.engine.module import TaskModule
-from taskkit.engine.progress import LiveProgress, Progress
+from taskkit.engine.progress import LiveProgress, Progress, forward_logs
 from taskkit.engine.resuming import Begun
-from taskkit.engine.signals import Preempted, Signals
+from taskkit.engine.signals import Signals
 from taskkit.engine.trainer import early_stopping, make_trainer, quiet, refuse_no_batches
-from taskkit.errors import RunFailedError, TaskkitError
+from taskkit.errors import TaskkitError
 from taskkit.plugins.registry import Plugins
 from taskkit.runs import checkpoint
 from taskkit.runs.checkpoint import Saved
-from taskkit.runs.manifest import Cost, DataRecord, Protocol
+from taskkit.runs.manifest import Cost
 from taskkit.runs.record import Record, environment, write_file
 from taskkit.wording import printable
 
@@ -62,8 +52,6 @@ class Fitted:
     cost: Cost
     epoch: int
     """The last one that was trained, counted from 0."""
-    stopped: str | None
-    """Why it ended before its last step, where it did."""
 
 
 class Run:
@@ -82,7 +70,7 @@ class Run:
     def execute(self, begun: Begun | None = None) -> None:
         """Prepare, train and test; the record tells how it ended, whatever happens."""
         with quiet(), forward_logs(self.output), self.signals.heard():
-            with self._ending():
+            with ending(self.recipe, self.directory, self.record, self.signals, self.output):
                 cost, predicts = self._through(begun)
             padded = f", {cost.padding:.1%} of it padding" if cost.padding else ""
             self.output(f"trained in {cost.train_seconds:.0f} s{padded}; run directory {self.directory}")
@@ -133,50 +121,16 @@ class Run:
 
     def _describe(self, built: Built, loaders: Loaders) -> None:
         """Record and print what is about to be trained on what."""
-        sizes: dict[str, int | None] = {split: _size(loader) for split, loader in loaders.items()}
-        parameters = sum(p.numel() for p in built.task.parameters())
-        r, task = self.recipe, built.task
-        self.output(f"{r.title or r.model.name}: {r.task.name}, {r.model.name}, {r.data.name}, seed {r.seed}")
-        counts = ", ".join(f"{'a stream of' if n is None else format(n, ',')} {split}" for split, n in sizes.items())
-        self.output(f"{parameters:,} parameters; {counts}")
-        for problem in find_missing_splits(loaders):
-            self.output(problem.message)
-        flagged = {split: loader.encoded.flagged() for split, loader in loaders.items() if isinstance(loader, Loader)}
-        for split, found in flagged.items():
-            for flag, ids in found.items():
-                total = sizes[split] or 1
-                some = ", ".join(ids[:3]) + (", …" if len(ids) > 3 else "")
-                self.output(f"{len(ids):,} of {total:,} {split} examples ({len(ids) / total:.1%}): {flag} ({some})")
-        if self.record is None:
-            return
-        self.record.update(
-            data=DataRecord(
-                name=r.data.name,
-                fingerprint=built.spec.fingerprint,
-                sizes=sizes,
-                flagged={
-                    split: {flag: {"count": len(ids), "examples": ids[:NAMED]} for flag, ids in found.items()}
-                    for split, found in flagged.items()
-                    if found
-                },
-                origins=tuple(asdict(origin) for origin in (*built.spec.origins, *built.origins)),
-            ),
-            protocol=Protocol(
-                task=r.task.name,
-                data=r.data.name,
-                splits=built.spec.fingerprint,
-                headline=(task.headline.metric, task.headline.direction),
-                metrics={name: type(metric).__name__ for name, metric in task.metrics().items()},
-                task_protocol=dict(task.protocol()),
-                data_protocol=dict(built.spec.protocol),
-                statistics={
-                    name: declared.written(statistic, _direction(built, name))
-                    for name, statistic in statistics_of(task, r.task).items()
-                },
-            ),
-            plugins=tuple(asdict(plugin) for plugin in built.plugins),
-            cost=Cost(parameters=parameters),
-        )
+        sizes, flagged = describe.sizes_of(loaders), describe.flagged_in(loaders)
+        for line in describe.in_words(built, loaders, sizes, flagged):
+            self.output(line)
+        if self.record is not None:
+            self.record.update(
+                data=describe.data_record(built, sizes, flagged),
+                protocol=describe.protocol(built),
+                plugins=tuple(asdict(plugin) for plugin in built.plugins),
+                cost=Cost(parameters=describe.parameters_of(built)),
+            )
 
     # Training.
 
@@ -233,8 +187,7 @@ class Run:
         stopped = outcome.stopped_early(trainer)
         if stopped is not None:
             self.output(stopped)
-        parameters = sum(p.numel() for p in built.task.parameters())
-        cost = meter.cost(trainer.strategy.root_device, str(trainer.precision), parameters)
+        cost = meter.cost(trainer.strategy.root_device, str(trainer.precision), describe.parameters_of(built))
         if self.record is not None:
             names = {"last": checkpointer.last, "best": checkpointer.best}
             self.record.update(
@@ -244,7 +197,7 @@ class Run:
                     name: str(path.relative_to(self.directory)) for name, path in names.items() if path.exists()
                 },
             )
-        return Fitted(trainer, module, cost, meter.epoch, stopped)
+        return Fitted(trainer, module, cost, meter.epoch)
 
     def _callbacks(self, built: Built, validated: bool) -> list[pl.Callback]:
         section, callbacks = self.recipe.optim, list[pl.Callback]()
@@ -274,7 +227,7 @@ class Run:
         processes = f", {trainer.world_size} processes" if trainer.world_size > 1 else ""
         self.output(f"{trainer.precision} on {name}{processes}; run directory {self.directory}")
         if self.record is not None:
-            here = {"threads": torch.get_num_threads(), "code": _code(built, data)}
+            here = {"threads": torch.get_num_threads(), "code": describe.code(built, data)}
             self.record.update(precision=str(trainer.precision), environment={**environment(name), **here})
 
     def _check_processes(self, trainer: pl.Trainer) -> None:
@@ -368,123 +321,10 @@ class Run:
         for remark in module.remarks("test"):
             self.output(remark)
 
-    # The end.
-
-    @contextmanager
-    def _ending(self) -> Iterator[None]:
-        """Record how the run ended, and raise what a person should read."""
-        try:
-            yield
-        except Preempted as stop:
-            self._preempted(stop)
-            raise
-        except (KeyboardInterrupt, SystemExit) as stop:
-            # Lightning's answer to a signal that came before this run listened again.
-            if self.signals.number is not None:
-                preempted = Preempted(self.signals.number, "before training", saved=False)
-                self._preempted(preempted)
-                raise preempted from stop
-            self._end("preempted", type(stop).__name__)
-            raise
-        except TaskkitError as error:
-            self._end("failed", str(error))
-            if error.__cause__ is not None and self.record is not None:
-                self.record.log(traceback.format_exc())
-            raise
-        except Exception as error:
-            message = self._explained(error)
-            self._end("failed", message or f"{type(error).__name__}: {error}")
-            if message is not None:
-                raise RunFailedError(message) from error
-            if self.record is not None:
-                self.record.log(traceback.format_exc())
-            raise
-        self._end("finished", None)
-
-    def _explained(self, error: Exception) -> str | None:
-        if isinstance(error, torch.OutOfMemoryError):
-            return out_of_memory(self.recipe, error)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return (
-                f"{self.directory}: the disk is full or a file is larger than it may be ({error.strerror}). The "
-                f"checkpoint before is whole. Make room, and go on with: taskkit run --resume {self.directory}"
-            )
-        return str(lost_worker(error)) if is_lost_worker(error) else None
-
-    def _preempted(self, stop: Preempted) -> None:
-        self._end("preempted", str(stop))
-        saved = " and saved" if stop.saved else ""
-        self.output(f"Stopped by {stop}{saved}. Go on with: taskkit run --resume {self.directory}")
-
-    def _end(self, status: Any, reason: str | None) -> None:
-        if self.record is None:
-            return
-        try:
-            self.record.end(status, reason)
-        except OSError:
-            # Of a disk that is still full: why the run failed matters more.
-            if status != "failed":
-                raise
-
-
-def out_of_memory(r: Recipe, error: Exception) -> str:
-    """What to change when the device's memory is full, with the numbers."""
-    half = max(1, r.loader.batch_size // 2)
-    return (
-        f"The device's memory is full ({str(error).splitlines()[0]}). Halve the batch and keep the optimisation the "
-        f"same: loader.batch_size={half} trainer.accumulate_grad_batches={2 * r.trainer.accumulate_grad_batches}; "
-        "or set trainer.precision=bf16-mixed, or loader.resident=no."
-    )
-
-
-class _ConsoleHandler(logging.Handler):
-    """Prints what taskkit's own modules log, such as what is being fetched."""
-
-    def __init__(self, output: Callable[[str], None]) -> None:
-        super().__init__(logging.INFO)
-        self.output = output
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print one message."""
-        self.output(record.getMessage())
-
-
-@contextmanager
-def forward_logs(output: Callable[[str], None]) -> Iterator[None]:
-    """Print what is logged while a run goes on."""
-    logger, handler = logging.getLogger("taskkit"), _ConsoleHandler(output)
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-
 
 def _augmented(data: DataModule, recipe: Recipe, batch: Batch) -> Batch:
     with calling(recipe.data, "augment", batch=batch):
         return data.augment(batch)
-
-
-def _direction(built: Built, metric: str) -> Direction | None:
-    headline = built.task.headline
-    return headline.direction if metric == headline.metric else built.recipe.task.component.direction(metric)
-
-
-def _code(built: Built, data: DataModule) -> dict[str, str | None]:
-    """A hash of the code of each component, its package and what that has open to be edited; None: unreadable."""
-    classes = {"task": type(built.task), "model": type(built.model), "data": type(data)}
-    codes = {kind: code_of(each) for kind, each in classes.items()}
-    return {
-        kind: None if code is None else hashlib.sha256(repr(sorted(code.files.items())).encode()).hexdigest()
-        for kind, code in codes.items()
-    }
-
-
-def _size(loader: Loader | StreamLoader) -> int | None:
-    return len(loader.encoded.ids) if isinstance(loader, Loader) else None
 
 
 def _unknown() -> None:
