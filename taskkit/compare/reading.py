@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os.path import commonpath
@@ -20,6 +21,8 @@ from taskkit.runs.manifest import FILE, Manifest, Protocol
 from taskkit.wording import did_you_mean
 
 AGAIN = "run its recipe.yaml again"
+_BEGAN = re.compile(r"(?<![^/])\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d_")
+"""When a run began, in the name of its directory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +127,7 @@ def methods(runs: Sequence[Tested]) -> list[list[Tested]]:
 
 
 def names(methods: Sequence[Sequence[Tested]]) -> list[str]:
-    """A short name for each method: what its paths have in common, without what all have."""
+    """A short name for each method: what its paths have in common, without what all have and without needless times."""
     paths = [[run.path.absolute() for run in runs] for runs in methods]
     shared = Path(commonpath([path.parent for each in paths for path in each]))
     found = []
@@ -132,10 +135,12 @@ def names(methods: Sequence[Sequence[Tested]]) -> list[str]:
         parts = [path.relative_to(shared).parts for path in each]
         common = Path(*(same[0] for same in zip(*parts, strict=False) if len({*same}) == 1))
         found.append(common.as_posix() if common.parts else Path(*parts[0]).as_posix())
-    return [
+    found = [
         name if found.count(name) == 1 else Path(paths[i][0]).relative_to(shared).as_posix()
         for i, name in enumerate(found)
     ]
+    shorter = [_BEGAN.sub("", name) for name in found]
+    return [short if short and shorter.count(short) == 1 else name for name, short in zip(found, shorter, strict=True)]
 
 
 def _matching(pattern: str) -> list[Path]:

@@ -41,6 +41,8 @@ class Record:
     @classmethod
     def create(cls, path: Path, manifest: Manifest, recipe: str) -> Record:
         """Begin a run of a recipe, which is kept as text, in a directory in which nothing was trained."""
+        with _making(path):
+            path.mkdir(parents=True, exist_ok=True)
         record = cls(path, manifest)
         # First: it says whose directory this is, and holds all that the run needs to go on.
         record.update(started=now())

@@ -124,7 +124,7 @@ def test_a_directory_that_cannot_be_made_is_told_before_any_work(tmp_path: Path)
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file" / "run", tmp_path / ("x" * 300)):
         with pytest.raises(TaskkitError, match="no run directory can be made there"):
-            Record.create(new_directory(out, "mlp"), manifest.Manifest("run", "running", {}))
+            Record.create(new_directory(out, "mlp"), manifest.Manifest("run", "running", {}), "")
 
 
 @pytest.mark.parametrize("days", ["nan", "inf"])

@@ -64,6 +64,7 @@ def write_run(
             baseline={"test/accuracy": 0.1},
             protocol=protocol,
         ),
+        recipe="",
     )
     record.rows("predictions", rows)
     record.update(**changes)
@@ -72,6 +73,25 @@ def write_run(
 
 def compared(*paths: Path | str, **options: Any) -> Comparison:
     return compare(map(str, paths), (), **options)
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (("mlp/2026-11-26T20-14-08_seed=7_lr=0.1", "mlp/2026-11-26T20-14-28_seed=7"), ["seed=7_lr=0.1", "seed=7"]),
+        (("mlp/2026-11-26T20-14-08_seed=7", "vit/2026-11-26T20-14-28_seed=7"), ["mlp/seed=7", "vit/seed=7"]),
+        (
+            ("mlp/2026-11-26T20-14-08_seed=7", "mlp/2026-11-26T20-14-28_seed=7"),
+            ["2026-11-26T20-14-08_seed=7", "2026-11-26T20-14-28_seed=7"],
+        ),
+    ],
+)
+def test_a_name_says_when_a_run_began_where_only_that_tells_it_from_another(
+    tmp_path: Path, folders: tuple[str, str], names: list[str]
+) -> None:
+    for draw, folder in enumerate(folders):
+        write_run(tmp_path / folder, 0.9, recipe=folder, draw=draw)
+    assert sorted(line.name for line in compared(tmp_path).lines) == sorted(names)
 
 
 def test_a_worse_run_is_told_apart_and_an_equal_one_is_not(tmp_path: Path) -> None:
