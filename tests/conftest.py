@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -12,6 +13,12 @@ from pathlib import Path
 import pytest
 
 PACKAGES = Path(__file__).parent / "packages"
+
+
+def pytest_configure() -> None:
+    """Hear SIGINT: a shell that starts tests in the background has it ignored, by all that the tests start too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)

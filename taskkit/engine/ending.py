@@ -12,6 +12,7 @@ import torch
 
 from taskkit.batches.loader import is_lost_worker, lost_worker
 from taskkit.contracts.recipe import Recipe
+from taskkit.engine.guard import blaming
 from taskkit.engine.signals import Preempted, Signals
 from taskkit.errors import RunFailedError, TaskkitError
 from taskkit.runs.manifest import Status
@@ -30,7 +31,8 @@ def ending(
         output(f"Stopped by {stop}{saved}. Go on with: taskkit run --resume {directory}")
 
     try:
-        yield
+        with blaming(recipe.chosen().values()):
+            yield
     except Preempted as stop:
         preempted(stop)
         raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -47,6 +49,39 @@ class calling:  # noqa: N801 - it is called like a function
             f"{f': {message}' if message else ''}.{f' {self.expected}' if self.expected else ''}{given} Tell its "
             "authors; --debug shows where."
         ) from error
+
+
+@contextmanager
+def blaming(chosen: Iterable[Chosen]) -> Iterator[None]:
+    """Raise RunFailedError for what the code of these components raises wherever the host called it.
+
+    `calling` says more, and first; this is for methods that are called in the depths of loaders and records.
+    """
+    try:
+        yield
+    except (TaskkitError, torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:
+        if (found := _blamed(error, tuple(chosen))) is None:
+            raise
+        owner, method = found
+        message = " ".join(str(error).split())
+        raise RunFailedError(
+            f"{owner.name} ({owner.plugin}): `{method}` raised {type(error).__name__}"
+            f"{f': {message}' if message else ''}. Tell its authors; --debug shows where."
+        ) from error
+
+
+def _blamed(error: Exception, chosen: Sequence[Chosen]) -> tuple[Chosen, str] | None:
+    """Whose method the host called when this was raised, and which; None: the host's own."""
+    packages = {each.component.implementation.partition(":")[0].partition(".")[0]: each for each in reversed(chosen)}
+    modules = {each.component.implementation.partition(":")[0]: each for each in reversed(chosen)}
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        module = frame.f_globals.get("__name__", "")
+        owner = modules.get(module) or packages.get(module.partition(".")[0])
+        if owner is not None:
+            return owner, frame.f_code.co_qualname
+    return None
 
 
 def returned(owner: Chosen, method: str, value: T, expected: type[Any]) -> T:

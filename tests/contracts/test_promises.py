@@ -424,3 +424,57 @@ class Data(Waves):
 """
     with pytest.raises(PluginError, match=r"odd\.data.*`prepare` stated odd_\w+:Hidden inside a Record"):
         run(odd(source, "data"), "data.name=odd.data")
+
+
+# 9. Whatever a method raises, and wherever the host calls it, plugin and method are named.
+
+RAISES = "raise KeyError('target')"
+METHODS = {
+    "prepare": ("data", "Data", "Waves", "prepare(self, target)"),
+    "augment": ("data", "Data", "Waves", "augment(self, batch)"),
+    "processor": ("model", "OddModel", "Mlp", "processor(self, spec)"),
+    "network": ("model", "OddModel", "Mlp", "network(self, spec, processor)"),
+    "blocks": ("model", "OddModel", "Mlp", "blocks(self, network)"),
+    "step": ("task", "Task", "Forecast", "step(self, batch)"),
+    "metrics": ("task", "Task", "Forecast", "metrics(self)"),
+    "scores": ("task", "Task", "Forecast", "scores(self, batch, step)"),
+    "predict": ("task", "Task", "Forecast", "predict(self, batch, outputs, examples, options)"),
+    "baseline": ("task", "Task", "Forecast", "baseline(self, train, test)"),
+    "conclude": ("task", "Task", "Forecast", "conclude(self, batches, ids)"),
+    "protocol": ("task", "Task", "Forecast", "protocol(self)"),
+    "remarks": ("task", "Task", "Forecast", "remarks(self, results, earlier)"),
+    "tables": ("task", "Task", "Forecast", "tables(self, results)"),
+}
+PROCESSOR = {
+    "fit": "fit(self, examples)",
+    "encode": "encode(self, example)",
+    "draw": "draw(self, sample, random)",
+    "collate": "collate(self, samples)",
+    "padded_size": "padded_size(self, batch)",
+    "settings": "settings(self)",
+    "state_dict": "state_dict(self)",
+}
+
+
+def assert_named(odd: Odd, run: Run, tmp_path: Path, source: str, kind: str, method: str) -> None:
+    with pytest.raises(RunFailedError) as caught:
+        run(odd(source, kind), f"{kind}.name=odd.{kind}", "loader.workers=0", "optim.layer_decay=0.9")
+    said = str(caught.value)
+    assert said.startswith(f"odd.{kind} (odd): `"), said
+    assert method in said
+    assert "raised KeyError: 'target'." in said
+    assert "\n" not in said
+    assert "Traceback (most recent call last)" in (tmp_path / "run" / "log.txt").read_text()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_that_raises_is_named(odd: Odd, run: Run, tmp_path: Path, method: str) -> None:
+    kind, name, base, signature = METHODS[method]
+    assert_named(odd, run, tmp_path, f"class {name}({base}):\n    def {signature}: {RAISES}\n", kind, method)
+
+
+@pytest.mark.parametrize("method", PROCESSOR)
+def test_a_method_of_a_processor_that_raises_is_named(odd: Odd, run: Run, tmp_path: Path, method: str) -> None:
+    way_in = f"class Odd(Windows):\n    def {PROCESSOR[method]}: {RAISES}\n"
+    model = "class OddModel(Mlp):\n    def processor(self, spec): return Odd()\n"
+    assert_named(odd, run, tmp_path, way_in + model, "model", method)

@@ -83,8 +83,9 @@ class Terminal:
         self.tmux = ["tmux", "-S", str(folder / "socket")]
         follow = f"tail -n +1 -f {self.words} | {sys.executable} {folder / 'script.py'}"
         start = [*self.tmux, "-f", "/dev/null", "new-session", "-d", "-x", "200", "-y", "20", follow]
-        # Given as Python has it: readline, where pytest loads it, sets COLUMNS behind Python's back.
-        subprocess.run(start, env=dict(os.environ), check=True)
+        # readline, which pytest loads, sets COLUMNS behind Python's back for all processes below it.
+        environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+        subprocess.run(start, env=environment, check=True)
 
     def say(self, word: str) -> None:
         with self.words.open("a") as words:
