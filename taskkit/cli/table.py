@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from taskkit.cli.output import say
+from taskkit.wording import printable
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
@@ -23,7 +24,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
     if sum(max(width, len(name)) + 2 for width, name in zip(widths, names, strict=True)) > console.width:
         for row in rows:
             for number, at in enumerate(at for at in used if row[at]):
-                say(row[at] if not number else f"  {columns[at]}: {row[at]}")
+                console.print(printable(row[at] if not number else f"  {columns[at]}: {row[at]}"), soft_wrap=False)
         return
     from rich import box
     from rich.table import Table
@@ -32,7 +33,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
     for name in names:
         table.add_column(name, no_wrap=True, justify="right" if name in right else "left")
     for row in rows:
-        table.add_row(*(row[at] for at in used))
+        table.add_row(*(printable(row[at]) for at in used))
     console.print(table)
 
 

@@ -174,7 +174,7 @@ MISTAKES_IN_THE_FILE = {
     ),
     "devices that are no number": (
         "trainer: {devices: all}",
-        "bad.yaml:1:11: trainer.devices is 'all'. Expected a whole number ≥ 1 or auto. "
+        "bad.yaml:1:11: trainer.devices is 'all'. Expected a whole number ≥ 1 and ≤ 1024 or auto. "
         "Leave it out for 1, the default.",
     ),
     "a misspelt optimiser": (

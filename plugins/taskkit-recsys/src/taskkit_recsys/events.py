@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -176,7 +177,7 @@ def _whole(table: TableFile, name: str, column: pa.ChunkedArray) -> pa.ChunkedAr
     huge = compute.greater(compute.abs(column), 2.0**53)
     if (row := row_of_first(compute.or_(fractional, huge))) is not None:
         raise DataError(
-            f"{table.where(row)}: column {name!r} is {column[row].as_py()!r}, which is no id. "
+            f"{table.where(row)}: column {name!r} is {reprlib.repr(column[row].as_py())}, which is no id. "
             "Text or whole numbers were expected. Correct the cell."
         )
     return column.cast(pa.int64())
@@ -194,8 +195,8 @@ def _ratings(table: TableFile, name: str) -> NDArray[np.float32]:
     except pa.ArrowException:
         row = first_refused(column, lambda part: part.cast(pa.float64()))
         raise DataError(
-            f"{table.where(row)}: column {name!r} is {column[row].as_py()!r}. A rating, which is a number, was "
-            "expected. Correct the cell, or take the row out."
+            f"{table.where(row)}: column {name!r} is {reprlib.repr(column[row].as_py())}. A rating, which is a number, "
+            "was expected. Correct the cell, or take the row out."
         ) from None
     values: NDArray[np.float64] = numbers.to_numpy()
     if not np.isfinite(values).all():
