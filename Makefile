@@ -1,7 +1,7 @@
 # The few commands that one needs here. `make install` comes first.
 bin := .venv/bin
 
-.PHONY: install test coverage slow calibration lint docs
+.PHONY: install test coverage slow calibration fuzz lint docs
 
 install:  ## an environment with taskkit, its plugins and the tools
 	python3 -m venv .venv
@@ -18,6 +18,9 @@ slow:  ## train the shipped recipes to the results that their headers state
 
 calibration:  ## measure what intervals and tests are worth, and write docs/explanation/calibration.md (half an hour)
 	$(bin)/python -m tests.calibration
+
+fuzz:  ## thousands of recipes changed at random, of which hundreds are started; minutes
+	TASKKIT_FUZZ_CHECKS=5000 TASKKIT_FUZZ_STARTS=300 $(bin)/pytest tests/test_fuzz.py -n 0
 
 lint:  ## format, lint, types and arrows
 	$(bin)/ruff format

@@ -165,6 +165,6 @@ def _unreadable(table: TableFile, name: str, column: pa.ChunkedArray, row: int) 
     cell = column[row].as_py()
     return DataError(
         f"{table.where(row)}: column {name!r} is {'empty' if cell in (None, '') else reprlib.repr(cell)}. A time was "
-        "expected, like that of the first row: a number of seconds since 1970 (see data.time_unit), or an ISO date such as "
-        "2024-06-30T12:00:00Z. Correct the cell, or take the row out."
+        "expected, like that of the first row: a number of seconds since 1970 (see data.time_unit), or an ISO date "
+        "such as 2024-06-30T12:00:00Z. Correct the cell, or take the row out."
     )
