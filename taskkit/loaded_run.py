@@ -227,6 +227,7 @@ class LoadedRun:
         trainer = self.built.recipe.trainer
         accelerator = alone(trainer).accelerator
         name: Any = precision(trainer.precision, accelerator)
-        fabric = lightning_fabric.Fabric(accelerator=accelerator, devices=1, precision=name)
+        with quiet():
+            fabric = lightning_fabric.Fabric(accelerator=accelerator, devices=1, precision=name)
         fabric.strategy.precision.convert_module(self.built.task)
         return fabric
