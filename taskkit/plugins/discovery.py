@@ -143,6 +143,7 @@ def _itself(plugin: object) -> object:
 
 def _load(entry_point: metadata.EntryPoint) -> object:
     """Import a plugin and check that it is made for these hooks."""
+    before = "torch" in sys.modules
     with guard("load"):
         try:
             plugin = entry_point.load()
@@ -150,6 +151,10 @@ def _load(entry_point: metadata.EntryPoint) -> object:
             if error.name and f"{entry_point.module}.".startswith(f"{error.name}."):
                 raise Refused("load", f"its module {error.name!r} is missing", "Install it again.") from error
             raise
+    if "torch" in sys.modules and not before:
+        reason = f"{entry_point.module} imports torch, for which every command would wait"
+        hint = "What needs torch belongs into modules that its components name as text, or into its callbacks."
+        raise Refused("load", reason, hint)
     with guard("api"):
         api = getattr(plugin, "taskkit_api", getattr(sys.modules[entry_point.module], "taskkit_api", None))
         _refuse_other_api(api)

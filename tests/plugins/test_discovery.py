@@ -63,6 +63,12 @@ BAD = {
     ),
     "lacks the object of its entry point": Bad("", "load", "AttributeError", target="bad_plugin:nothing"),
     "is no Python": Bad("def (", "load", "SyntaxError: invalid syntax (bad_plugin.py, line 1)"),
+    "imports torch": Bad(
+        f"import torch\n{hooked('[]')}",
+        "load",
+        "bad_plugin imports torch, for which every command would wait",
+        "belongs into modules that its components name as text",
+    ),
     "leaves when it is imported": Bad("import sys\nsys.exit(3)", "load", "SystemExit: 3"),
     "has a hook of another signature": Bad(
         f"{IMPORTS}\n@hookimpl\ndef taskkit_callbacks(recipes):\n    return []\n",
