@@ -23,7 +23,10 @@ from taskkit.runs.record import Record
 def ending(
     recipe: Recipe, directory: Path, record: Record | None, signals: Signals, output: Callable[[str], None]
 ) -> Iterator[None]:
-    """Record how the run ended, and raise what a person should read."""
+    """Record how the run ended, and raise what a person should read.
+
+    Raises RunFailedError for what happened to the machine and for what a plugin's code raised, Preempted for a signal.
+    """
 
     def preempted(stop: Preempted) -> None:
         _end(record, "preempted", str(stop))
