@@ -23,17 +23,15 @@ trainer: {max_epochs: 3, accelerator: cpu}
 meter: {flops: false}
 """
 
-PLUGIN = """\
+CODE = """\
 import os
 import signal
 from pathlib import Path
 
 import psutil
 import pytorch_lightning as pl
-from taskkit import Component, hookimpl
 from taskkit_series.forecast import Waves
 
-taskkit_api = ">=0.2,<0.3"
 WHEN, *NUMBERS = os.environ["SIGNALS"].split()
 
 
@@ -62,10 +60,18 @@ class Sender(pl.Callback):
 
     def on_test_batch_start(self, trainer, module, batch, i, dataloader_idx=0):
         send("testing")
+"""
+
+PLUGIN = """\
+from taskkit import Component, hookimpl
+
+taskkit_api = ">=0.2,<0.3"
 
 
 @hookimpl
 def taskkit_callbacks(recipe):
+    from signalled_code import Sender
+
     return [Sender()]
 
 
@@ -75,7 +81,7 @@ def taskkit_components():
         kind="data",
         name="signalled.waves",
         summary="waves with signals",
-        implementation="signalled:Signalled",
+        implementation="signalled_code:Signalled",
         section="taskkit_series.sections:Waves",
         input="taskkit_series.sections:Series",
         targets=("taskkit_series.sections:Future",),
@@ -88,7 +94,7 @@ def signalled(
     site: Site, series_site: Path, environment: Callable[..., dict[str, str]], tmp_path: Path
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a recipe in a process that gets these signals at this moment."""
-    site.add("signalled", {"signalled": "signalled"}, {"signalled.py": PLUGIN})
+    site.add("signalled", {"signalled": "signalled"}, {"signalled.py": PLUGIN, "signalled_code.py": CODE})
     (tmp_path / "waves.yaml").write_text(RECIPE)
 
     def run(when: str, *numbers: int, changes: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
