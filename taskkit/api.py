@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-import psutil
 from rich.console import Console
 
 from taskkit.contracts.data import Stream
@@ -24,7 +21,7 @@ from taskkit.engine.launch import directory_for_children, is_primary, shared_dir
 from taskkit.engine.resuming import Begun
 from taskkit.engine.run import Run
 from taskkit.engine.trainer import check_place
-from taskkit.errors import CheckpointError, TaskkitError
+from taskkit.errors import CheckpointError
 from taskkit.loaded_run import LoadedRun
 from taskkit.plugins.compatibility import imported
 from taskkit.plugins.discovery import from_environment
@@ -83,7 +80,6 @@ def resume(path: str | Path, *, plugins: Plugins | None = None, console: Console
         return _go_on(Record(directory, found), plugins, console, primary=False)
     with locked(directory):
         record = Record(directory, manifest.read(directory))
-        _refuse_running(record)
         return _go_on(record, plugins, console, primary=True)
 
 
@@ -105,7 +101,7 @@ def _go_on(record: Record, plugins: Plugins, console: Console, *, primary: bool)
     if primary:
         (directory / "checkpoints").mkdir(exist_ok=True)
         record.keep_lines(lines)
-        record.update(status="running", reason=None, ended=None, process=_process())
+        record.update(status="running", reason=None, ended=None, process=Process.here())
     this = Run(recipe, plugins, directory, record if primary else None, console)
     this.output(f"Going on with {directory} from step {step}.")
     return _execute(this, begun)
@@ -150,21 +146,5 @@ def _manifest(resolved: Resolved, directory: Path) -> Manifest:
         recipe=RecipeFiles(tuple(map(str, resolved.files)), resolved.recipe.title, resolved.sha256),
         resolved=resolved.plain(),
         seed=resolved.recipe.seed,
-        process=_process(),
+        process=Process.here(),
     )
-
-
-def _process() -> Process:
-    return Process(socket.gethostname(), os.getpid(), psutil.Process().create_time())
-
-
-def _refuse_running(record: Record) -> None:
-    process = record.manifest.process
-    if record.manifest.status != "running" or process is None or process.host != socket.gethostname():
-        return
-    try:
-        alive = psutil.Process(process.pid).create_time() == process.began
-    except psutil.NoSuchProcess:
-        return
-    if alive and process.pid != os.getpid():
-        raise TaskkitError(f"{record.path}: this run is still going on, as process {process.pid}. Stop that first.")

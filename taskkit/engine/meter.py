@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -40,7 +40,7 @@ class Meter(pl.Callback):
         self,
         every_n_steps: int,
         processor: Processor,
-        batches: int | None,
+        batches: Callable[[], int | None],
         record: Record | None,
         progress: Progress,
         *,
@@ -49,7 +49,7 @@ class Meter(pl.Callback):
         self.every_n_steps = every_n_steps
         self.processor = processor
         self.batches = batches
-        """Of an epoch; None: nobody knows, as of a stream."""
+        """Says how many an epoch has, once loaders are placed; None: nobody knows, as of a stream."""
         self.record = record
         self.progress = progress
         self.count_flops = flops
@@ -72,7 +72,7 @@ class Meter(pl.Callback):
         self.drained = trainer.global_step - trainer.global_step % self.every_n_steps
         self._window = (self.clock.seconds, self.examples, self.real_size)
         self.clock.start()
-        steps, epochs = total_steps(trainer, self.batches), trainer.max_epochs
+        steps, epochs = total_steps(trainer, self.batches()), trainer.max_epochs
         self.progress.begin(trainer.global_step, Length(steps, epochs if epochs and epochs > 0 else None))
 
     def on_train_batch_start(

@@ -18,8 +18,10 @@ COLUMNS, ROWS = 7, 20
 """A table of no more of them is printed; a larger one is in the run directory alone."""
 
 
-def stopped_early(trainer: pl.Trainer) -> str | None:
-    """Why training ended before its last step, in words; None where it did not."""
+def stopped_early(trainer: pl.Trainer, planned: int) -> str | None:
+    """Why training ended before the last of its planned steps, in words; None where it did not."""
+    if trainer.global_step >= planned:
+        return None
     for stopper in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(stopper, pl.callbacks.EarlyStopping) and stopper.wait_count >= stopper.patience:
             return (

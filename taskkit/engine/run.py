@@ -150,7 +150,7 @@ class Run:
         meter = Meter(
             r.meter.every_n_steps,
             built.processor,
-            count(),
+            count,
             self.record,
             self._progress(built),
             flops=r.meter.flops,
@@ -170,7 +170,7 @@ class Run:
         )
         others = [*self._callbacks(built, "val" in loaders), *self.plugins.callbacks(r)]
         callbacks = [place, *others, meter, checkpointer]
-        trainer = make_trainer(r, callbacks, count(), built.task)
+        trainer = make_trainer(r, callbacks, count, built.task)
         self._describe_place(trainer, built, data)
         self._check_processes(trainer)
         if r.compile:
@@ -184,7 +184,7 @@ class Run:
             check_planned(trainer, checkpointer.batches, count())
             checkpointer.finish(trainer)
         trainer.strategy.barrier()
-        stopped = outcome.stopped_early(trainer)
+        stopped = outcome.stopped_early(trainer, optim.total_steps(trainer, count()))
         if stopped is not None:
             self.output(stopped)
         cost = meter.cost(trainer.strategy.root_device, str(trainer.precision), describe.parameters_of(built))

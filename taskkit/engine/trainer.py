@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
@@ -69,13 +69,33 @@ def early_stopping(
     return EarlyStopping(f"val/{name}", mode, section)
 
 
+class RareValidation(pl.Callback):
+    """Lets validations be rarer than epochs: counted in batches over all epochs, where an epoch has fewer than that.
+
+    It stands behind what places the loaders: an epoch has as many batches as the processes leave to each.
+    """
+
+    def __init__(self, interval: int, batches: Callable[[], int | None]) -> None:
+        self.interval = interval
+        self.batches = batches
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Tell Lightning before it counts."""
+        batches = self.batches()
+        if batches is None or self.interval > batches:
+            trainer.check_val_every_n_epoch = None
+
+
 def make_trainer(
-    r: Recipe, callbacks: list[pl.Callback], batches: int | None = None, task: Task | None = None
+    r: Recipe,
+    callbacks: Sequence[pl.Callback],
+    batches: Callable[[], int | None] | None = None,
+    task: Task | None = None,
 ) -> pl.Trainer:
     """The Trainer of a recipe; taskkit's own callbacks replace Lightning's logging, bar, summary and checkpoints.
 
-    `batches`: how many an epoch has, None as of a stream; validation may be rarer than epochs. `task` is what is
-    trained, if anything is.
+    `batches` says how many an epoch has once loaders are placed, None as of a stream; validation may be rarer than
+    epochs. `task` is what is trained, if anything is.
     """
     own = asdict(r.trainer)
     accelerator = own["accelerator"]
@@ -85,12 +105,11 @@ def make_trainer(
     own["max_epochs"] = -1 if own["max_epochs"] is None else own["max_epochs"]
     for name in ("limit_train_batches", "limit_val_batches", "limit_test_batches", "val_check_interval"):
         own[name] = int(own[name]) if own[name] > 1 or own[name] == 0 else float(own[name])
-    interval = own["val_check_interval"]
-    if isinstance(interval, int) and (batches is None or interval > batches):
-        own["check_val_every_n_epoch"] = None
+    if isinstance(interval := own["val_check_interval"], int) and batches is not None:
+        callbacks = [*callbacks, RareValidation(interval, batches)]
     if task is not None and task.phases:
         _for_phases(own, task)
-    return _trainer(**own, callbacks=callbacks, num_sanity_val_steps=0, use_distributed_sampler=False)
+    return _trainer(**own, callbacks=list(callbacks), num_sanity_val_steps=0, use_distributed_sampler=False)
 
 
 def check_place(section: TrainerSection) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,11 +11,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, get_args
 
-import psutil
-
 from taskkit.errors import CheckpointError, TaskkitError
 from taskkit.runs import manifest
-from taskkit.runs.manifest import FILE, Manifest, Status
+from taskkit.runs.manifest import FILE, Process, Status
 from taskkit.wording import did_you_mean
 
 
@@ -100,7 +97,7 @@ def _row(run: Path) -> Row:
     data = found.resolved.get("data", {})
     return Row(
         run=str(run),
-        status="killed" if _is_gone(found) else found.status,
+        status="killed" if found.status == "running" and _is_gone(found.process) else found.status,
         title=found.recipe.title or str(found.resolved.get("title", "")),
         data=found.data.name if found.data else str(data.get("name", "")),
         headline=headline,
@@ -113,15 +110,9 @@ def _row(run: Path) -> Row:
     )
 
 
-def _is_gone(found: Manifest) -> bool:
+def _is_gone(process: Process | None) -> bool:
     """Whether the process that should be writing a run is not there, as far as this machine may know."""
-    process = found.process
-    if found.status != "running" or process is None or process.host != socket.gethostname():
-        return False
-    try:
-        return psutil.Process(process.pid).create_time() != process.began
-    except psutil.Error:
-        return True
+    return process is not None and process.is_there is False
 
 
 def age(started: str) -> str:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
+
+import psutil
 
 from taskkit.errors import CheckpointError
 from taskkit.wording import shown
@@ -37,6 +41,21 @@ class Process:
     pid: int
     began: float
     """Seconds since 1970, as the system counts them; tells it from a later process of the same number."""
+
+    @classmethod
+    def here(cls) -> Process:
+        """This process."""
+        return cls(socket.gethostname(), os.getpid(), psutil.Process().create_time())
+
+    @property
+    def is_there(self) -> bool | None:
+        """Whether it goes on; None: it is of another machine, and nobody here knows."""
+        if self.host != socket.gethostname():
+            return None
+        try:
+            return psutil.Process(self.pid).create_time() == self.began
+        except psutil.Error:
+            return False
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from taskkit.errors import CheckpointError, TaskkitError
-from taskkit.runs.manifest import FILE, Manifest, Status, read
+from taskkit.runs.manifest import FILE, Manifest, Process, Status, read
 from taskkit.wording import printable
 
 RECIPE = "recipe.yaml"
@@ -160,21 +160,33 @@ def locked(directory: Path) -> Iterator[None]:
         directory.mkdir(parents=True, exist_ok=True)
         file = (directory / LOCK).open("a")
     with file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            raise TaskkitError(
-                f"{directory}: this run is still going on{_writer(directory)}. Stop that first."
-            ) from None
+        free = _is_free(file)
+        writer = _writer(directory)
+        if not free or (writer is not None and writer.is_there and writer.pid != os.getpid()):
+            who = "" if writer is None else f", as process {writer.pid} on {writer.host}"
+            raise TaskkitError(f"{directory}: this run is still going on{who}. Stop that first.")
         yield
 
 
-def _writer(directory: Path) -> str:
+def _is_free(file: IO[str]) -> bool:
+    """Lock a file, unless another process has."""
     try:
-        process = read(directory).process
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        # Some network file systems know no locks: there run.json says who writes.
+        return True
+    return True
+
+
+def _writer(directory: Path) -> Process | None:
+    """The process that a running run names, if there is one."""
+    try:
+        found = read(directory)
     except CheckpointError:
-        return ""
-    return "" if process is None else f", as process {process.pid} on {process.host}"
+        return None
+    return found.process if found.status == "running" else None
 
 
 def run_label(seed: int, changes: Mapping[tuple[str, ...], Any]) -> str:

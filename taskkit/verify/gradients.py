@@ -116,7 +116,7 @@ class Subject:
         callbacks: list[pl.Callback] = [PlaceLoaders([loader])]
         with quiet(), _recorded(built.task) as found:
             pl.seed_everything(seed, verbose=False)
-            make_trainer(recipe, callbacks, len(plan), built.task).fit(module, loader)
+            make_trainer(recipe, callbacks, plan.__len__, built.task).fit(module, loader)
         built.task.load_state_dict(before)
         return found
 

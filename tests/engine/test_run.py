@@ -1,5 +1,7 @@
 """Runs from end to end, with the stranger's plugin that trains in a second."""
 
+import errno
+import fcntl
 import json
 import os
 import re
@@ -258,7 +260,8 @@ def test_a_signal_saves_the_run_and_says_how_to_go_on(
 def test_two_processes_get_the_losses_of_one_with_twice_the_batch(
     recipe: Path, plugins: Plugins, series_site: Path, environment: Callable[..., dict[str, str]], tmp_path: Path
 ) -> None:
-    same = ("model.dropout=0", "data.noise=0", "trainer.precision=32-true")
+    # An epoch has 8 batches in each, and twice as many for one process alone: validations are rarer than that.
+    same = ("model.dropout=0", "data.noise=0", "trainer.precision=32-true", "trainer.val_check_interval=10")
     one = taskkit.run(recipe, [*same, "loader.batch_size=32"], out=tmp_path / "one", plugins=plugins)
     two = tmp_path / "two"
     command = [sys.executable, "-m", "taskkit", "run", str(recipe), "--out", str(two), *same]
@@ -267,6 +270,7 @@ def test_two_processes_get_the_losses_of_one_with_twice_the_batch(
     assert done.returncode == 0, done.stderr
     assert "2 processes" in done.stdout
     assert done.stdout.count("test/mae") == 1
+    assert "step 24/24" in done.stdout
     ours, theirs = losses(one.path), losses(two)
     assert [line["step"] for line in ours] == [line["step"] for line in theirs]
     for mine, other in zip(ours, theirs, strict=True):
@@ -380,6 +384,15 @@ def test_early_stopping_ends_a_run_that_no_longer_improves(recipe: Path, plugins
     assert why in (run.path / "log.txt").read_text()
 
 
+def test_a_run_that_would_be_stopped_where_it_ends_was_not_stopped_early(
+    recipe: Path, plugins: Plugins, tmp_path: Path
+) -> None:
+    changes = ["early_stopping.patience=1", "optim.lr=1e-9", "trainer.max_epochs=2", "early_stopping.min_delta=0.01"]
+    run = taskkit.run(recipe, changes, out=tmp_path / "run", plugins=plugins)
+    assert run.manifest.stopped is None
+    assert "early stopping" not in (run.path / "log.txt").read_text()
+
+
 def test_a_run_says_which_weights_it_tested_and_what_to_do_next(finished: taskkit.LoadedRun) -> None:
     scores = [(line["val/mae"], line["step"], line["epoch"]) for line in finished.history() if "val/mae" in line]
     score, step, epoch = min(scores)
@@ -475,6 +488,16 @@ def test_a_run_that_is_still_going_on_cannot_be_resumed(finished: taskkit.Loaded
     (finished.path.parent / "other" / "run.json").write_text(json.dumps(manifest))
     with pytest.raises(TaskkitError, match=f"still going on, as process {parent.pid}"):
         taskkit.resume(finished.path.parent / "other", plugins=plugins)
+
+
+def test_a_run_is_written_also_where_no_file_can_be_locked(
+    recipe: Path, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lockf(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", lockf)
+    assert taskkit.run(recipe, ["trainer.max_epochs=0"], out=tmp_path / "run", plugins=plugins).status == "finished"
 
 
 def test_resume_auto_starts_anew_and_then_goes_on_with_what_did_not_finish(
