@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ from taskkit import cachedir
 from taskkit.batches import entries
 from taskkit.batches.entries import parse_size, size_text
 from taskkit.cli.output import say
+from taskkit.cli.table import print_table
 
 DAY = 86400.0
 FOLDERS = {"source": "sources", "samples": "samples"}
@@ -78,7 +78,7 @@ def command(as_json: bool, prune: bool, older: float | None, sources: bool, limi
     if as_json:
         say(json.dumps(_as_json(rows, freed), indent=2))
     elif freed is None:
-        _print_rows(rows)
+        print_table(COLUMNS, [row.cells() for row in rows], right=("size",), fold=("what", "data"))
     else:
         say(f"freed {size_text(freed)}")
     if not as_json:
@@ -140,31 +140,3 @@ def _summary(rows: Sequence[Row]) -> str:
     most = "without a limit" if limit is None else f"of at most {size_text(limit)}"
     total = size_text(sum(row.size for row in rows))
     return f"{total} in {cachedir.cache_directory()}; samples {size_text(samples)} {most} ({entries.LIMIT})"
-
-
-def _print_rows(rows: Sequence[Row]) -> None:
-    table = [row.cells() for row in rows]
-    if not rows:
-        return
-    if sys.stdout.isatty():
-        _print_table(table)
-        return
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for cells in table:
-        aligned = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True) if width)
-        say("  ".join(aligned).rstrip())
-
-
-def _print_table(rows: Sequence[Sequence[str]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    # Names come from strangers' packages: nothing in them is markup.
-    console = Console(markup=False, highlight=False, emoji=False)
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in COLUMNS:
-        table.add_column(column, overflow="fold", justify="right" if column == "size" else "left")
-    for cells in rows:
-        table.add_row(*cells)
-    console.print(table)

@@ -41,7 +41,7 @@ def command(one: Path, other: Path, only: tuple[str, ...], as_json: bool) -> Non
 
 def print_differences(found: Sequence[Differing]) -> None:
     """Print what differs, a line each."""
-    print_table(COLUMNS, [_cells(each) for each in found], right=("by",))
+    print_table(COLUMNS, [_cells(each) for each in found], right=("by",), fold=("one", "other"))
 
 
 def _cells(each: Differing) -> tuple[str, ...]:

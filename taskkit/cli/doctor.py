@@ -80,7 +80,8 @@ def command(ours: Context, as_json: bool) -> None:
     if as_json:
         say(json.dumps({"ok": not wrong, "checks": [asdict(check) for check in checks]}, indent=2))
     else:
-        print_table(COLUMNS, [(check.state, check.what, check.found, check.do) for check in checks])
+        rows = [(check.state, check.what, check.found, check.do) for check in checks]
+        print_table(COLUMNS, rows, fold=("found", "do"))
     if wrong:
         raise click.exceptions.Exit(1)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from taskkit.cli.output import say
 from taskkit.runs import manifest
 from taskkit.runs.difference import pins
 from taskkit.runs.record import write_atomically
@@ -22,6 +23,6 @@ def command(run: Path, out: Path | None) -> None:
     """
     text = pins(manifest.read(run))
     if out is None:
-        click.echo(text, nl=False)
+        say(text.removesuffix("\n"))
     else:
         write_atomically(out, text)

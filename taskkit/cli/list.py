@@ -13,6 +13,7 @@ import click
 
 from taskkit.cli import Context
 from taskkit.cli.output import say
+from taskkit.cli.table import aligned, print_table
 
 if TYPE_CHECKING:
     from taskkit.contracts.component import Kind, PluginInfo
@@ -39,10 +40,8 @@ def command(context: Context, what: str | None, as_json: bool) -> None:
     sections = {section: _rows(section, plugins) for section in wanted}
     if as_json:
         say(json.dumps(sections, indent=2))
-    elif sys.stdout.isatty():
-        _print_tables(sections)
     else:
-        say(_lines(sections))
+        _print(sections)
     if plugins.problems and "plugins" not in sections:
         say("Some plugins have problems: taskkit list plugins", err=True)
 
@@ -102,35 +101,17 @@ def _plugin(info: PluginInfo | PluginProblem, status: str, stage: str = "", reas
     }
 
 
-def _lines(sections: Mapping[str, Sequence[Row]]) -> str:
-    """Aligned lines, under headings when there are several sections."""
-    if len(sections) == 1:
-        return "\n".join(line for section, rows in sections.items() for line in _aligned(section, rows))
-    blocks = [
-        "\n".join([section, *(f"  {line}" for line in _aligned(section, rows) or ["none"])])
-        for section, rows in sections.items()
-    ]
-    return "\n\n".join(blocks)
-
-
-def _aligned(section: str, rows: Sequence[Row]) -> Sequence[str]:
-    columns = COLUMNS[section]
-    widths = {column: max((len(row[column]) for row in rows), default=0) for column in columns}
-    return ["  ".join(row[c].ljust(widths[c]) for c in columns if widths[c]).rstrip() for row in rows]
-
-
-def _print_tables(sections: Mapping[str, Sequence[Row]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    # Texts come from strangers' packages: nothing in them is markup.
-    console = Console(markup=False, highlight=False, emoji=False)
-    for section, rows in sections.items():
-        columns = [column for column in COLUMNS[section] if any(row[column] for row in rows)]
-        table = Table(title=section, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-        for column in columns:
-            table.add_column(column, overflow="fold", no_wrap=column in ("name", "status"))
-        for row in rows:
-            table.add_row(*(row[column] for column in columns))
-        console.print(table if rows else f"{section}: none")
+def _print(sections: Mapping[str, Sequence[Row]]) -> None:
+    """Tables on a terminal, else lines; under headings when there are several sections."""
+    for number, (section, rows) in enumerate(sections.items()):
+        cells = [[row[column] for column in COLUMNS[section]] for row in rows]
+        if sys.stdout.isatty():
+            click.secho(section, bold=True)
+            print_table(COLUMNS[section], cells, fold=("title", "summary", "distribution", "reason", "hint"))
+            if not rows:
+                say("none")
+        elif len(sections) == 1:
+            print_table(COLUMNS[section], cells)
+        else:
+            lines = aligned(cells) or ["none"]
+            say("\n".join([*([""] if number else []), section, *(f"  {line}" for line in lines)]))

@@ -11,6 +11,8 @@ import click
 
 from taskkit.cli import Context
 from taskkit.cli.diff import print_differences
+from taskkit.cli.loading import loading
+from taskkit.cli.output import say
 
 if TYPE_CHECKING:
     from taskkit.loaded_run import LoadedRun
@@ -34,22 +36,23 @@ def command(ours: Context, run: Path, out: Path | None, tolerance: float, as_jso
 
     With the same software, machine and data they must be the same to the bit. Exit code 1: they do not agree.
     """
-    from rich.console import Console
+    with loading():
+        from rich.console import Console
 
-    from taskkit.engine.launch import is_primary
-    from taskkit.loaded_run import load_run
-    from taskkit.verify.reproduce import reproduce, surroundings
+        from taskkit.engine.launch import is_primary
+        from taskkit.loaded_run import load_run
+        from taskkit.verify.reproduce import reproduce, surroundings
 
-    loaded = load_run(run, plugins=ours.plugins)
+        loaded = load_run(run, plugins=ours.plugins)
     if not as_json and is_primary() and (now := surroundings(loaded)):
-        click.echo("what is otherwise now:")
+        say("what is otherwise now:")
         print_differences(now)
     again, found = reproduce(loaded, ours.plugins, out, Console(stderr=as_json))
     if not is_primary():
         return
     if as_json:
         said = {"run": str(run), "again": str(again.path), "agrees": found.agrees(tolerance), **asdict(found)}
-        click.echo(json.dumps(said, indent=2, default=str))
+        say(json.dumps(said, indent=2, default=str))
     else:
         _print(again, found, tolerance)
     if not found.agrees(tolerance):
@@ -58,11 +61,11 @@ def command(ours: Context, run: Path, out: Path | None, tolerance: float, as_jso
 
 def _print(again: LoadedRun, found: Reproduction, tolerance: float) -> None:
     if found.differing:
-        click.echo("what was otherwise:")
+        say("what was otherwise:")
         print_differences(found.differing)
     if found.largest == 0:
-        click.echo(f"reproduced: the same {len(again.metrics)} test metrics, bit for bit")
+        say(f"reproduced: the same {len(again.metrics)} test metrics, bit for bit")
         return
     allowed = "nothing" if found.alike else f"{tolerance:g}"
     verdict = "reproduced" if found.agrees(tolerance) else "not reproduced"
-    click.echo(f"{verdict}: largest difference {found.largest:.2g} ({found.where}); {allowed} is allowed")
+    say(f"{verdict}: largest difference {found.largest:.2g} ({found.where}); {allowed} is allowed")

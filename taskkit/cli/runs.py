@@ -34,7 +34,7 @@ def command(pattern: str, root: Path, statuses: Sequence[str], sort: str, revers
     if as_json:
         say(listing.to_json(rows))
         return
-    print_table(COLUMNS, [_cells(row, root) for row in rows], right=("score", "cost", "age"))
+    print_table(COLUMNS, [_cells(row, root) for row in rows], right=("score", "cost", "age"), fold=("title",))
     if not rows:
         say(f"no runs in {root}", err=sys.stdout.isatty())
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from taskkit.cli import Context
+from taskkit.cli.loading import loading
 from taskkit.cli.output import say
 
 if TYPE_CHECKING:
@@ -50,12 +51,13 @@ def command(
     PROOFs are resume, accumulate, determinism, precision, devices, batch-size and order; all, unless some are named.
     What was found about a RUN is kept in its verify.json. Exit code 1: a proof failed.
     """
-    from taskkit.loaded_run import load_run
-    from taskkit.recipe.load import load, split
-    from taskkit.runs.manifest import FILE
-    from taskkit.verify import finding
-    from taskkit.verify.lab import Bounds
-    from taskkit.verify.proofs import verify
+    with loading():
+        from taskkit.loaded_run import load_run
+        from taskkit.recipe.load import load, split
+        from taskkit.runs.manifest import FILE
+        from taskkit.verify import finding
+        from taskkit.verify.lab import Bounds
+        from taskkit.verify.proofs import verify
 
     subjects, proofs = _told_apart(words)
     files, overrides = split(subjects)
