@@ -67,6 +67,15 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path / "site")
 
 
+@pytest.fixture
+def points(site: Site) -> Path:
+    """Where the plugin `taskkit-points` is installed, which has two moons to tell apart."""
+    source = PACKAGES / "taskkit-points" / "src" / "taskkit_points"
+    files = {f"taskkit_points/{path.name}": path.read_text() for path in source.iterdir() if path.is_file()}
+    site.add("taskkit-points", {"points": "taskkit_points.plugin"}, files)
+    return site.path
+
+
 def _installed(name: str, target: Path) -> Path:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
     options = ["--no-deps", "--no-build-isolation", "--target", str(target)]

@@ -35,6 +35,7 @@ from taskkit.cachedir import HELD, exclusive, hold, remove, sweep
 from taskkit.contracts.facts import Classes, Example, Values
 from taskkit.contracts.model import Processor, Sample
 from taskkit.errors import DataError, RunFailedError, TaskkitError
+from tests.halfway import processes, said
 
 
 @pytest.fixture(autouse=True)
@@ -390,24 +391,8 @@ print(encoded.column("square")[:, 0].tolist() == [i ** 2 for i in range(100)], f
 @pytest.fixture
 def filler(tmp_path):
     """Start processes that encode a hundred numbers and stop half-way until they are told to go on."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(waits: str = "waits", room: int = 0) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", FILLER, str(tmp_path / "calls"), waits, str(room)]
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-def said(process: subprocess.Popen[str], words: str) -> None:
-    """Read what a process says until it says these words."""
-    assert any(words in line for line in iter(process.stdout.readline, "")), f"it never said {words!r}"
+    with processes(FILLER) as start:
+        yield lambda waits="waits", room=0: start(tmp_path / "calls", waits, room)
 
 
 def test_a_fill_killed_half_way_is_done_again_from_nothing(filler, cache):

@@ -15,17 +15,9 @@ from taskkit.cli.check import command
 from taskkit.contracts.component import KINDS
 from taskkit.contracts.recipe import SECTIONS
 from taskkit.plugins.discovery import discover
+from tests.conftest import PACKAGES
 
-SOURCES = Path(__file__).parents[1] / "packages" / "taskkit-points" / "src" / "taskkit_points"
-MOONS = (SOURCES / "moons.yaml").read_text()
-
-
-@pytest.fixture
-def points(site):
-    """Where the plugin `taskkit-points` is installed."""
-    files = {f"taskkit_points/{path.name}": path.read_text() for path in SOURCES.iterdir() if path.is_file()}
-    site.add("taskkit-points", {"points": "taskkit_points.plugin"}, files)
-    return site.path
+MOONS = (PACKAGES / "taskkit-points/src/taskkit_points/moons.yaml").read_text()
 
 
 @pytest.fixture

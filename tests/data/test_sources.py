@@ -20,6 +20,7 @@ import pytest
 
 import taskkit
 from taskkit import Debian, Download, Installed, Local, PyPI, SourceError, cache_directory, fetch
+from tests.halfway import processes, said
 
 DIGITS = b"0 1 2 3\n"
 
@@ -396,23 +397,8 @@ print(fetch("tiny", {"digits.txt": None}, [Download("slow", download)])[0], flus
 @pytest.fixture
 def fetcher(tmp_path):
     """Start processes that stop half-way through a download until they are told to go on."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start() -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", FETCHER, str(tmp_path / "calls")]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-def said(process: subprocess.Popen[str], words: str) -> None:
-    """Read what a process says until it says these words."""
-    assert any(words in line for line in iter(process.stdout.readline, "")), f"it never said {words!r}"
+    with processes(FETCHER) as start:
+        yield lambda: start(tmp_path / "calls")
 
 
 def test_a_fetch_killed_half_way_leaves_nothing_that_a_later_one_trusts(fetcher, cache, tmp_path):

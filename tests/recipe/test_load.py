@@ -16,17 +16,9 @@ from taskkit.contracts.settings import settings, to_plain
 from taskkit.errors import RecipeError
 from taskkit.plugins.discovery import discover
 from taskkit.recipe.load import from_plain, load, split
+from tests.conftest import PACKAGES
 
-SOURCES = Path(__file__).parents[1] / "packages" / "taskkit-points" / "src" / "taskkit_points"
-MOONS = (SOURCES / "moons.yaml").read_text()
-
-
-@pytest.fixture
-def points(site):
-    """Where the plugin `taskkit-points` is installed."""
-    files = {f"taskkit_points/{path.name}": path.read_text() for path in SOURCES.iterdir() if path.is_file()}
-    site.add("taskkit-points", {"points": "taskkit_points.plugin"}, files)
-    return site.path
+MOONS = (PACKAGES / "taskkit-points/src/taskkit_points/moons.yaml").read_text()
 
 
 @pytest.fixture
