@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +38,12 @@ class Stranger:
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """`taskkit …` in a process of its own."""
+        return self.module("taskkit", *words)
+
+    def module(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """`python -m …` in a process of its own."""
         return subprocess.run(
-            [sys.executable, "-m", "taskkit", *words],
+            [sys.executable, "-m", *words],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
@@ -48,23 +52,12 @@ class Stranger:
         )
 
     def killed(self, *changes: str, out: str = "killed", every: int = 3) -> Path:
-        """A run in a process of its own that is killed by SIGKILL once a checkpoint was written inside an epoch."""
+        """A run in a process of its own that dies by SIGKILL inside a step, after a checkpoint inside an epoch."""
         path = self.folder / out
         words = ["run", self.name, f"--out={path}", f"checkpoint.every_n_steps={every}", *changes]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "taskkit", *words],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        until = time.monotonic() + SECONDS
-        while not (path / "checkpoints" / "last.ckpt").exists():
-            assert process.poll() is None, process.communicate()[0].decode()
-            assert time.monotonic() < until
-            select_nothing()
-        process.kill()
-        process.communicate()
+        ended = self.module("taskkit.verify.killed", str(2 * every + 1), *words)
+        assert ended.returncode == -signal.SIGKILL, ended.stdout + ended.stderr
+        assert (path / "checkpoints" / "last.ckpt").exists()
         return path
 
     def resumed(self, path: Path) -> taskkit.LoadedRun:
@@ -83,13 +76,6 @@ class Stranger:
         ended = self.command("predict", str(run), *words, "--json")
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return [json.loads(line) for line in ended.stdout.splitlines()]
-
-
-def select_nothing() -> None:
-    """Let the other process go on for a moment: there is nothing to wait for but a file."""
-    import select
-
-    select.select([], [], [], 0.02)
 
 
 @pytest.fixture(scope="module")
