@@ -247,6 +247,10 @@ def _manifest(found: Mapping[str, Any]) -> Manifest:
         if name in values:
             values[name] = _part(part, values[name])
     values["intervals"] = {name: _part(Interval, each) for name, each in values.get("intervals", {}).items()}
+    if "protocol" in values and not all(
+        isinstance(each, dict) for each in dict(values["protocol"].statistics).values()
+    ):
+        raise ValueError("a statistic of its protocol is no mapping")
     values["plugins"] = tuple(values.get("plugins", ()))
     return Manifest(**values)
 

@@ -235,11 +235,11 @@ def test_a_statistic_is_read_back_from_run_json(statistic: Statistic) -> None:
 
 
 def test_no_module_is_imported_because_a_run_says_so(tmp_path: Path) -> None:
-    said = {"form": "of", "function": "antigravity:fly", "columns": ["correct"], "ideal": 1.0}
+    said = {"form": "of", "function": "statistics:mean", "columns": ["correct"], "ideal": 1.0}
     write_run(tmp_path / "one", 0.9, protocol=replace(PROTOCOL, statistics={"accuracy": said}))
-    assert "with antigravity:fly, is not installed" in compared(tmp_path).notes[0]
+    assert "with statistics:mean, is not installed" in compared(tmp_path).notes[0]
     component = Component("task", "t", "", "m:T", "m:S", statistics=("statistics:mean",))
-    assert declared.read_back({**said, "function": "statistics:mean"}, component.statistics) is not None
+    assert declared.read_back(said, component.statistics) is not None
 
 
 def test_the_verb_prints_what_programs_and_papers_take(
@@ -270,3 +270,12 @@ def test_the_verb_refuses_in_words_and_loads_no_torch(
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "not measured alike" in refused.stderr
     assert "--across-protocols" in refused.stderr
+
+
+def test_a_damaged_statistic_or_interval_is_one_clear_error(tmp_path: Path) -> None:
+    file = write_run(tmp_path / "one", 0.9) / "run.json"
+    said = json.loads(file.read_text())
+    for key, value in (("intervals", [1]), ("protocol", {**said["protocol"], "statistics": {"accuracy": 7}})):
+        file.write_text(json.dumps({**said, key: value}))
+        with pytest.raises(CheckpointError, match=r"run\.json: damaged"):
+            compared(tmp_path / "one")

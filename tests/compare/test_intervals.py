@@ -47,6 +47,17 @@ def test_an_accuracy_of_all_or_nothing_has_an_interval_with_a_width(right: float
     assert "group" in grouped.note
 
 
+def test_right_answers_of_groups_are_not_counted_as_if_they_were_independent() -> None:
+    right = [float(speaker % 4 != 0) for speaker in range(40) for _ in range(10)]
+    speakers = [str(speaker) for speaker in range(40) for _ in range(10)]
+    alone, grouped = (
+        one(rows(correct=right), Mean("correct")),
+        one(rows(groups=speakers, correct=right), Mean("correct")),
+    )
+    assert (alone.method, grouped.method) == ("exact binomial", "BCa")
+    assert grouped.high - grouped.low > 2 * (alone.high - alone.low)
+
+
 def test_where_no_two_examples_differ_there_is_no_interval_and_it_says_why() -> None:
     found = one(rows(errors=[0] * 9, words=[4] * 9), Ratio("errors", "words"))
     assert (found.value, found.low, found.high, found.method) == (0, None, None, "none")

@@ -157,6 +157,10 @@ def test_a_step_counts_masked_frames(batch):
     assert together.over == "frames"
     assert int(together.count) == int(together.outputs.masked.sum()) == sum(int(step.count) for step in alone)
     assert 0 < int(together.count) < together.outputs.masked.numel()
+    scores = task.scores(batch, together)
+    for name, statistic in task.statistics().items():
+        above, below = (scores[column].sum() for column in statistic.columns)
+        assert float(above / below) == pytest.approx(float(together.scored[name]["value"]), rel=1e-5), name
 
 
 def test_padding_and_company_do_not_change_the_outputs_of_a_clip(batch):

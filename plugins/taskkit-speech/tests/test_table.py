@@ -87,6 +87,7 @@ def test_no_speaker_is_in_two_splits(table):
     assert sorted(chain(*speakers)) == sorted(set(chain(*speakers)))
     assert speakers[0]
     assert speakers[2]
+    assert {one.group for one in prepared.examples("test")} == speakers[2], "the utterances of a speaker are alike"
 
 
 def test_transcripts_are_normalised_and_the_protocol_says_how(table):
