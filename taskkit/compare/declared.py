@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
+from taskkit.contracts.component import Direction
 from taskkit.contracts.statistics import Mean, Of, Ratio, Statistic
 from taskkit.contracts.weighted import FUNCTIONS
 
-Direction = Literal["max", "min"]
 OURS = {f"taskkit:{name}": function for name, function in FUNCTIONS.items()}
 
 

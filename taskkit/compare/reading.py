@@ -17,7 +17,8 @@ from taskkit.contracts.component import Component, Direction
 from taskkit.contracts.statistics import Statistic
 from taskkit.errors import CheckpointError, TaskkitError
 from taskkit.runs import manifest
-from taskkit.runs.manifest import FILE, Manifest, Protocol
+from taskkit.runs.listing import runs_below
+from taskkit.runs.manifest import Manifest, Protocol
 from taskkit.wording import did_you_mean
 
 AGAIN = "run its recipe.yaml again"
@@ -66,7 +67,7 @@ def find(words: Iterable[str]) -> tuple[list[Path], list[str]]:
     found, left_out = dict[Path, None](), list[str]()
     for word in words:
         paths = [Path(word)] if Path(word).exists() else _matching(word)
-        runs = [run for path in paths for run in _runs(path)]
+        runs = [run for path in paths for run in runs_below(path)]
         if not runs:
             raise CheckpointError(
                 f"{word}: there is no run. A run directory, a directory of runs or a pattern such as 'runs/vit/*' was "
@@ -146,13 +147,6 @@ def names(methods: Sequence[Sequence[Tested]]) -> list[str]:
 def _matching(pattern: str) -> list[Path]:
     # Path.glob takes no absolute pattern.
     return sorted(map(Path, glob.glob(pattern, recursive=True)))  # noqa: PTH207
-
-
-def _runs(path: Path) -> list[Path]:
-    """A run directory itself, or those below a directory."""
-    if (path / FILE).exists():
-        return [path]
-    return sorted(each.parent for each in path.rglob(FILE)) if path.is_dir() else []
 
 
 def _rows(path: Path, statistic: Statistic, value: float) -> tuple[Rows | None, str]:

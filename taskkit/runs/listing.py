@@ -63,7 +63,7 @@ def find(root: Path, pattern: str = "*", statuses: Sequence[str] = (), order: st
         raise TaskkitError(
             f"{root}: there is no such directory. One that runs were written below was expected. Name it with --root."
         )
-    found = [_row(path.parent) for path in sorted(_manifests(root))]
+    found = [_row(run) for run in runs_below(root)]
     chosen = [row for row in found if _matches(row, pattern) and (not statuses or row.status in statuses)]
     if pattern != "*" and found and not any(_matches(row, pattern) for row in found):
         words = {part for row in found for part in (row.title, row.data, *Path(row.run).parts)}
@@ -73,14 +73,14 @@ def find(root: Path, pattern: str = "*", statuses: Sequence[str] = (), order: st
     return [*sorted(known, key=key), *(row for row in chosen if row not in known)]
 
 
-def _manifests(root: Path) -> list[Path]:
-    """A run holds no runs, so nothing below one is looked at."""
+def runs_below(root: Path) -> list[Path]:
+    """The run directories at or below a directory, sorted; a run holds no runs, so nothing below one is looked at."""
     found = []
     for base, folders, files in os.walk(root):
         if FILE in files:
-            found.append(Path(base, FILE))
+            found.append(Path(base))
             folders.clear()
-    return found
+    return sorted(found)
 
 
 def _matches(row: Row, pattern: str) -> bool:
