@@ -6,7 +6,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -28,6 +28,11 @@ def nearest(word: str, words: Iterable[str], cutoff: float = 0.6) -> str:
     return known[near[0]] if near else ""
 
 
+def some(words: Sequence[str], most: int = 3) -> str:
+    """The first of several words, each cut where it is long, with `…` for those that follow."""
+    return ", ".join(_cut(word) for word in words[:most]) + (", …" if len(words) > most else "")
+
+
 def shown(value: Any) -> str:
     """A value as a recipe writes it, in one short line."""
     if value is None or isinstance(value, bool):
@@ -35,6 +40,10 @@ def shown(value: Any) -> str:
     if isinstance(value, dict):
         return "a mapping" if value else "an empty mapping"
     text = f"[{', '.join(map(shown, value))}]" if isinstance(value, list | tuple) else repr(value)
+    return _cut(text)
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 

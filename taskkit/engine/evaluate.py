@@ -31,6 +31,7 @@ from taskkit.engine.guard import calling
 from taskkit.engine.judge import numbers
 from taskkit.errors import RunFailedError, TaskkitError
 from taskkit.runs.manifest import Interval
+from taskkit.wording import some
 
 log = logging.getLogger("taskkit")
 
@@ -209,8 +210,7 @@ def predict(
 def _tell(flagged: Mapping[str, Sequence[str]], count: int) -> None:
     """Say how many inputs a processor marked, as those that it cut."""
     for flag, ids in flagged.items():
-        some = ", ".join(each if len(each) <= 60 else f"{each[:57]}…" for each in ids[:3]) + ", …" * (len(ids) > 3)
-        log.warning("%d of %d inputs: %s (%s)", len(ids), count, flag, some)
+        log.warning("%d of %d inputs: %s (%s)", len(ids), count, flag, some(ids))
 
 
 def _by_example(flagged: Mapping[str, Sequence[str]]) -> dict[str, dict[str, list[str]]]:
