@@ -1,4 +1,4 @@
-"""Checks intervals and tests against a known truth and writes what came out: `make calibration`, half an hour.
+"""Checks intervals and tests against a known truth and writes what came out: `make calibration`, a quarter of an hour.
 
 python -m tests.calibration [TIMES] [PAGE]
 """
