@@ -38,9 +38,7 @@ class calling:  # noqa: N801 - it is called like a function
         return
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if error is None or not isinstance(error, Exception):
-            return
-        if isinstance(error, TaskkitError | torch.OutOfMemoryError | MemoryError) or is_lost_worker(error):
+        if error is None or not isinstance(error, Exception) or _is_no_fault(error):
             return
         message = " ".join(str(error).split())
         given = "" if self.batch is None else f" The batch has {', '.join(self.batch)}."
@@ -59,10 +57,8 @@ def blaming(chosen: Iterable[Chosen]) -> Iterator[None]:
     """
     try:
         yield
-    except (TaskkitError, torch.OutOfMemoryError, MemoryError):
-        raise
     except Exception as error:
-        if (found := _blamed(error, tuple(chosen))) is None:
+        if _is_no_fault(error) or (found := _blamed(error, tuple(chosen))) is None:
             raise
         owner, method = found
         message = " ".join(str(error).split())
@@ -70,6 +66,11 @@ def blaming(chosen: Iterable[Chosen]) -> Iterator[None]:
             f"{owner.name} ({owner.plugin}): `{method}` raised {type(error).__name__}"
             f"{f': {message}' if message else ''}. Tell its authors; --debug shows where."
         ) from error
+
+
+def _is_no_fault(error: Exception) -> bool:
+    """Whether an error is meant for a person as it is, or tells of the machine, wherever it was met."""
+    return isinstance(error, TaskkitError | torch.OutOfMemoryError | MemoryError) or is_lost_worker(error)
 
 
 def _blamed(error: Exception, chosen: Sequence[Chosen]) -> tuple[Chosen, str] | None:

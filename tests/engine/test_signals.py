@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -162,6 +163,18 @@ def test_a_worker_that_is_killed_is_one_clear_error(
     manifest = json.loads((tmp_path / "run" / "run.json").read_text())
     assert manifest["status"] == "failed"
     assert manifest["reason"] == ended.stderr.strip()
+
+
+def test_a_killed_worker_is_nobodys_fault_wherever_the_run_hears_of_it() -> None:
+    from taskkit.engine.guard import blaming
+
+    class Ours:
+        """Stands for a component whose code runs while torch tells of the worker: this test's own."""
+
+        component = SimpleNamespace(implementation=f"{__name__}:Ours")
+
+    with pytest.raises(RuntimeError, match="DataLoader worker"), blaming([Ours()]):  # type: ignore[list-item]
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
 
 
 def test_a_process_that_inherited_the_handlers_dies_of_sigterm_and_leaves_sigint_to_its_parent() -> None:
