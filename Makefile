@@ -16,7 +16,7 @@ coverage:  ## the same tests, and which branches of the code they leave out
 slow:  ## train the shipped recipes to the results that their headers state
 	$(bin)/pytest -m slow -n 0
 
-calibration:  ## measure what intervals and tests are worth, and write docs/explanation/calibration.md (a quarter of an hour)
+calibration:  ## measure what intervals and tests are worth, and write docs/explanation/calibration.md (some ten minutes)
 	$(bin)/python -m tests.calibration
 
 fuzz:  ## thousands of recipes changed at random, of which hundreds are started; minutes

@@ -1,4 +1,4 @@
-"""Checks intervals and tests against a known truth and writes what came out: `make calibration`, a quarter of an hour.
+"""Checks intervals and tests against a known truth and writes what came out: `make calibration`, some ten minutes.
 
 python -m tests.calibration [TIMES] [PAGE]
 """
