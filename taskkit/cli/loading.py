@@ -6,20 +6,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from taskkit.cli.deferred import deferred
+
 WORDS = "loading torch and plugins …"
 
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Say on a terminal what one waits for, and take it back when something else is to be said."""
+    """Say on a terminal what one waits for, no longer than is needed, and take it back for what is said next."""
     stream = sys.stderr
-    if not stream.isatty():
-        yield
-        return
-    stream.write(WORDS)
+    words = WORDS if stream.isatty() else ""
+    stream.write(words)
     stream.flush()
     try:
-        yield
+        with deferred():
+            yield
     finally:
-        stream.write(f"\r{' ' * len(WORDS)}\r")
+        stream.write(f"\r{' ' * len(words)}\r" if words else "")
         stream.flush()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
-from scipy import stats
+import scipy  # which imports scipy.stats, of half a second, when it is asked for first
 
 from taskkit.compare.resampling import BATCH, LEVEL, NOTHING, SEED, affordable, bootstrap
 from taskkit.compare.rows import Evaluate, Floats, Integers, Rows
@@ -133,7 +133,7 @@ def permutation_tests(pairs: Sequence[tuple[Method, Method]], statistic: Statist
         ]
         return np.stack(found, -1) if first.ndim > 1 else np.concatenate(found)
 
-    found = stats.permutation_test(
+    found = scipy.stats.permutation_test(
         (np.arange(groups), np.arange(groups, 2 * groups)),
         statistics,
         permutation_type="samples",
@@ -149,7 +149,7 @@ def seed_test(differences: Floats) -> float | None:
     """The p-value of the mean of paired differences, one a seed, under all changes of sign; None below five seeds."""
     if len(differences) < LEAST_SEEDS:
         return None
-    found = stats.permutation_test(
+    found = scipy.stats.permutation_test(
         (differences,),
         lambda drawn, axis: drawn.mean(axis=axis),
         permutation_type="samples",
@@ -200,5 +200,5 @@ def _spread(evaluate: Evaluate, groups: int, seeds: Sequence[Floats]) -> Spread:
 
 def _quantiles(spread: Spread, *shares: float) -> float:
     """The sum of quantiles of Student's t, or of the normal distribution where the error is known."""
-    law = stats.norm if math.isinf(spread.freedom) else stats.t(spread.freedom)
+    law = scipy.stats.norm if math.isinf(spread.freedom) else scipy.stats.t(spread.freedom)
     return float(sum(law.ppf(share) for share in shares))

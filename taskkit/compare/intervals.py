@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+import scipy  # which imports scipy.stats, of half a second, when it is asked for first
 
 from taskkit.compare.resampling import LEVEL, bootstrap
 from taskkit.compare.rows import Rows
@@ -48,7 +48,7 @@ def in_words(interval: Interval) -> str:
 
 def binomial(right: int, trials: int, level: float, method: Literal["exact", "wilson"]) -> tuple[float, float]:
     """The interval of a share: of Clopper and Pearson (1934), or of Wilson (1927)."""
-    found = stats.binomtest(right, trials).proportion_ci(level, method)
+    found = scipy.stats.binomtest(right, trials).proportion_ci(level, method)
     return float(found.low), float(found.high)
 
 

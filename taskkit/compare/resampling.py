@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy  # which imports scipy.stats, of half a second, when it is asked for first
 
 from taskkit.compare.rows import Evaluate, Floats, Integers, counts
 
@@ -53,8 +53,8 @@ def bootstrap(evaluate: Evaluate, groups: int, level: float = LEVEL, resamples: 
 
     method = "BCa" if groups <= ACCELERATED else "percentile"
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        found = stats.bootstrap(
+        warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)
+        found = scipy.stats.bootstrap(
             (np.arange(groups),),
             statistic,
             n_resamples=resamples,
@@ -65,7 +65,7 @@ def bootstrap(evaluate: Evaluate, groups: int, level: float = LEVEL, resamples: 
             rng=np.random.default_rng(SEED),
         )
         # The jackknife and the resamples are what they were: only the percentiles are asked for again.
-        plain = stats.bootstrap(
+        plain = scipy.stats.bootstrap(
             (np.arange(groups),),
             statistic,
             n_resamples=0,
