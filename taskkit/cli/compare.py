@@ -13,12 +13,15 @@ from taskkit.cli.output import say
 @click.command(name="compare", short_help="Say which runs are better, and which cannot be told apart.")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN…")
 @click.option("--metric", metavar="NAME", help="By default the headline of the task.")
+@click.option("--by", metavar="KEY", help="Show the metric at each value of a key, such as loader.fraction.")
 @click.option("--across-protocols", "across", is_flag=True, help="Mark figures of other protocols; do not refuse them.")
 @click.option("--json", "form", flag_value="json", help="Print one JSON object.")
 @click.option("--csv", "form", flag_value="csv", help="Print one row a method.")
 @click.option("--latex", "form", flag_value="latex", help="Print a table for booktabs.")
 @click.pass_obj
-def command(ours: Context, runs: tuple[str, ...], metric: str | None, across: bool, form: str | None) -> None:
+def command(
+    ours: Context, runs: tuple[str, ...], metric: str | None, by: str | None, across: bool, form: str | None
+) -> None:
     """Compare tested runs: best first, with intervals, and which differences are real.
 
     RUN is a run directory, a directory of runs or a pattern. Runs of one recipe with several seeds are one method.
@@ -26,6 +29,6 @@ def command(ours: Context, runs: tuple[str, ...], metric: str | None, across: bo
     from taskkit.compare import layout
     from taskkit.compare.comparison import compare
 
-    found = compare(runs, ours.plugins.components, metric, across=across)
+    found = compare(runs, ours.plugins.components, metric, across=across, by=by)
     made = {"json": layout.as_json, "csv": layout.as_csv, "latex": layout.as_latex}
     say(made[form](found) if form in made else layout.text(found, shutil.get_terminal_size().columns))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from taskkit.compare.differences import LEAST_SEEDS, Difference, Method, Spread, differences, spread
 from taskkit.compare.protocol import differing
-from taskkit.compare.reading import Tested, find, methods, names, read
+from taskkit.compare.reading import Tested, curves, find, methods, names, read, value_of
 from taskkit.contracts.component import Component, Direction
 from taskkit.errors import TaskkitError
 from taskkit.wording import shown
@@ -39,6 +40,10 @@ class Line:
     ideal: float | None
     protocol: str
     """A letter that runs of one protocol share; empty where all do."""
+    curve: str = ""
+    """Of a comparison by a key: what lines that differ in its value alone have in common."""
+    at: Any = None
+    """Of a comparison by a key: its value."""
 
     @property
     def skill(self) -> tuple[float, float | None, float | None] | None:
@@ -63,6 +68,8 @@ class Comparison:
     notes: tuple[str, ...]
     across: bool
     """Whether there are several protocols, whose figures are not comparable."""
+    by: str | None = None
+    """The key of the recipe along which the lines make curves, such as `loader.fraction`."""
 
     def between(self, one: int, other: int) -> Difference | None:
         """The difference of two lines by their places, if it was tested."""
@@ -70,16 +77,22 @@ class Comparison:
 
 
 def compare(
-    words: Iterable[str], components: Iterable[Component], metric: str | None = None, *, across: bool = False
+    words: Iterable[str],
+    components: Iterable[Component],
+    metric: str | None = None,
+    *,
+    across: bool = False,
+    by: str | None = None,
 ) -> Comparison:
-    """Compare the runs that words name by a metric, by default the headline.
+    """Compare the runs that words name by a metric, by default the headline, and perhaps along a key of their recipes.
 
-    Raises CheckpointError for a word that names no tested run, TaskkitError for a metric that a run does not have and,
-    unless `across` is asked for, for runs of several protocols.
+    Raises CheckpointError for a word that names no tested run, TaskkitError for a metric or a key that a run does not
+    have and, unless `across` is asked for, for runs of several protocols.
     """
     paths, notes = find([*words])
     components = [*components]
     runs = [read(path, metric, components) for path in paths]
+    values = {} if by is None else {run.path: value_of(run, by) for run in runs}
     letters = _protocols(runs)
     if len({*letters}) > 1 and not across:
         raise TaskkitError(_refusal(runs))
@@ -92,12 +105,18 @@ def compare(
     ]
     made.sort(key=lambda pair: _rank(pair[0], several), reverse=True)
     lines, groups = [line for line, _ in made], [each for _, each in made]
+    if by is not None:
+        belong = curves(groups, by)
+        lines = [
+            replace(line, curve=curve, at=values[each[0].path])
+            for line, curve, each in zip(lines, belong, groups, strict=True)
+        ]
     found = _differences(lines, groups)
     notes += [f"{run.path}: no test; {run.lacking}." for run in runs if run.lacking]
     if several:
         notes += [f"[{letter}] {_protocol(run)}" for letter, run in sorted(_firsts(letters, runs).items())]
     notes += _warnings(lines, found, several)
-    return Comparison(tuple(lines), tuple(found), tuple(notes), several)
+    return Comparison(tuple(lines), tuple(found), tuple(notes), several, by)
 
 
 def _protocols(runs: Sequence[Tested]) -> list[str]:

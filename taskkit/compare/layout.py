@@ -32,11 +32,34 @@ def text(comparison: Comparison, width: int) -> str:
     columns = _fitting(comparison, width)
     table = [[column.title for column in columns]]
     table += [[column.cell(place) for column in columns] for place in range(len(comparison.lines))]
-    table = _shortened(table, width)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    rows = [GAP.join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip() for row in table]
+    rows = _aligned(_shortened(table, width))
     said = [line for each in _sentences(comparison) for line in textwrap.wrap(each, width, subsequent_indent="  ")]
-    return "\n".join([*textwrap.wrap(_title(comparison), width), "", *rows, "", *said])
+    curves = [*_curves(comparison, width), ""] if comparison.by is not None else []
+    return "\n".join([*textwrap.wrap(_title(comparison), width), "", *curves, *rows, "", *said])
+
+
+def _curves(comparison: Comparison, width: int) -> list[str]:
+    """One row a curve and one column a value; where these do not fit, one row each."""
+    names = [*dict.fromkeys(line.curve for line in comparison.lines)]
+    values = sorted({line.at: None for line in comparison.lines}, key=lambda value: (isinstance(value, str), value))
+    lines = {(line.curve, line.at): line for line in comparison.lines}
+    cells = {place: f"{_figure(line)} ({_interval(line)})".removesuffix(" ()") for place, line in lines.items()}
+    wide = [[str(comparison.by), *map(_value, values)]]
+    wide += [[name, *(cells.get((name, value), "") for value in values)] for name in names]
+    rows = _aligned(wide)
+    if max(map(len, rows)) <= width:
+        return rows
+    long = [[name, _value(value), cells[name, value]] for name in names for value in values if (name, value) in cells]
+    return _aligned(_shortened([["run", str(comparison.by), _metric(comparison)], *long], width, 0))
+
+
+def _value(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [GAP.join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip() for row in table]
 
 
 def as_json(comparison: Comparison) -> str:
@@ -46,7 +69,8 @@ def as_json(comparison: Comparison) -> str:
     for pair in pairs:
         if pair["spread"]["freedom"] == float("inf"):
             pair["spread"]["freedom"] = None
-    whole = {"lines": lines, "differences": pairs, "notes": comparison.notes, "across_protocols": comparison.across}
+    whole: dict[str, Any] = {"by": comparison.by, "lines": lines, "differences": pairs, "notes": comparison.notes}
+    whole |= {"across_protocols": comparison.across}
     return json.dumps(whole, indent=2)
 
 
@@ -106,11 +130,11 @@ def _least_width(columns: Sequence[_Column], places: range) -> int:
     return sum(sizes) + len(GAP) * (len(sizes) - 1)
 
 
-def _shortened(table: Sequence[Sequence[str]], width: int) -> list[list[str]]:
-    """The names cut in their middle to what is left of the width."""
-    others = sum(max(map(len, column)) + len(GAP) for i, column in enumerate(zip(*table, strict=True)) if i != 1)
+def _shortened(table: Sequence[Sequence[str]], width: int, names: int = 1) -> list[list[str]]:
+    """The names, a column of the table, cut in their middle to what is left of the width."""
+    others = sum(max(map(len, column)) + len(GAP) for i, column in enumerate(zip(*table, strict=True)) if i != names)
     room = max(NARROWEST, width - others)
-    return [[_cut(cell, room) if i == 1 else cell for i, cell in enumerate(row)] for row in table]
+    return [[_cut(cell, room) if i == names else cell for i, cell in enumerate(row)] for row in table]
 
 
 def _cut(name: str, room: int) -> str:

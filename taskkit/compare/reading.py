@@ -5,10 +5,11 @@ from __future__ import annotations
 import glob
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os.path import commonpath
 from pathlib import Path
+from typing import Any
 
 from taskkit.compare.declared import read_back
 from taskkit.compare.intervals import disagreement
@@ -115,12 +116,46 @@ def read(path: Path, metric: str | None, components: Iterable[Component]) -> Tes
     return Tested(path, said, protocol, name, _direction(protocol, name, components), statistic, rows, lacking)
 
 
+def value_of(run: Tested, key: str) -> Any:
+    """The value of a key, such as `optim.lr`, in the recipe of a run; raises TaskkitError where it has none."""
+    values = _flat(run.manifest.resolved)
+    if key not in values:
+        raise TaskkitError(
+            f"{run.path}: its recipe has no value {key!r}. A key that all of them have was expected, such as optim.lr."
+            f"{did_you_mean(key, values)}"
+        )
+    return values[key]
+
+
+def curves(methods: Sequence[Sequence[Tested]], key: str) -> list[str]:
+    """For each method the name that it shares with those whose recipes differ from its own in one key, and the seed."""
+    rests = [_without(runs[0], "seed", key) for runs in methods]
+    together = [
+        [run for i, runs in enumerate(methods) if rests[i] == rest for run in runs] for rest in [*dict.fromkeys(rests)]
+    ]
+    named = dict(zip(dict.fromkeys(rests), names(together), strict=True))
+    return [named[rest] for rest in rests]
+
+
+def _without(run: Tested, *keys: str) -> str:
+    """What a recipe and its splits are but for some keys, as text that can be compared."""
+    values = {key: value for key, value in _flat(run.manifest.resolved).items() if key not in keys}
+    return json.dumps([values, run.protocol.splits], sort_keys=True, default=str)
+
+
+def _flat(recipe: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """The values of a recipe by their dotted keys."""
+    values: dict[str, Any] = {}
+    for key, value in recipe.items():
+        values |= _flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}
+    return values
+
+
 def methods(runs: Sequence[Tested]) -> list[list[Tested]]:
     """Runs of one recipe that differ in their seed alone, together; a seed that was run twice is a method each time."""
     together: dict[str, list[Tested]] = {}
     for run in runs:
-        recipe = {key: value for key, value in run.manifest.resolved.items() if key != "seed"}
-        key = json.dumps([recipe, run.protocol.splits], sort_keys=True, default=str)
+        key = _without(run, "seed")
         while any(run.manifest.seed == other.manifest.seed for other in together.get(key, ())):
             key += " again"
         together.setdefault(key, []).append(run)

@@ -57,6 +57,12 @@ class LoaderSection:
     resident: Literal["auto", "yes", "no"] = setting("auto", "keep the encoded training data on the device")
     drop_last: bool = setting(True, "leave out an epoch's last batch when it is smaller")
     cache: bool = setting(True, "keep encoded samples on disk between runs")
+    fraction: float = setting(
+        1.0,
+        "learn from this share of the training examples: the same ones each time, and in each larger share",
+        gt=0,
+        le=1,
+    )
     encode: Literal["ahead", "lazy"] = setting(
         "ahead", "ahead: all samples before training; lazy: each whenever it is read, by the workers, and never kept"
     )

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
+from typing import overload
 
-from taskkit.contracts.facts import Split
+from taskkit.contracts.facts import Example, Split
+
+ORDER = 0
+"""The seed of the order in which examples come into a share: another would be another share."""
 
 
 def hash_fraction(example: str) -> float:
@@ -32,3 +37,29 @@ def stratified(examples: Sequence[str], targets: Sequence[Hashable], val: int, t
         splits["val"] += ranked[test : test + val]
         splits["train"] += ranked[test + val :]
     return {split: sorted(numbers) for split, numbers in splits.items()}
+
+
+class Share(Sequence[Example]):
+    """A share of some examples, in their order: the same ones each time, all of which are in each larger share.
+
+    Which ones is decided by their numbers, so that none is read for it; there is one at least of those that there are.
+    """
+
+    def __init__(self, examples: Sequence[Example], share: float) -> None:
+        self._examples = examples
+        count = min(len(examples), max(1, round(share * len(examples))))
+        numbers = list(range(len(examples)))
+        random.Random(ORDER).shuffle(numbers)
+        self._numbers = sorted(numbers[:count])
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, number: int) -> Example: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Example]: ...
+    def __getitem__(self, number: int | slice) -> Example | Sequence[Example]:
+        if isinstance(number, slice):
+            return [self[each] for each in range(*number.indices(len(self)))]
+        return self._examples[self._numbers[number]]

@@ -18,8 +18,9 @@ from taskkit.contracts.facts import DataSpec, Example, Fact, Origin, SelfSupervi
 from taskkit.contracts.model import Model, Processor
 from taskkit.contracts.recipe import Recipe
 from taskkit.contracts.task import Task
+from taskkit.data.splits import Share
 from taskkit.engine.guard import calling, returned
-from taskkit.errors import CheckpointError, PluginError
+from taskkit.errors import CheckpointError, PluginError, TaskkitError
 from taskkit.plugins.compatibility import imported
 from taskkit.runs import checkpoint
 
@@ -78,7 +79,20 @@ def prepare(module: DataModule, recipe: Recipe, components: Iterable[Component] 
         checkpoint.check_facts(f"{data.name} ({data.plugin})", fact)
     if components is not None:
         _check_found(data, spec, checkpoint.declared_facts(components))
-    return prepared
+    return _shared(prepared, recipe)
+
+
+def _shared(prepared: Prepared, recipe: Recipe) -> Prepared:
+    """The same data with the share of training examples that the recipe wants."""
+    share, train = recipe.loader.fraction, prepared.examples("train")
+    if share == 1:
+        return prepared
+    if isinstance(train, Stream):
+        raise TaskkitError(
+            f"loader.fraction is {share:g}, but the training split of {recipe.data.name} is a stream, which has no "
+            "share that could be counted. Set it to 1, and let trainer.max_steps say how much is read."
+        )
+    return replace(prepared, splits={**prepared.splits, "train": Share(train, share)})
 
 
 def build(recipe: Recipe, prepared: Prepared) -> Built:

@@ -55,7 +55,8 @@ def encoded_split(
     if r.loader.encode == "lazy":
         return LazyEncoded(examples, built.processor)
     section = r.plain()["model"]
-    key = store.key(spec.fingerprint, split, spec.target, built.processor, section) if r.loader.cache else None
+    part = split if split != "train" or r.loader.fraction == 1 else f"{r.loader.fraction} of {split}"
+    key = store.key(spec.fingerprint, part, spec.target, built.processor, section) if r.loader.cache else None
     workers = (os.cpu_count() or 1) if len(examples) >= PARALLEL_FROM else 0
     about = {"data": r.data.name, "split": split, "model": r.model.name}
     return encode(examples, built.processor, key=key, workers=workers, progress=progress, about=about)

@@ -279,3 +279,37 @@ def test_a_damaged_statistic_or_interval_is_one_clear_error(tmp_path: Path) -> N
         file.write_text(json.dumps({**said, key: value}))
         with pytest.raises(CheckpointError, match=r"run\.json: damaged"):
             compared(tmp_path / "one")
+
+
+def of_shares(folder: Path) -> None:
+    """Two recipes, learnt from three shares of the data."""
+    for model, best in (("mlp", 0.7), ("vit", 0.9)):
+        for draw, share in enumerate((0.1, 0.3, 1.0)):
+            recipe = {"seed": 0, "model": {"name": model}, "loader": {"fraction": share}}
+            write_run(folder / model / f"{share}", best * (0.7 + 0.3 * share), draw=draw, resolved=recipe)
+
+
+def test_runs_that_differ_in_one_key_make_a_curve(tmp_path: Path) -> None:
+    of_shares(tmp_path)
+    found = compared(tmp_path, by="loader.fraction")
+    by_value = {(line.curve, line.at): line.value for line in found.lines}
+    assert by_value.keys() == {(name, share) for name in ("mlp", "vit") for share in (0.1, 0.3, 1.0)}
+    rows = [line.split() for line in layout.text(found, 120).splitlines()[2:5]]
+    assert rows[0] == ["loader.fraction", "0.1", "0.3", "1"]
+    assert rows[1][:2] == ["vit", f"{by_value['vit', 0.1]:.4f}"]
+    assert json.loads(layout.as_json(found))["by"] == "loader.fraction"
+
+
+@pytest.mark.parametrize("width", [40, 60])
+def test_a_curve_fits_a_narrow_terminal(tmp_path: Path, width: int) -> None:
+    of_shares(tmp_path)
+    found = compared(tmp_path, by="loader.fraction")
+    curves = layout.text(found, width).split("\n\n")[1].splitlines()
+    assert max(map(len, curves)) <= max(width, 50)
+    assert [line.split()[:2] for line in curves[1:4]] == [["vit", "0.1"], ["vit", "0.3"], ["vit", "1"]]
+
+
+def test_a_key_that_no_recipe_has_is_refused(tmp_path: Path) -> None:
+    of_shares(tmp_path)
+    with pytest.raises(TaskkitError, match=r"its recipe has no value 'loader.fractoin'.*'loader.fraction'"):
+        compared(tmp_path, by="loader.fractoin")

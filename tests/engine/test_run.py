@@ -109,6 +109,16 @@ def test_another_seed_gives_other_losses(
     assert losses(other.path) != losses(finished.path)
 
 
+def test_a_share_of_the_training_examples_is_learnt_from_and_all_are_tested(
+    recipe: Path, plugins: Plugins, tmp_path: Path
+) -> None:
+    """Each share is kept in the store by itself."""
+    for share, size in ((0.5, 128), (0.25, 64)):
+        run = taskkit.run(recipe, [f"loader.fraction={share}"], out=tmp_path / f"{share}", plugins=plugins)
+        assert run.manifest.data is not None
+        assert run.manifest.data.sizes == {"train": size, "val": 32, "test": 32}
+
+
 def test_evaluating_a_run_again_gives_its_test_metrics(finished: taskkit.LoadedRun, plugins: Plugins) -> None:
     run = taskkit.load_run(finished.path, plugins=plugins)
     assert run.evaluate().metrics == pytest.approx(finished.metrics)

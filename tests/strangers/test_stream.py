@@ -141,9 +141,10 @@ def test_the_command_line_names_the_language_of_a_line(stranger: Stranger, strai
         (["trainer.max_steps=null", "trainer.max_epochs=1"], "trainer.max_steps is null, but stream.lines is a stream"),
         (["trainer.val_check_interval=0.5"], "trainer.val_check_interval is 0.5, a share of an epoch, but stream"),
         (["trainer.limit_train_batches=0.5"], "trainer.limit_train_batches is 0.5, but stream.lines is a stream"),
+        (["loader.fraction=0.5"], "loader.fraction is 0.5, but the training split of stream.lines is a stream"),
         (["data.lines=10"], "LineStream: epoch 0 has 10 examples. A batch for each process was expected, 16 in all"),
     ],
-    ids=["how long", "when to validate", "how much", "too short"],
+    ids=["how long", "when to validate", "how much", "a share", "too short"],
 )
 def test_what_a_stream_cannot_do_is_refused(changes: list[str], message: str, stranger: Stranger) -> None:
     with pytest.raises(taskkit.TaskkitError, match=message):
