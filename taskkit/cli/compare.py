@@ -15,6 +15,7 @@ from taskkit.cli.output import say
 @click.option("--metric", metavar="NAME", help="By default the headline of the task.")
 @click.option("--by", metavar="KEY", help="Show the metric at each value of a key, such as loader.fraction.")
 @click.option("--across-protocols", "across", is_flag=True, help="Mark figures of other protocols; do not refuse them.")
+@click.option("--cost", "form", flag_value="cost", help="Show what they cost, and which none beats in both.")
 @click.option("--json", "form", flag_value="json", help="Print one JSON object.")
 @click.option("--csv", "form", flag_value="csv", help="Print one row a method.")
 @click.option("--latex", "form", flag_value="latex", help="Print a table for booktabs.")
@@ -31,4 +32,5 @@ def command(
 
     found = compare(runs, ours.plugins.components, metric, across=across, by=by)
     made = {"json": layout.as_json, "csv": layout.as_csv, "latex": layout.as_latex}
-    say(made[form](found) if form in made else layout.text(found, shutil.get_terminal_size().columns))
+    shown = layout.costs if form == "cost" else layout.text
+    say(made[form](found) if form in made else shown(found, shutil.get_terminal_size().columns))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from taskkit.compare.cost import AXES, TIMES, Costs, costs_of, front
 from taskkit.compare.differences import LEAST_SEEDS, Difference, Method, Spread, differences, spread
 from taskkit.compare.protocol import differing
 from taskkit.compare.reading import Tested, curves, find, methods, names, read, value_of
@@ -40,6 +42,7 @@ class Line:
     ideal: float | None
     protocol: str
     """A letter that runs of one protocol share; empty where all do."""
+    costs: Costs
     curve: str = ""
     """Of a comparison by a key: what lines that differ in its value alone have in common."""
     at: Any = None
@@ -70,6 +73,22 @@ class Comparison:
     """Whether there are several protocols, whose figures are not comparable."""
     by: str | None = None
     """The key of the recipe along which the lines make curves, such as `loader.fraction`."""
+
+    @property
+    def fronts(self) -> Mapping[str, tuple[int, ...]]:
+        """By the name of a cost: the places of the lines that none other beats both in quality and in this cost.
+
+        Quality is the metric, across protocols the skill. Times of several machines have no front.
+        """
+        quality = [_rank(line, self.across) for line in self.lines]
+        machines = {line.costs.machine for line in self.lines}
+        axes = [name for name in AXES if name not in TIMES or (len(machines) == 1 and "" not in machines)]
+        found = {name: front(quality, [AXES[name](line.costs) for line in self.lines]) for name in axes}
+        return {
+            name: tuple(place for place in places if quality[place] > -math.inf)
+            for name, places in found.items()
+            if places
+        }
 
     def between(self, one: int, other: int) -> Difference | None:
         """The difference of two lines by their places, if it was tested."""
@@ -186,6 +205,7 @@ def _line(name: str, runs: Sequence[Tested], letter: str) -> Line:
         _mean([run.trivial for run in runs]),
         first.ideal,
         letter,
+        costs_of(runs),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -29,10 +30,7 @@ class _Column:
 
 def text(comparison: Comparison, width: int) -> str:
     """A table that fits into so many characters, best first, and what follows from it."""
-    columns = _fitting(comparison, width)
-    table = [[column.title for column in columns]]
-    table += [[column.cell(place) for column in columns] for place in range(len(comparison.lines))]
-    rows = _aligned(_shortened(table, width))
+    rows = _table(_columns(comparison), range(len(comparison.lines)), width)
     said = [line for each in _sentences(comparison) for line in textwrap.wrap(each, width, subsequent_indent="  ")]
     curves = [*_curves(comparison, width), ""] if comparison.by is not None else []
     return "\n".join([*textwrap.wrap(_title(comparison), width), "", *curves, *rows, "", *said])
@@ -41,15 +39,16 @@ def text(comparison: Comparison, width: int) -> str:
 def _curves(comparison: Comparison, width: int) -> list[str]:
     """One row a curve and one column a value; where these do not fit, one row each."""
     names = [*dict.fromkeys(line.curve for line in comparison.lines)]
-    values = sorted({line.at: None for line in comparison.lines}, key=lambda value: (isinstance(value, str), value))
-    lines = {(line.curve, line.at): line for line in comparison.lines}
+    ordered = sorted(comparison.lines, key=lambda line: line.at if isinstance(line.at, int | float) else math.inf)
+    values = [*dict.fromkeys(_value(line.at) for line in ordered)]
+    lines = {(line.curve, _value(line.at)): line for line in ordered}
     cells = {place: f"{_figure(line)} ({_interval(line)})".removesuffix(" ()") for place, line in lines.items()}
-    wide = [[str(comparison.by), *map(_value, values)]]
+    wide = [[str(comparison.by), *values]]
     wide += [[name, *(cells.get((name, value), "") for value in values)] for name in names]
     rows = _aligned(wide)
     if max(map(len, rows)) <= width:
         return rows
-    long = [[name, _value(value), cells[name, value]] for name in names for value in values if (name, value) in cells]
+    long = [[name, value, cells[name, value]] for name in names for value in values if (name, value) in cells]
     return _aligned(_shortened([["run", str(comparison.by), _metric(comparison)], *long], width, 0))
 
 
@@ -62,6 +61,52 @@ def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
     return [GAP.join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip() for row in table]
 
 
+def costs(comparison: Comparison, width: int) -> str:
+    """A table of quality beside cost, best first, and which none other beats in both."""
+    lines, places = comparison.lines, range(len(comparison.lines))
+    columns = [
+        _Column("#", lambda i: str(i + 1), 0),
+        _Column("run", lambda i: lines[i].name, 0),
+        _Column(_metric(comparison), lambda i: _figure(lines[i]), 0),
+        _Column("skill", lambda i: _skill(lines[i]), 5),
+        _Column("parameters", lambda i: _count(lines[i].costs.parameters), 1),
+        _Column("training", lambda i: _seconds(lines[i].costs.train_seconds), 1),
+        _Column("latency", lambda i: _unit(lines[i].costs.latency_ms, "ms"), 2),
+        _Column("examples/s", lambda i: _unit(lines[i].costs.examples_per_second), 3),
+        _Column("memory", lambda i: _bytes(lines[i].costs.peak_memory_bytes), 4),
+    ]
+    table = _table(columns, places, width)
+    said = []
+    for name, front in comparison.fronts.items():
+        best = ", ".join(str(place + 1) for place in front)
+        said.append(f"None is both better and cheaper in {name} than: {best}.")
+    machines = dict.fromkeys(line.costs.machine or "several machines" for line in lines)
+    if len(machines) > 1:
+        for each in machines:
+            of = ", ".join(str(i + 1) for i in places if (lines[i].costs.machine or "several machines") == each)
+            said.append(f"Times of {of}: {each}.")
+        said.append("Times of several machines are not comparable, and have no front.")
+    said.append("Differences in quality may be chance: taskkit compare without --cost says which are real.")
+    said = [line for each in said for line in textwrap.wrap(each, width, subsequent_indent="  ")]
+    return "\n".join([*textwrap.wrap(_title(comparison), width), "", *table, "", *said])
+
+
+def _count(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:,.1f} s" if value < 100 else f"{value:,.0f} s"
+
+
+def _unit(value: float | None, unit: str = "") -> str:
+    return "" if value is None else f"{value:,.3g} {unit}".rstrip() if value < 1000 else f"{value:,.0f} {unit}".rstrip()
+
+
+def _bytes(value: float | None) -> str:
+    return "" if value is None else f"{value / 1e6:,.0f} MB"
+
+
 def as_json(comparison: Comparison) -> str:
     """All of it, as one JSON object."""
     lines = [{**asdict(line), "skill": line.skill} for line in comparison.lines]
@@ -70,7 +115,7 @@ def as_json(comparison: Comparison) -> str:
         if pair["spread"]["freedom"] == float("inf"):
             pair["spread"]["freedom"] = None
     whole: dict[str, Any] = {"by": comparison.by, "lines": lines, "differences": pairs, "notes": comparison.notes}
-    whole |= {"across_protocols": comparison.across}
+    whole |= {"across_protocols": comparison.across, "fronts": dict(comparison.fronts)}
     return json.dumps(whole, indent=2)
 
 
@@ -100,8 +145,8 @@ def as_latex(comparison: Comparison) -> str:
     )
 
 
-def _fitting(comparison: Comparison, width: int) -> list[_Column]:
-    """The columns for which there is room, the most needed first."""
+def _columns(comparison: Comparison) -> list[_Column]:
+    """What may be said of each line."""
     lines = comparison.lines
     columns = [
         _Column("#", lambda i: str(i + 1), 0),
@@ -115,13 +160,16 @@ def _fitting(comparison: Comparison, width: int) -> list[_Column]:
         _Column("verdict", lambda i: _verdict(comparison, i), 2),
         _Column("seen from", lambda i: _seen(comparison, i), 7),
     ]
-    places = range(len(lines))
-    columns = [each for each in columns if each.need == 0 or any(each.cell(i) for i in places)]
-    if all(len(line.seeds) == 1 for line in lines):
-        columns = [each for each in columns if each.title != "seeds"]
-    while len(columns) > 3 and _least_width(columns, places) > width:
-        columns.remove(max(columns, key=lambda each: each.need))
-    return columns
+    return [each for each in columns if each.title != "seeds" or any(len(line.seeds) > 1 for line in lines)]
+
+
+def _table(columns: Sequence[_Column], places: range, width: int) -> list[str]:
+    """The lines of a table of those columns that say something and for which there is room, the most needed first."""
+    chosen = [each for each in columns if each.need == 0 or any(each.cell(i) for i in places)]
+    while len(chosen) > 3 and _least_width(chosen, places) > width:
+        chosen.remove(max(chosen, key=lambda each: each.need))
+    table = [[column.title for column in chosen], *([column.cell(place) for column in chosen] for place in places)]
+    return _aligned(_shortened(table, width))
 
 
 def _least_width(columns: Sequence[_Column], places: range) -> int:
@@ -254,6 +302,7 @@ def _flat(comparison: Comparison, place: int) -> dict[str, Any]:
     line, found = comparison.lines[place], _apart(comparison, place)
     skill = line.skill or (None, None, None)
     row = {**asdict(line), "runs": " ".join(line.runs), "seeds": " ".join(map(str, line.seeds))}
+    row |= row.pop("costs")
     row |= {"skill": skill[0], "skill_low": skill[1], "skill_high": skill[2], "verdict": _verdict(comparison, place)}
     difference, sign = found if found is not None else (None, 1)
     row["to_best"] = None if difference is None else sign * difference.spread.value

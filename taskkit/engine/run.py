@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from rich.console import Console
 from taskkit.batches.encode import EncodeProgress
 from taskkit.batches.loader import Loader
 from taskkit.compare.intervals import in_words
-from taskkit.contracts.data import Batch, DataModule, Prepared
-from taskkit.contracts.facts import Split
+from taskkit.contracts.data import Batch, DataModule, Prepared, Stream
+from taskkit.contracts.facts import Example, Split
 from taskkit.contracts.recipe import Recipe
-from taskkit.engine import build, describe, optim, outcome
+from taskkit.engine import build, describe, inference, optim, outcome
 from taskkit.engine.build import Built
 from taskkit.engine.checkpointing import Checkpointer, check_planned
 from taskkit.engine.ending import ending
@@ -299,6 +299,17 @@ class Run:
             self.record.update(tested=judged)
             self.output(outcome.in_words(judged, built.task.headline))
             self._record_test(built, fitted.module, evaluation, baseline)
+            self._time_answers(built, fitted, loader, examples)
+
+    def _time_answers(self, built: Built, fitted: Fitted, loader: Loader, examples: Sequence[Example] | Stream) -> None:
+        """Measure how fast the tested weights answer."""
+        if self.record is None or not built.task.predicts or isinstance(examples, Stream):
+            return
+        trainer = fitted.trainer
+        found = inference.measure(
+            built, loader, examples, trainer.strategy.root_device, trainer.precision_plugin.forward_context
+        )
+        self.record.update(cost=replace(fitted.cost, inference=found))
 
     def _record_test(
         self, built: Built, module: TaskModule, evaluation: Evaluation, baseline: Mapping[str, float]

@@ -7,7 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -113,6 +113,21 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Inference:
+    """How fast the tested network answers samples that are encoded already, one process on one device."""
+
+    latency_ms: float
+    """Milliseconds for one sample by itself; the median."""
+    examples_per_second: float
+    """In batches of evaluation."""
+    batch_size: int
+    """Samples in the largest of these."""
+    calls: tuple[int, int]
+    """How many of either kind were timed."""
+    device: str
+
+
+@dataclass(frozen=True)
 class Cost:
     """What a run cost; None: not measured, or not yet."""
 
@@ -127,6 +142,8 @@ class Cost:
     peak_memory_bytes: int | None = None
     flops_per_example: float | None = None
     mfu: float | None = None
+    inference: Inference | None = None
+    """None: not measured, as of a task that predicts nothing."""
 
 
 @dataclass(frozen=True)
@@ -246,6 +263,8 @@ def _manifest(found: Mapping[str, Any]) -> Manifest:
     for name, part in _PARTS.items():
         if name in values:
             values[name] = _part(part, values[name])
+    if (inference := found.get("cost", {}).get("inference")) is not None:
+        values["cost"] = replace(values["cost"], inference=_part(Inference, inference))
     values["intervals"] = {name: _part(Interval, each) for name, each in values.get("intervals", {}).items()}
     if "protocol" in values and not all(
         isinstance(each, dict) for each in dict(values["protocol"].statistics).values()

@@ -20,7 +20,7 @@ from taskkit.contracts.component import Component
 from taskkit.contracts.statistics import Mean, Of, Statistic
 from taskkit.contracts.weighted import macro_f1
 from taskkit.errors import CheckpointError, TaskkitError
-from taskkit.runs.manifest import Manifest, Protocol
+from taskkit.runs.manifest import Cost, Inference, Manifest, Protocol
 from taskkit.runs.record import Record
 
 OLD = Path(__file__).parents[1] / "runs" / "0.1"
@@ -313,3 +313,36 @@ def test_a_key_that_no_recipe_has_is_refused(tmp_path: Path) -> None:
     of_shares(tmp_path)
     with pytest.raises(TaskkitError, match=r"its recipe has no value 'loader.fractoin'.*'loader.fraction'"):
         compared(tmp_path, by="loader.fractoin")
+
+
+def of_costs(folder: Path, machines: Mapping[str, str]) -> None:
+    """Three networks: a good and dear one, a cheap one, and one that is beaten in both."""
+    for draw, (name, share, seconds, parameters) in enumerate(
+        (("vit", 0.9, 400.0, 1000), ("mlp", 0.8, 10.0, 100), ("slow", 0.6, 500.0, 100))
+    ):
+        cost = Cost(parameters=parameters, train_seconds=seconds, peak_memory_bytes=10**9)
+        cost = replace(cost, inference=Inference(seconds / 100, 1000.0, 16, (50, 50), "cpu"))
+        environment = {"device": "cpu", "cpu": machines.get(name, "Xeon"), "threads": 1}
+        write_run(folder / name, share, draw=draw, cost=cost, environment=environment)
+
+
+def test_what_is_beaten_in_quality_and_cost_is_on_no_front(tmp_path: Path) -> None:
+    of_costs(tmp_path, {})
+    found = compared(tmp_path)
+    assert [line.name for line in found.lines] == ["vit", "mlp", "slow"]
+    assert found.fronts == {"parameters": (0, 1), "training time": (0, 1), "latency": (0, 1)}
+    said = layout.costs(found, 120)
+    assert "None is both better and cheaper in training time than: 1, 2." in said
+    assert all(each in said.splitlines()[3] for each in ("1,000", "400 s", "4 ms", "1,000 MB"))
+    assert max(map(len, layout.costs(found, 60).splitlines())) <= 60
+    rows = list(csv.DictReader(io.StringIO(layout.as_csv(found))))
+    assert [row["train_seconds"] for row in rows] == ["400.0", "10.0", "500.0"]
+
+
+def test_times_of_several_machines_have_no_front(tmp_path: Path) -> None:
+    of_costs(tmp_path, {"mlp": "EPYC"})
+    found = compared(tmp_path)
+    assert found.fronts == {"parameters": (0, 1)}
+    said = layout.costs(found, 120)
+    assert "Times of 1, 3: Xeon, 1 threads." in said
+    assert "Times of several machines are not comparable" in said

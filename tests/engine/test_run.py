@@ -80,6 +80,10 @@ def test_a_run_directory_says_what_was_run_on_what_and_how_it_ended(finished: ta
     assert manifest.plugins == ({"distribution": "taskkit-series", "version": "0.3.0", "entry_point": "series"},)
     assert manifest.cost.parameters == 12 * 16 + 16 + 16 * 3 + 3
     assert manifest.cost.flops_per_example == 3 * 2 * (12 * 16 + 16 * 3)
+    assert manifest.cost.inference is not None
+    assert 0 < manifest.cost.inference.latency_ms < 1000
+    assert manifest.cost.inference.examples_per_second > 0
+    assert (manifest.cost.inference.batch_size, manifest.cost.inference.device) == (16, "cpu")
     assert manifest.environment["packages"]["torch"] == torch.__version__.split("+")[0]
     assert set(finished.metrics) == {"test/mae", "test/loss"}
     assert finished.metrics["test/mae"] < 0.7
