@@ -15,6 +15,9 @@ from taskkit.contracts.component import Component, Direction
 from taskkit.errors import TaskkitError
 from taskkit.wording import shown
 
+NINETEEN_OF_TWENTY = 1.96
+"""Standard deviations on both sides of the mean of a normal distribution."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -80,7 +83,7 @@ class Comparison:
 
         Quality is the metric, across protocols the skill. Times of several machines have no front.
         """
-        quality = [_rank(line, self.across) for line in self.lines]
+        quality = [rank(line, self.across) for line in self.lines]
         machines = {line.costs.machine for line in self.lines}
         axes = [name for name in AXES if name not in TIMES or (len(machines) == 1 and "" not in machines)]
         found = {name: front(quality, [AXES[name](line.costs) for line in self.lines]) for name in axes}
@@ -89,6 +92,15 @@ class Comparison:
             for name, places in found.items()
             if places
         }
+
+    @property
+    def noise(self) -> float | None:
+        """How far apart two runs of one recipe come by their seeds alone, in 19 of 20 cases; None: nobody ran several.
+
+        Pooled over the methods that have several seeds.
+        """
+        spreads = [line.over_seeds**2 for line in self.lines if line.over_seeds is not None]
+        return NINETEEN_OF_TWENTY * math.sqrt(2 * sum(spreads) / len(spreads)) if spreads and not self.across else None
 
     def between(self, one: int, other: int) -> Difference | None:
         """The difference of two lines by their places, if it was tested."""
@@ -122,7 +134,7 @@ def compare(
         (_line(name, each, by_path[each[0].path] if several else ""), each)
         for name, each in zip(names(together), together, strict=True)
     ]
-    made.sort(key=lambda pair: _rank(pair[0], several), reverse=True)
+    made.sort(key=lambda pair: rank(pair[0], several), reverse=True)
     lines, groups = [line for line, _ in made], [each for _, each in made]
     if by is not None:
         belong = curves(groups, by)
@@ -229,8 +241,8 @@ def _method(runs: Sequence[Tested]) -> Method | None:
     return Method(tuple(run.manifest.seed for run in runs), tests)
 
 
-def _rank(line: Line, across: bool) -> float:
-    """More is better; figures of several protocols are put in order by skill, those without one last."""
+def rank(line: Line, across: bool) -> float:
+    """How good a line is, more being better: of several protocols by skill, those without one last."""
     if across:
         return line.skill[0] if line.skill is not None else float("-inf")
     return -line.value if line.direction == "min" else line.value

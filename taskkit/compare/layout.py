@@ -7,30 +7,20 @@ import io
 import json
 import math
 import textwrap
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
+from taskkit.compare.columns import Column, aligned, fitted, shortened
 from taskkit.compare.comparison import Comparison, Line
+from taskkit.compare.datasets import Ranking
 from taskkit.compare.differences import POWER, Difference
 
-GAP = "  "
-NARROWEST = 10
-"""Characters that a name keeps in a narrow terminal."""
 _SPECIAL = {"\\": r"\textbackslash{}", **{c: f"\\{c}" for c in "&%$#_{}"}, "~": r"\textasciitilde{}", "^": r"\^{}"}
-
-
-@dataclass(frozen=True)
-class _Column:
-    title: str
-    cell: Callable[[int], str]
-    need: int
-    """Which go first where there is no room: those with the highest."""
 
 
 def text(comparison: Comparison, width: int) -> str:
     """A table that fits into so many characters, best first, and what follows from it."""
-    rows = _table(_columns(comparison), range(len(comparison.lines)), width)
+    rows = fitted(_columns(comparison), range(len(comparison.lines)), width)
     said = [line for each in _sentences(comparison) for line in textwrap.wrap(each, width, subsequent_indent="  ")]
     curves = [*_curves(comparison, width), ""] if comparison.by is not None else []
     return "\n".join([*textwrap.wrap(_title(comparison), width), "", *curves, *rows, "", *said])
@@ -45,37 +35,32 @@ def _curves(comparison: Comparison, width: int) -> list[str]:
     cells = {place: f"{_figure(line)} ({_interval(line)})".removesuffix(" ()") for place, line in lines.items()}
     wide = [[str(comparison.by), *values]]
     wide += [[name, *(cells.get((name, value), "") for value in values)] for name in names]
-    rows = _aligned(wide)
+    rows = aligned(wide)
     if max(map(len, rows)) <= width:
         return rows
     long = [[name, value, cells[name, value]] for name in names for value in values if (name, value) in cells]
-    return _aligned(_shortened([["run", str(comparison.by), _metric(comparison)], *long], width, 0))
+    return aligned(shortened([["run", str(comparison.by), _metric(comparison)], *long], width, 0))
 
 
 def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [GAP.join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip() for row in table]
-
-
 def costs(comparison: Comparison, width: int) -> str:
     """A table of quality beside cost, best first, and which none other beats in both."""
     lines, places = comparison.lines, range(len(comparison.lines))
     columns = [
-        _Column("#", lambda i: str(i + 1), 0),
-        _Column("run", lambda i: lines[i].name, 0),
-        _Column(_metric(comparison), lambda i: _figure(lines[i]), 0),
-        _Column("skill", lambda i: _skill(lines[i]), 5),
-        _Column("parameters", lambda i: _count(lines[i].costs.parameters), 1),
-        _Column("training", lambda i: _seconds(lines[i].costs.train_seconds), 1),
-        _Column("latency", lambda i: _unit(lines[i].costs.latency_ms, "ms"), 2),
-        _Column("examples/s", lambda i: _unit(lines[i].costs.examples_per_second), 3),
-        _Column("memory", lambda i: _bytes(lines[i].costs.peak_memory_bytes), 4),
+        Column("#", lambda i: str(i + 1), 0),
+        Column("run", lambda i: lines[i].name, 0),
+        Column(_metric(comparison), lambda i: _figure(lines[i]), 0),
+        Column("skill", lambda i: _skill(lines[i]), 5),
+        Column("parameters", lambda i: _count(lines[i].costs.parameters), 1),
+        Column("training", lambda i: _seconds(lines[i].costs.train_seconds), 1),
+        Column("latency", lambda i: _unit(lines[i].costs.latency_ms, "ms"), 2),
+        Column("examples/s", lambda i: _unit(lines[i].costs.examples_per_second), 3),
+        Column("memory", lambda i: _bytes(lines[i].costs.peak_memory_bytes), 4),
     ]
-    table = _table(columns, places, width)
+    table = fitted(columns, places, width)
     said = []
     for name, front in comparison.fronts.items():
         best = ", ".join(str(place + 1) for place in front)
@@ -105,6 +90,34 @@ def _unit(value: float | None, unit: str = "") -> str:
 
 def _bytes(value: float | None) -> str:
     return "" if value is None else f"{value / 1e6:,.0f} MB"
+
+
+def ranks(ranking: Ranking, width: int) -> str:
+    """The methods by their mean rank over many data sets, and from which others each can be told apart."""
+    methods, places = ranking.methods, range(len(ranking.methods))
+    columns = [
+        Column("#", lambda i: str(i + 1), 0),
+        Column("method", lambda i: methods[i].name, 0),
+        Column("mean rank", lambda i: f"{methods[i].rank:.2f}", 0),
+        Column("mean skill", lambda i: "" if (skill := methods[i].skill) is None else f"{skill:.3f}", 2),
+        Column("not told apart from", lambda i: _alike(ranking, i), 1),
+    ]
+    said = f"Wilcoxon's signed-rank test over the data sets, {len(ranking.pairs)} pair(s) as one family, by Holm."
+    if ranking.friedman is not None:
+        said = f"That all are alike has p = {ranking.friedman:.4f} (Friedman). {said}"
+    head = f"{len(methods)} methods over {ranking.data_sets} data sets; rank 1 is the best"
+    return "\n".join([head, "", *fitted(columns, places, width), "", *textwrap.wrap(said, width)])
+
+
+def ranks_as_json(ranking: Ranking) -> str:
+    """All of it, as one JSON object."""
+    pairs = [{**asdict(pair), "real": pair.real} for pair in ranking.pairs]
+    return json.dumps({**asdict(ranking), "pairs": pairs}, indent=2)
+
+
+def _alike(ranking: Ranking, place: int) -> str:
+    pairs = [pair for pair in ranking.pairs if not pair.real and place in (pair.first, pair.second)]
+    return ", ".join(str((pair.second if pair.first == place else pair.first) + 1) for pair in pairs)
 
 
 def as_json(comparison: Comparison) -> str:
@@ -145,50 +158,22 @@ def as_latex(comparison: Comparison) -> str:
     )
 
 
-def _columns(comparison: Comparison) -> list[_Column]:
+def _columns(comparison: Comparison) -> list[Column]:
     """What may be said of each line."""
     lines = comparison.lines
     columns = [
-        _Column("#", lambda i: str(i + 1), 0),
-        _Column("run", lambda i: lines[i].name, 0),
-        _Column("seeds", lambda i: str(len(lines[i].seeds)), 5),
-        _Column(_metric(comparison), lambda i: _figure(lines[i]), 0),
-        _Column("95 %", lambda i: _interval(lines[i]), 1),
-        _Column("skill", lambda i: _skill(lines[i]), 1 if comparison.across else 8),
-        _Column("to the best", lambda i: _to_best(comparison, i), 4),
-        _Column("p (Holm)", lambda i: _p(comparison, i), 6),
-        _Column("verdict", lambda i: _verdict(comparison, i), 2),
-        _Column("seen from", lambda i: _seen(comparison, i), 7),
+        Column("#", lambda i: str(i + 1), 0),
+        Column("run", lambda i: lines[i].name, 0),
+        Column("seeds", lambda i: str(len(lines[i].seeds)), 5),
+        Column(_metric(comparison), lambda i: _figure(lines[i]), 0),
+        Column("95 %", lambda i: _interval(lines[i]), 1),
+        Column("skill", lambda i: _skill(lines[i]), 1 if comparison.across else 8),
+        Column("to the best", lambda i: _to_best(comparison, i), 4),
+        Column("p (Holm)", lambda i: _p(comparison, i), 6),
+        Column("verdict", lambda i: _verdict(comparison, i), 2),
+        Column("seen from", lambda i: _seen(comparison, i), 7),
     ]
     return [each for each in columns if each.title != "seeds" or any(len(line.seeds) > 1 for line in lines)]
-
-
-def _table(columns: Sequence[_Column], places: range, width: int) -> list[str]:
-    """The lines of a table of those columns that say something and for which there is room, the most needed first."""
-    chosen = [each for each in columns if each.need == 0 or any(each.cell(i) for i in places)]
-    while len(chosen) > 3 and _least_width(chosen, places) > width:
-        chosen.remove(max(chosen, key=lambda each: each.need))
-    table = [[column.title for column in chosen], *([column.cell(place) for column in chosen] for place in places)]
-    return _aligned(_shortened(table, width))
-
-
-def _least_width(columns: Sequence[_Column], places: range) -> int:
-    sizes = [max(len(each.title), *(len(each.cell(i)) for i in places)) for each in columns]
-    sizes = [min(size, NARROWEST) if each.title == "run" else size for each, size in zip(columns, sizes, strict=True)]
-    return sum(sizes) + len(GAP) * (len(sizes) - 1)
-
-
-def _shortened(table: Sequence[Sequence[str]], width: int, names: int = 1) -> list[list[str]]:
-    """The names, a column of the table, cut in their middle to what is left of the width."""
-    others = sum(max(map(len, column)) + len(GAP) for i, column in enumerate(zip(*table, strict=True)) if i != names)
-    room = max(NARROWEST, width - others)
-    return [[_cut(cell, room) if i == names else cell for i, cell in enumerate(row)] for row in table]
-
-
-def _cut(name: str, room: int) -> str:
-    if len(name) <= room:
-        return name
-    return f"{name[: (room - 1) // 2]}…{name[len(name) - room // 2 :]}"
 
 
 def _title(comparison: Comparison) -> str:
@@ -223,6 +208,11 @@ def _sentences(comparison: Comparison) -> list[str]:
         family = len(comparison.differences)
         pairs = f"{family} pairs as one family, by Holm" if family > 1 else "one pair"
         said.append(f"Paired permutation tests over examples, {pairs}; 95 % intervals of paired differences.")
+    if comparison.noise is not None:
+        said.append(
+            f"Seeds alone put two runs of one recipe up to {_number(comparison.noise)} apart in 19 of 20 cases: a "
+            "smaller difference of single runs is noise."
+        )
     return [*said, *comparison.notes]
 
 

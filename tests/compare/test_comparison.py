@@ -346,3 +346,13 @@ def test_times_of_several_machines_have_no_front(tmp_path: Path) -> None:
     said = layout.costs(found, 120)
     assert "Times of 1, 3: Xeon, 1 threads." in said
     assert "Times of several machines are not comparable" in said
+
+
+def test_what_seeds_alone_move_is_said(tmp_path: Path) -> None:
+    for seed, share in enumerate((0.80, 0.85, 0.90)):
+        write_run(tmp_path / f"vit/{seed}", share, seed=seed, recipe="vit", draw=seed)
+    found = compared(tmp_path)
+    spread = found.lines[0].over_seeds
+    assert spread is not None
+    assert found.noise == pytest.approx(1.96 * 2**0.5 * spread)
+    assert f"up to {found.noise:.4f} apart in 19 of 20 cases" in " ".join(layout.text(found, 80).split())
