@@ -38,6 +38,9 @@ def pictures(stranger: Stranger, straight: taskkit.LoadedRun) -> list[str]:
 def test_the_nearest_training_digit_is_the_same_digit(straight: taskkit.LoadedRun) -> None:
     assert straight.manifest.baseline["test/precision@1"] < 0.12
     assert straight.metrics["test/precision@1"] > 0.9
+    interval = straight.manifest.intervals["test/precision@1"]
+    assert interval.method == "exact binomial"
+    assert interval.value == pytest.approx(straight.metrics["test/precision@1"])
 
 
 def test_before_there_is_an_index_it_is_judged_among_the_others_of_the_split(straight: taskkit.LoadedRun) -> None:

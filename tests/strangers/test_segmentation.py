@@ -53,6 +53,8 @@ def masks(run: taskkit.LoadedRun) -> dict[str, np.ndarray]:
 def test_it_beats_calling_everything_ground(trained: taskkit.LoadedRun) -> None:
     assert trained.manifest.baseline["test/miou"] < 0.4
     assert trained.metrics["test/miou"] > 0.7
+    interval = trained.manifest.intervals["test/pixel_accuracy"]
+    assert interval.low < trained.metrics["test/pixel_accuracy"] < interval.high
 
 
 def test_each_test_picture_has_a_mask_of_its_size_in_the_run(

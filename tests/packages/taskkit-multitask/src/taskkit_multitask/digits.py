@@ -20,12 +20,14 @@ from taskkit import (
     Example,
     Fact,
     Headline,
+    Mean,
     Model,
     Prediction,
     Prepared,
     Processor,
     Sample,
     Split,
+    Statistic,
     Step,
     Task,
     TextLine,
@@ -147,6 +149,10 @@ class DigitsTask(Task[sections.DigitsTask, Greys]):
     def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
         """Whether each answer is right."""
         return {f"{k}_correct": (v.argmax(-1) == batch[f"target_{k}"]).float() for k, v in step.outputs.items()}
+
+    def statistics(self) -> Mapping[str, Statistic]:
+        """Each accuracy is the mean of what is right."""
+        return {f"{name}_accuracy": Mean(f"{name}_correct", ideal=1.0) for name in targets(self.spec)}
 
     def predict(
         self, batch: Batch, outputs: Mapping[str, Tensor], examples: Sequence[Example], options: Any

@@ -23,12 +23,14 @@ from taskkit import (
     Fact,
     Headline,
     Installed,
+    Mean,
     Model,
     Prediction,
     Prepared,
     Processor,
     Sample,
     Split,
+    Statistic,
     Step,
     Task,
     TaskkitError,
@@ -185,6 +187,15 @@ class Retrieve(Task[sections.Retrieve, Pictures]):
     def metrics(self) -> Mapping[str, Metric]:
         """Precision at 1."""
         return {"precision@1": Precision()}
+
+    def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
+        """Whether the nearest training example has the right class, once there is an index."""
+        nearest = step.scored.get("nearest")
+        return {} if nearest is None else {"correct": (nearest == batch["target"]).float()}
+
+    def statistics(self) -> Mapping[str, Statistic]:
+        """The precision is the mean of what is right."""
+        return {"precision@1": Mean("correct", ideal=1.0)}
 
     def conclude(
         self, batches: Callable[[Split], Iterable[Batch]], ids: Callable[[Split], Sequence[str]]

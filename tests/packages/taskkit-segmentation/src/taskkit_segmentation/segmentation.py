@@ -27,8 +27,10 @@ from taskkit import (
     Prediction,
     Prepared,
     Processor,
+    Ratio,
     Sample,
     Split,
+    Statistic,
     Step,
     Task,
 )
@@ -181,6 +183,19 @@ class Segmentation(Task[NoOptions, Resized]):
             "miou": MulticlassJaccardIndex(classes, ignore_index=UNLABELLED),
             "pixel_accuracy": MulticlassAccuracy(classes, average="micro", ignore_index=UNLABELLED),
         }
+
+    def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
+        """How many labelled pixels of each picture are right, and how many there are."""
+        sizes = batch["target_size"].tolist()
+        answers = [enlarged(*each).argmax(0) for each in zip(step.outputs, sizes, strict=True)]
+        masks = [mask[:height, :width] for mask, (height, width) in zip(batch["target"], sizes, strict=True)]
+        right = [(answer == mask).sum() for answer, mask in zip(answers, masks, strict=True)]
+        labelled = [(mask != UNLABELLED).sum() for mask in masks]
+        return {"right": torch.stack(right).float(), "labelled": torch.stack(labelled).float()}
+
+    def statistics(self) -> Mapping[str, Statistic]:
+        """The share of right pixels is a ratio of sums; the mean over classes is none of single pictures."""
+        return {"pixel_accuracy": Ratio("right", "labelled", ideal=1.0)}
 
     def predict(self, batch: Batch, outputs: Tensor, examples: Sequence[Example], options: Any) -> Sequence[Prediction]:
         """A picture of classes in the size of the input, and the share of each class."""
