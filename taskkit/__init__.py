@@ -54,10 +54,11 @@ if TYPE_CHECKING:
     from taskkit.data.documents import not_utf8, open_utf8
     from taskkit.data.fetch import fetch
     from taskkit.data.files import FileMemory, find_files, read_json_lines
+    from taskkit.data.inputs import read_inputs
     from taskkit.data.quality import ExampleLook, find_duplicates, find_imbalance, first_ids
     from taskkit.data.sources import Debian, Download, Installed, Local, PyPI, Url
     from taskkit.data.splits import by_share, hash_fraction, stratified
-    from taskkit.data.tables import SPLIT_NAMES, TABLE_SUFFIXES, TableFile, and_more, read_table
+    from taskkit.data.tables import SPLIT_NAMES, TABLE_SUFFIXES, TableFile, and_more, read_table, table_problems
     from taskkit.errors import (
         CheckpointError,
         DataError,
@@ -91,6 +92,7 @@ _HOMES = {
     "data.fetch": ("fetch",),
     "data.documents": ("not_utf8", "open_utf8"),
     "data.files": ("FileMemory", "find_files", "read_json_lines"),
+    "data.inputs": ("read_inputs",),
     "data.quality": ("ExampleLook", "find_duplicates", "first_ids", "find_imbalance"),
     "contracts.regression": ("Regression",),
     "contracts.settings": (
@@ -120,7 +122,7 @@ _HOMES = {
         "Values",
     ),
     "data.splits": ("by_share", "hash_fraction", "stratified"),
-    "data.tables": ("SPLIT_NAMES", "TABLE_SUFFIXES", "TableFile", "and_more", "read_table"),
+    "data.tables": ("SPLIT_NAMES", "TABLE_SUFFIXES", "TableFile", "and_more", "read_table", "table_problems"),
     "contracts.statistics": ("Mean", "Of", "Ratio", "Statistic"),
     "contracts.weighted": ("macro_f1", "macro_precision", "macro_recall", "r2", "root_mean"),
     "contracts.task": ("Headline", "Results", "Step", "Table", "Task"),
@@ -211,6 +213,7 @@ __all__ = [
     "open_utf8",
     "path_text",
     "r2",
+    "read_inputs",
     "read_json_lines",
     "read_table",
     "recipes_in",
@@ -219,6 +222,7 @@ __all__ = [
     "run",
     "setting",
     "stratified",
+    "table_problems",
 ]
 
 

@@ -46,20 +46,22 @@ class Document:
         return self.path.stat().st_size if self.converted is None else len(self.converted)
 
 
-def read_document(path: Path) -> Document:
+def read_document(path: Path, encoding: str | None = None) -> Document:
     """A file as UTF-8: one of UTF-16 or UTF-32 by its mark, and one that is certainly Windows-1252, is converted.
 
-    What ends in `.gz` is unpacked. Raises DataError, with the line and what the file seems to be in, for all others,
-    and for what cannot be unpacked or is larger than `LARGEST`; and OSError.
+    `encoding` insists on one of Python's. What ends in `.gz` is unpacked. Raises DataError, with the line and what the
+    file seems to be in, for all others, and for what cannot be unpacked or is larger than `LARGEST`; and OSError.
     """
     unpacked = _unpacked(path) if path.suffix.lower() == ".gz" else None
     document = Document(path, unpacked)
+    if encoding is not None:
+        return _insisted(document, encoding)
     with document.open() as file:
         start = file.read(4096)
     if mark := next((mark for mark in _MARKS if start.startswith(mark)), None):
         return _of_mark(document, _MARKS[mark])
+    _check_unmarked(path, start)
     if _is_utf8(document):
-        _check_unmarked(path, start)
         return document
     content = _whole(document)
     found = readings(content)
@@ -69,13 +71,24 @@ def read_document(path: Path) -> Document:
     return Document(path, content.decode(WINDOWS_1252).encode())
 
 
-def open_utf8(path: Path) -> BinaryIO:
+def open_utf8(path: Path, encoding: str | None = None) -> BinaryIO:
     """Open a file of text, whose bytes are then UTF-8: a mark of it is among them, other encodings are converted.
 
-    UTF-16 and UTF-32 are told by their marks and Windows-1252 where it is certain, with a warning; what ends in `.gz`
-    is unpacked. Raises DataError for all others, and OSError.
+    UTF-16 and UTF-32 are told by their marks and Windows-1252 where it is certain, with a warning; `encoding` insists
+    on one of Python's. What ends in `.gz` is unpacked. Raises DataError for all others, and OSError.
     """
-    return read_document(path).open()
+    return read_document(path, encoding).open()
+
+
+def is_encoding(name: str) -> bool:
+    """Whether Python knows an encoding of text by this name."""
+    try:
+        b"\0\0\0\0".decode(name)
+    except UnicodeError:  # it is one, in which this is no text
+        return True
+    except (LookupError, ValueError):
+        return False
+    return True
 
 
 def not_utf8(where: str, error: UnicodeDecodeError) -> DataError:
@@ -105,10 +118,22 @@ def _whole(document: Document) -> bytes:
     if document.size > LARGEST:
         raise DataError(
             f"{document.path}: it is not UTF-8, and has more than the {LARGEST // 2**30} GiB that are converted in "
-            "memory. UTF-8 was expected. Convert it with `iconv`."
+            "memory. UTF-8 was expected. Convert it before, for instance with `iconv`."
         )
     with document.open() as file:
         return file.read()
+
+
+def _insisted(document: Document, encoding: str) -> Document:
+    try:
+        text = _whole(document).decode(encoding)
+    except UnicodeDecodeError as error:
+        found = error.object[error.start : error.start + 1].hex()
+        raise DataError(
+            f"{document.path}: `encoding` is {encoding}, and byte {error.start + 1}, 0x{found}, is not: {error.reason}"
+            ". A file in that encoding was expected. Name the one that it is in, or leave `encoding` out."
+        ) from None
+    return Document(document.path, text.encode())
 
 
 def _of_mark(document: Document, encoding: str) -> Document:
@@ -138,11 +163,11 @@ def _is_utf8(document: Document) -> bool:
 
 def _check_unmarked(path: Path, start: bytes) -> None:
     """Raise DataError for UTF-16 without a mark, in which every other byte of ASCII is null."""
-    for encoding, others in (("utf-16le", start[1::2]), ("utf-16be", start[::2])):
+    for encoding, others in (("utf-16-le", start[1::2]), ("utf-16-be", start[::2])):
         if len(others) > 1 and others.count(0) > 0.5 * len(others):
             raise DataError(
-                f"{path}: it seems to be UTF-16 without the mark that says so. UTF-8 was expected. Convert it, for "
-                f"instance with `iconv -f {encoding} -t utf-8`."
+                f"{path}: it seems to be UTF-16 without the mark that says so. UTF-8 was expected. Say it by "
+                f"`encoding`, as encoding={encoding}, or save the file as UTF-8."
             )
 
 
@@ -157,8 +182,8 @@ def _uncertain(path: Path, content: bytes, found: list[Reading]) -> DataError:
         said = f"{path}: it is not UTF-8. The whole file was expected in UTF-8."
     if not found:
         return DataError(
-            f"{said} What it is in cannot be told, or parts of it are in several. Write it again as UTF-8 with the "
-            "program that made it."
+            f"{said} What it is in cannot be told, or parts of it are in several. Say it by `encoding` if you know, or "
+            "write it again as UTF-8 with the program that made it."
         )
     languages: dict[str, list[str]] = {}
     for each in found:
@@ -167,7 +192,7 @@ def _uncertain(path: Path, content: bytes, found: list[Reading]) -> DataError:
         f"{encoding} if it is {', '.join(names[:3])}{' …' * (len(names) > 3)}" for encoding, names in languages.items()
     )
     return DataError(
-        f"{said} It may be {seems}. Convert it, for instance with `iconv -f {found[0].encoding} -t utf-8`."
+        f"{said} It may be {seems}. Say which by `encoding`, as encoding={found[0].encoding}, or save it as UTF-8."
     )
 
 

@@ -144,13 +144,15 @@ def _left_out_in_words(folder: Path, left_out: Mapping[str, Sequence[Path]], suf
     return f"{total:,} left out: {', '.join(parts)}. Files that end in {', '.join(sorted(suffixes))} were expected."
 
 
-def read_json_lines(path: Path, example: str = '{"text": …}') -> Iterator[tuple[int, dict[str, Any]]]:
+def read_json_lines(
+    path: Path, example: str = '{"text": …}', encoding: str | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """The number, from 1, of each line of a file that is not blank, and its JSON object.
 
     Raises DataError, which names the line, for one that is not UTF-8, is no JSON object such as `example`, is nested
-    too deep or has a name twice. Files that are certainly in another encoding are converted.
+    too deep or has a name twice. Files that are certainly in another encoding are converted; `encoding` insists on one.
     """
-    with read_document(path).open() as file:
+    with read_document(path, encoding).open() as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue

@@ -10,7 +10,8 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from taskkit.contracts.facts import Split
-from taskkit.data.documents import read_document
+from taskkit.contracts.settings import Problems
+from taskkit.data.documents import is_encoding, read_document
 from taskkit.data.files import read_json_lines
 from taskkit.data.separated import no_row, read_separated
 from taskkit.data.workbook import read_workbook
@@ -153,20 +154,30 @@ class TableFile:
         return [SPLIT_NAMES[cell.lower()] for cell in cells]
 
 
-def read_table(path: Path, delimiter: str | None = None) -> TableFile:
+def table_problems(delimiter: str | None, encoding: str | None) -> Problems:
+    """What is wrong with two settings of these names that `read_table` is to be given, for a section's `problems`."""
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        yield "delimiter", f'{delimiter!r} parts no cells. One character was expected, such as ";" or "\\t".'
+    if encoding is not None and not is_encoding(encoding):
+        yield "encoding", f"{encoding!r} is no encoding that Python knows. One such as windows-1250 was expected."
+
+
+def read_table(path: Path, delimiter: str | None = None, encoding: str | None = None) -> TableFile:
     """Read a table of any of the `TABLE_SUFFIXES`, chosen by its name; `.gz` stands for gzipped.
 
-    `delimiter` insists on what stands between the cells of a CSV or TSV file; None: it is found. UTF-16 by its mark,
-    and what is certainly Windows-1252, are read with a warning. Raises DataError, with the line where that is known,
-    for what cannot be read, is in another encoding, has quotes that do not match or rows of another length, holds no
-    row or names a column twice.
+    `delimiter` insists on what stands between the cells of a CSV or TSV file, `encoding` on one of Python's for these
+    and JSON lines; None: it is found. UTF-16 by its mark, and what is certainly Windows-1252, are read with a warning.
+    Raises DataError, with the line where that is known, for what cannot be read, is in another encoding, has quotes
+    that do not match or rows of another length, holds no row or names a column twice.
     """
+    if wrong := [f"{path}: `{name}`: {problem}" for name, problem in table_problems(delimiter, encoding)]:
+        raise DataError(wrong[0])
     suffix = table_suffix(path)
     if not suffix:
         expected = ", ".join(TABLE_SUFFIXES)
         raise DataError(f"{path}: not a table by its name. A file that ends in {expected} was expected.")
     try:
-        content = _content(path, suffix.removesuffix(".gz"), delimiter)
+        content = _content(path, suffix.removesuffix(".gz"), delimiter, encoding)
     except FileNotFoundError:
         raise DataError(
             f"{path}: it cannot be read: there is no such file as {path.absolute()}. A relative path begins where "
@@ -195,14 +206,14 @@ def and_more(things: Sequence[Any]) -> str:
     return f" (and {len(things) - 1} more)" if len(things) > 1 else ""
 
 
-def _content(path: Path, suffix: str, delimiter: str | None) -> pa.Table:
+def _content(path: Path, suffix: str, delimiter: str | None, encoding: str | None) -> pa.Table:
     if suffix == ".parquet":
         return _parquet(path)
     if suffix == ".xlsx":
         return read_workbook(path)
     if suffix == ".jsonl":
-        return _json_lines(path)
-    return read_separated(read_document(path), "\t" if suffix == ".tsv" else ",", delimiter)
+        return _json_lines(path, encoding)
+    return read_separated(read_document(path, encoding), "\t" if suffix == ".tsv" else ",", delimiter)
 
 
 def _parquet(path: Path) -> pa.Table:
@@ -224,10 +235,10 @@ def _parquet(path: Path) -> pa.Table:
     return content
 
 
-def _json_lines(path: Path) -> pa.Table:
+def _json_lines(path: Path, encoding: str | None) -> pa.Table:
     import pyarrow as pa
 
-    rows = [row for _, row in read_json_lines(path)]
+    rows = [row for _, row in read_json_lines(path, encoding=encoding)]
     names = dict.fromkeys(name for row in rows for name in row)
     return pa.table({name: _json_column(path, name, [row.get(name) for row in rows]) for name in names})
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from datetime import datetime
@@ -12,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from taskkit import DataError, TableFile, read_table
+from taskkit import DataError, TableFile, read_table, table_problems
 
 Write = Callable[[str, Any], Path]
 CZECH = "p\u0159\u00edli\u0161 \u017elu\u0165ou\u010dk\u00fd k\u016f\u0148"
+POLISH = "za\u017c\u00f3\u0142\u0107 g\u0119\u015bl\u0105 ja\u017a\u0144"
 RUSSIAN = "\u041f\u0440\u0438\u0432\u0435\u0442"
 WESTERN = "\u201cCaf\u00e9\u201d \u2013 tr\u00e8s \u00e0 la mode, c\u2019est \u00e7a \u2026 20 \u20ac"
 LONG = "w" * 50_000_000
@@ -135,13 +137,15 @@ def test_a_line_of_fifty_megabytes_is_read(write: Write, name: str, content: str
             f"text,label\n{CZECH},a\n".encode("cp1250"),
             r"a\.csv:2: byte .* not UTF-8.*windows-1250 if it is Czech",
         ),
-        ("a.csv", f"text,label\n{RUSSIAN},a\n".encode("cp1251"), "iconv -f windows-1251"),
+        ("a.csv", f"text,label\n{RUSSIAN},a\n".encode("cp1251"), "encoding=windows-1251"),
         ("a.csv", "text,label\nf\u00fcr \u0141ukasz,a\n".encode("cp1250"), "What it is in cannot be told"),
         ("a.csv", "text,label\n\u00e8,a\n".encode("cp1252"), "windows-1252 if it is .* or windows-1250 if it is Czech"),
         ("a.csv", "text,label\n\u4eca\u65e5\u306f,a\n".encode("shift_jis"), "What it is in cannot be told"),
         ("a.csv", "text,label\nca\u0301f\x81,a\n".encode("latin-1", "replace"), "What it is in cannot be told"),
-        ("a.csv", "text,label\na,b\n".encode("utf-16-le"), "UTF-16 without the mark.*iconv -f utf-16le"),
-        ("a.csv", "text,label\na,b\n".encode("utf-16-be"), "UTF-16 without the mark.*iconv -f utf-16be"),
+        ("a.csv", "text,label\na,b\n".encode("utf-16-le"), "UTF-16 without the mark.*encoding=utf-16-le"),
+        ("a.csv", "text,label\na,b\n".encode("utf-16-be"), "UTF-16 without the mark.*encoding=utf-16-be"),
+        # Beyond ASCII these bytes are no UTF-8 either.
+        ("a.csv", "text,label\ncafé,b\n".encode("utf-16-le"), "UTF-16 without the mark.*encoding=utf-16-le"),
         ("a.csv", "text,label\na,b\n".encode("utf-16") + b"x", "its mark says that it is UTF-16, and byte 33 is not"),
         ("a.csv.gz", b"text,label", "it cannot be unpacked: Not a gzipped file"),
         (
@@ -227,6 +231,30 @@ def test_a_delimiter_that_was_found_is_said_and_one_that_is_insisted_on_is_taken
     assert f"{path}: its cells are parted by {usual}" in caplog.text
     assert read_table(path, ",").content.column_names == ["text;label"]
     assert columns(read_table(write(name, "text:label\n'a':b\n"), ":")) == [["'a'"], ["b"]]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.jsonl"])
+def test_an_encoding_that_is_insisted_on_is_taken_in_every_file_of_text(
+    write: Write, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    content = f'{{"text": "{POLISH}"}}\n' if "json" in name else f"text\n{POLISH}\n"
+    written = content.encode("cp1250")
+    path = write(name, gzip.compress(written, mtime=0) if "gz" in name else written)
+    assert columns(read_table(path, encoding="windows-1250")) == [[POLISH]]
+    assert caplog.text == ""
+    with pytest.raises(DataError, match=r"`encoding` is utf-8, and byte .* A file in that encoding was expected"):
+        read_table(path, encoding="utf-8")
+
+
+@pytest.mark.parametrize(("name", "value"), [("delimiter", ";;"), ("encoding", "rot13"), ("encoding", "utf-9")])
+def test_what_is_no_delimiter_or_encoding_is_refused_in_a_section_and_in_a_call(
+    write: Write, name: str, value: str
+) -> None:
+    chosen = {"delimiter": None, "encoding": None, name: value}
+    ((where, problem),) = table_problems(**chosen)
+    assert where == name
+    with pytest.raises(DataError, match=re.escape(f"`{name}`: {problem}")):
+        read_table(write("a.csv", "text,label\na,b\n"), **chosen)
 
 
 def test_another_encoding_is_said(write: Write, caplog: pytest.LogCaptureFixture) -> None:

@@ -14,17 +14,17 @@ def ids(examples):
 
 def test_an_image_file_is_one_example_named_as_it_was_given(photos):
     path = photos("a.png") / "a.png"
-    (example,) = read_images(str(path))
+    (example,) = read_images(str(path), ReadImages())
     assert (example.id, example.input, example.target) == (str(path), path, None)
 
 
 def test_a_folder_is_its_images_in_order_and_what_else_is_there_is_named(photos, caplog):
     root = photos("b.png", "a.jpg", "more/c.PNG")
-    read_images(str(root))
+    read_images(str(root), ReadImages())
     assert caplog.text == ""
     (root / "more" / "d.heic").write_text("no image that can be read")
     (root / "e.png").symlink_to("none.png")
-    assert ids(read_images(str(root))) == ["a.jpg", "b.png", "more/c.PNG"]
+    assert ids(read_images(str(root), ReadImages())) == ["a.jpg", "b.png", "more/c.PNG"]
     assert "2 left out: 1 whose link leads nowhere (e.png), 1 of another kind by name (more/d.heic)" in caplog.text
     assert ".webp were expected" in caplog.text
 
@@ -40,9 +40,18 @@ def test_a_table_is_one_example_a_row(photos):
 def test_a_name_that_is_not_utf_8_has_an_id_that_can_be_written(photos):
     root = photos("a.png")
     (root / "a.png").rename(root / os.fsdecode(b"caf\xe9.png"))
-    (example,) = read_images(str(root))
+    (example,) = read_images(str(root), ReadImages())
     assert example.id == r"caf\xe9.png"
     assert ImageProcessor(3, 8, 8).encode(example)
+
+
+def test_a_table_from_a_spreadsheet_is_read_as_the_options_say(photos):
+    root = photos("grün.png", "b.png")
+    (root / "list.csv").write_bytes("path|size\ngrün.png|1,5\nb.png|2,5\n".encode("cp850"))
+    examples = read_images(str(root / "list.csv"), ReadImages(delimiter="|", encoding="cp850"))
+    assert ids(examples) == ["grün.png", "b.png"]
+    with pytest.raises(DataError, match="`encoding` is ascii, and byte 13, 0x81, is not"):
+        read_images(str(root / "list.csv"), ReadImages(encoding="ascii"))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +59,7 @@ def test_a_name_that_is_not_utf_8_has_an_id_that_can_be_written(photos):
     [
         ("none.png", r"none\.png: there is no such file. An image file, a folder of them or a table"),
         ("a" * 300, "there is no such file"),
-        ("empty", "empty: it has no images"),
+        ("empty", "empty: no file in it is of a kind that is read"),
         ("list.csv", r"list\.csv: it has no column 'path'.*Set --column"),
         ("missing.csv", r"missing\.csv: row 2: there is no file .*b\.png \(2 of 3 are missing\).*Correct the table"),
         ("none.csv", r"none\.csv: it cannot be read"),
@@ -62,4 +71,4 @@ def test_what_holds_no_images_is_explained(photos, source, message):
     (root / "list.csv").write_text("file\na.png\n")
     (root / "missing.csv").write_text(f"path\na.png\nb.png\n{'c' * 300}.png\n")
     with pytest.raises(DataError, match=message):
-        read_images(str(root / source))
+        read_images(str(root / source), ReadImages())

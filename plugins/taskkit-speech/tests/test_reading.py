@@ -30,11 +30,18 @@ def test_a_table_is_one_example_a_row_with_its_span(recordings):
     assert examples[0].input == Clip(root / "a.wav", None, 0.5)
 
 
+def test_a_table_from_a_spreadsheet_is_read_as_the_options_say(recordings):
+    root = recordings("grün.wav")
+    (root / "list.csv").write_bytes("path;said by\ngrün.wav;Łucja\n".encode("cp1250"))
+    (example,) = read_audio(str(root / "list.csv"), ReadAudio(delimiter=";", encoding="windows-1250"))
+    assert example.columns == {"path": "grün.wav", "said by": "Łucja"}
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
         ("none.wav", r"none\.wav: there is no such file. An audio file, a folder of them or a table"),
-        ("empty", r"empty: it has no recordings"),
+        ("empty", "empty: no file in it is of a kind that is read"),
         ("list.csv", r"list\.csv: it has no column 'path'"),
         ("none.csv", r"none\.csv: it cannot be read"),
     ],

@@ -70,7 +70,7 @@ class Folder(DataModule[sections.Folder]):
             return root, read_folders(root)
         table = Path(config.table).expanduser().absolute()
         root = Path(config.root).expanduser().absolute() if config.root else table.parent
-        return root, read_listed(table, root, config.path_column, config.label_column, config.split_column)
+        return root, read_listed(table, root, config)
 
     def _remark(self, root: Path, images: Sequence[Labelled], scanned: Sequence[Scanned]) -> None:
         """Say which files hold several pictures, since all but the first are left out."""

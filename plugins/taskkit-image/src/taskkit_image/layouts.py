@@ -7,7 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from taskkit import SPLIT_NAMES, DataError, Split, TableFile, and_more, find_files, path_text, read_table
+from taskkit import (
+    SPLIT_NAMES,
+    DataError,
+    Split,
+    TableFile,
+    and_more,
+    find_files,
+    path_text,
+    read_table,
+)
+from taskkit_image import sections
 from taskkit_image.opening import SUFFIXES, is_file
 
 
@@ -45,21 +55,23 @@ def read_folders(root: Path) -> list[Labelled]:
     ]
 
 
-def read_listed(
-    table: Path, root: Path, path_column: str, label_column: str, split_column: str | None
-) -> list[Labelled]:
-    """Images listed in a CSV, TSV or Parquet file; paths are relative to `root`.
+def read_listed(table: Path, root: Path, config: sections.Folder) -> list[Labelled]:
+    """Images listed in a table; paths are relative to `root`.
 
     Raises DataError for a table that cannot be read, columns that it lacks, cells without a path, a label
     or a split, and files that do not exist.
     """
-    rows = read_table(table)
+    rows = read_table(table, config.delimiter, config.encoding)
     rows.check_columns(
-        {"data.path_column": path_column, "data.label_column": label_column, "data.split_column": split_column}
+        {
+            "data.path_column": config.path_column,
+            "data.label_column": config.label_column,
+            "data.split_column": config.split_column,
+        }
     )
-    paths = rows.filled(path_column, "data.path_column")
-    labels = rows.filled(label_column, "data.label_column")
-    found = rows.find_splits(split_column, "data.split_column")
+    paths = rows.filled(config.path_column, "data.path_column")
+    labels = rows.filled(config.label_column, "data.label_column")
+    found = rows.find_splits(config.split_column, "data.split_column")
     splits: Sequence[Split | None] = found or [None] * len(rows)
     files = present(rows, paths, root, "Correct the table, or set data.root.")
     return [

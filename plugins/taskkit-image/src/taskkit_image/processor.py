@@ -58,7 +58,7 @@ class ImageProcessor(Processor):
 
     def read(self, source: str, options: sections.ReadImages) -> Sequence[Example]:
         """The examples of an image file, of a folder of them, or of a table that lists them."""
-        return read_images(source, options.column)
+        return read_images(source, options)
 
     def encode(self, example: Example) -> Sequence[Sample]:
         """`image`: uint8 (channels, height, width), and `target`: the number of the class, int64."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from taskkit import TABLE_SUFFIXES, ClassificationSection, Problems, setting
+from taskkit import TABLE_SUFFIXES, ClassificationSection, Problems, setting, table_problems
 from taskkit_image.facts import BACKGROUND, MAX_PIXELS, MOST_PIXELS
 
 WEIGHTS = (".safetensors", ".pt", ".pth", ".bin")
@@ -17,6 +17,10 @@ class ReadImages:
     """How `taskkit predict` reads what it is asked about."""
 
     column: str = setting("path", "the column of image files, where a table lists them")
+    delimiter: str | None = setting(None, "what stands between the cells of a CSV or TSV file; null: what is found")
+    encoding: str | None = setting(
+        None, "what a CSV, TSV or JSON lines file is in, as windows-1250; null: what is certain"
+    )
 
 
 @dataclass
@@ -131,6 +135,10 @@ class Folder:
     path_column: str = setting("path", "the table's column of image paths")
     label_column: str = setting("label", "the table's column of classes")
     split_column: str | None = setting(None, "its column of train, val and test; null: `split` where there is one")
+    delimiter: str | None = setting(None, "what stands between the cells of a CSV or TSV file; null: what is found")
+    encoding: str | None = setting(
+        None, "what a CSV, TSV or JSON lines file is in, as windows-1250; null: what is certain"
+    )
     val_share: float = setting(0.1, "share held out to validate when there is no val split", ge=0, lt=1)
     test_share: float = setting(0.2, "share held out to test when there is no test split", ge=0, lt=1)
     channels: int = setting(3, "3: read the images as RGB; 1: as grey")
@@ -163,6 +171,7 @@ class Folder:
             )
         if self.table and not self.table.lower().endswith(TABLE_SUFFIXES):
             yield "table", f"{self.table} does not end in {', '.join(TABLE_SUFFIXES)}. Convert or rename the file."
+        yield from table_problems(self.delimiter, self.encoding)
         if self.val_share + self.test_share >= 1:
             yield "val_share", "it and test_share leave nothing to train on. Their sum must be below 1."
         if self.channels not in (1, 3):

@@ -26,11 +26,12 @@ class Interactions(DataModule[sections.Interactions]):
         if config.pseudonymise:
             key = Key.read(Path(config.key).expanduser()) if config.key else Key.of_user()
         events, origin = _path(config.events), "recsys.interactions"
-        table = read_table(events, config.delimiter)
+        table = read_table(events, config.delimiter, config.encoding)
         titles, origins = None, [Origin(origin, str(events), file_sha256(events))]
         if config.items:
             items = _path(config.items)
-            titles = TitleTable(read_table(items, config.delimiter), config.item_column, config.title_column)
+            about = read_table(items, config.delimiter, config.encoding)
+            titles = TitleTable(about, config.item_column, config.title_column)
             origins.append(Origin(f"{origin} items", str(items), file_sha256(items)))
         columns = Columns(config.user_column, config.item_column, config.time_column, config.rating_column)
         scale = (config.rating_scale[0], config.rating_scale[1]) if config.rating_scale else None

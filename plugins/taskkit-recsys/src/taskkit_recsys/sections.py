@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from taskkit import Problems, setting
+from taskkit import Problems, setting, table_problems
 
 # Tasks.
 
@@ -192,6 +192,9 @@ class Interactions(Splitting):
         "auto", "what times that are numbers count; auto: that in which they lie between 1990 and now, else seconds"
     )
     delimiter: str | None = setting(None, "what stands between the cells of a CSV or TSV file; null: what is found")
+    encoding: str | None = setting(
+        None, "what a CSV, TSV or JSON lines file is in, as windows-1250; null: what is certain"
+    )
     rating_scale: list[float] | None = setting(None, "the lowest and the highest rating; null: those in the data")
     pseudonymise: bool = setting(False, "hash users' ids with a key, so that no raw one is in the run")
     key: str | None = setting(
@@ -212,8 +215,7 @@ class Interactions(Splitting):
             len(self.rating_scale) != 2 or not self.rating_scale[0] < self.rating_scale[1]
         ):
             yield "rating_scale", f"{self.rating_scale} is no scale. The lowest and the highest were expected: [1, 5]."
-        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
-            yield "delimiter", f'{self.delimiter!r} parts no cells. One character was expected, such as ";" or "\\t".'
+        yield from table_problems(self.delimiter, self.encoding)
         if self.key is not None and not self.pseudonymise:
             yield "key", f"{self.key!r} is the key of pseudonyms, but pseudonymise is false. Set it to true."
         if self.min_rating is not None and self.rating_column is None:

@@ -46,12 +46,12 @@ def read_listed(path: Path, config: sections.Table, column: str | None) -> list[
     Raises DataError for a table that cannot be read, columns that it lacks, paths and classes that are empty, splits
     and times that are none, and for a recording that is listed twice.
     """
-    return listed_in(read_table(path), path, config, column)
+    return listed_in(read_table(path, config.delimiter, config.encoding), config, column)
 
 
-def listed_in(table: TableFile, path: Path, config: sections.Table, column: str | None) -> list[Listed]:
-    """The same of a table that was read from `path`."""
-    root = root_of(path, config)
+def listed_in(table: TableFile, config: sections.Table, column: str | None) -> list[Listed]:
+    """The same of a table that was read already."""
+    root = root_of(table.path, config)
     files = table.filled(config.path_column, "data.path_column")
     targets = _targets(table, config, column)
     starts, ends = (_seconds(table, getattr(config, name), name) for name in ("start_column", "end_column"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from taskkit import ClassificationSection, Problems, setting
+from taskkit import ClassificationSection, Problems, setting, table_problems
 from taskkit_speech.facts import MAX_SECONDS
 
 LIBRISPEECH = (
@@ -57,6 +57,10 @@ class ReadAudio:
     """How `taskkit predict` reads what it is asked about."""
 
     column: str = setting("path", "the column of audio files, where a table lists them")
+    delimiter: str | None = setting(None, "what stands between the cells of a CSV or TSV file; null: what is found")
+    encoding: str | None = setting(
+        None, "what a CSV, TSV or JSON lines file is in, as windows-1250; null: what is certain"
+    )
     max_seconds: float = setting(MAX_SECONDS, "a recording that is longer by its header is not decoded", gt=0)
 
 
@@ -184,6 +188,10 @@ class Table:
     end_column: str | None = setting(None, "its column of where a span ends, in seconds; null: `end` if there")
     split_column: str | None = setting(None, "its column of train, val and test; null: `split` if there")
     speaker_column: str | None = setting(None, "its column of speakers; null: `speaker` if there")
+    delimiter: str | None = setting(None, "what stands between the cells of a CSV or TSV file; null: what is found")
+    encoding: str | None = setting(
+        None, "what a CSV, TSV or JSON lines file is in, as windows-1250; null: what is certain"
+    )
     language: str = setting("", "what is spoken, as an ISO 639-1 code, to spell numbers out; empty: they stay digits")
     normaliser: Literal["letters-v1", "plain-v1"] = setting(
         "letters-v1", "letters-v1: lower case, no punctuation, numbers spelled out; plain-v1: as they are written"
@@ -211,5 +219,6 @@ class Table:
                 f"{self.root} is not a folder: looked for {Path(self.root).expanduser().absolute()}. "
                 "The folder of the recordings was expected. Correct the path.",
             )
+        yield from table_problems(self.delimiter, self.encoding)
         if self.val_share + self.test_share >= 1:
             yield "val_share", "it and test_share leave nothing to train on. Their sum must be below 1."

@@ -24,6 +24,7 @@ class ReadText:
         None, "for pairs, the column of second texts; null: `pair`, or the second of its two"
     )
     delimiter: str | None = setting(None, "what stands between the cells of a CSV or TSV file; null: what is found")
+    encoding: str | None = setting(None, "what a file of text is in, as windows-1250; null: what is certain")
 
 
 def read_texts(source: str, options: ReadText, pairs: bool) -> list[Example]:
@@ -38,7 +39,7 @@ def read_texts(source: str, options: ReadText, pairs: bool) -> list[Example]:
     is_line = isinstance(source, TextLine)
     is_file = not is_line and _is_file(path)
     if is_file and is_table:
-        return _of_table(read_table(path, options.delimiter), options, pairs)
+        return _of_table(read_table(path, options.delimiter, options.encoding), options, pairs)
     if is_file and not known:
         raise DataError(f"{source}: its name does not say what is in it. {FILES} was expected. Rename it.")
     if known and not is_file and not is_line and len(source.split()) == 1:
@@ -47,7 +48,11 @@ def read_texts(source: str, options: ReadText, pairs: bool) -> list[Example]:
         )
     _refuse_columns(source if is_file else repr(source[:60]), options)
     if is_file:
-        return _of_lines(path, pairs)
+        return _of_lines(path, pairs, options.encoding)
+    if options.encoding is not None:
+        raise DataError(
+            f"--encoding={options.encoding}: {source[:60]!r} is no file, whose bytes could be in one. Leave it out."
+        )
     return [Example(source, _input(source, pairs, where=repr(source[:60])))]
 
 
@@ -95,9 +100,9 @@ def _columns(table: TableFile, options: ReadText, pairs: bool) -> list[tuple[str
     return [(name, key) for key, name in names.items()]
 
 
-def _of_lines(path: Path, pairs: bool) -> list[Example]:
+def _of_lines(path: Path, pairs: bool, encoding: str | None) -> list[Example]:
     examples, blank = [], []
-    with open_utf8(path) as file:
+    with open_utf8(path, encoding) as file:
         for number, line in enumerate(file, 1):
             where = f"{path}: line {number}"
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")

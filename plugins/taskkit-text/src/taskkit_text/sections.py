@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from taskkit import TABLE_SUFFIXES, ClassificationSection, Problems, setting
+from taskkit import TABLE_SUFFIXES, ClassificationSection, Problems, setting, table_problems
 
 
 @dataclass
@@ -133,6 +133,9 @@ class Table:
     )
     id_column: str | None = setting(None, "the column of ids, by which rows are split; null: split by the text itself")
     delimiter: str | None = setting(None, "what stands between the cells of a CSV or TSV file; null: what is found")
+    encoding: str | None = setting(
+        None, "what a CSV, TSV or JSON lines file is in, as windows-1250; null: what is certain"
+    )
     val_share: float = setting(0.1, "share held out to validate when there is no val split", ge=0, lt=1)
     test_share: float = setting(0.2, "share held out to test when there is no test split", ge=0, lt=1)
 
@@ -150,8 +153,7 @@ class Table:
                 )
             if path and not path.lower().endswith(TABLE_SUFFIXES):
                 yield key, f"{path} does not end in {', '.join(TABLE_SUFFIXES)}. Convert or rename the file."
-        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
-            yield "delimiter", f'{self.delimiter!r} parts no cells. One character was expected, such as ";" or "\\t".'
+        yield from table_problems(self.delimiter, self.encoding)
         if self.val_share + self.test_share >= 1:
             yield "val_share", "it and test_share leave nothing to train on. Their sum must be below 1."
 

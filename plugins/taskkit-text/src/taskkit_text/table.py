@@ -47,7 +47,7 @@ class Table(DataModule[sections.Table]):
         first: Split | None = "train" if config.val_file or config.test_file else None
         named = {first: config.file, "val": config.val_file, "test": config.test_file}
         files = {split: Path(name).expanduser() for split, name in named.items() if name}
-        tables = {split: read_table(path, config.delimiter) for split, path in files.items()}
+        tables = {split: read_table(path, config.delimiter, config.encoding) for split, path in files.items()}
         names = next(filter(None, (class_names(table, columns.label) for table in tables.values())), ())
         found = [row for split, table in tables.items() for row in read_rows(table, columns, split)]
         rows = placed(found, config.val_share, config.test_share, by_id=config.id_column is not None)

@@ -1,0 +1,53 @@
+"""What people hand to `taskkit predict` where it is files: one, a folder of them or a table that lists them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from taskkit.contracts.facts import Example
+from taskkit.data.files import find_files
+from taskkit.data.tables import TABLE_SUFFIXES, TableFile, read_table, table_suffix
+from taskkit.errors import DataError
+from taskkit.wording import path_text
+
+
+def read_inputs(
+    source: str,
+    what: str,
+    suffixes: Collection[str],
+    example: Callable[[str, Path], Example],
+    listed: Callable[[TableFile], list[Example]],
+    *,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+) -> list[Example]:
+    """The examples of a file, of a folder of such and the folders in it, or of a table that lists them.
+
+    `example` makes one of an id and a file: the path as it was given, or as it is in the folder; `listed` those of the
+    table, read as `delimiter` and `encoding` say. Names of files end in one of `suffixes`, and `what` is one in words,
+    "An image file". Raises DataError for what does not exist, has no such file or cannot be read as a table; what is in
+    a file, nobody looked at yet.
+    """
+    path = Path(os.path.expanduser(source))  # noqa: PTH111 - Path.expanduser raises for a user who is not there
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises OSError for a name that is too long
+        return [example(path_text(file.relative_to(path)), file) for file in _files(path, suffixes)]
+    if table_suffix(path):
+        return listed(read_table(path.absolute(), delimiter, encoding))
+    if not os.path.lexists(path):
+        raise DataError(
+            f"{source}: there is no such file. {what}, a folder of them or a table ({', '.join(TABLE_SUFFIXES)}) of "
+            "their paths was expected. Correct the path."
+        )
+    return [example(path_text(source), path)]
+
+
+def _files(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    files = find_files(folder, suffixes)
+    if not files:
+        raise DataError(
+            f"{folder}: no file in it is of a kind that is read. Names that end in {', '.join(sorted(suffixes))} were "
+            "expected. Name another folder, or convert the files."
+        )
+    return files
