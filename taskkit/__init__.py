@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     )
     from taskkit.data.documents import not_utf8, open_utf8
     from taskkit.data.fetch import fetch
-    from taskkit.data.files import FileMemory, find_files, read_json_lines
+    from taskkit.data.files import WRITTEN_BY_SYSTEMS, FileMemory, find_files, read_json_lines
     from taskkit.data.inputs import read_inputs
     from taskkit.data.quality import ExampleLook, find_duplicates, find_imbalance, first_ids
     from taskkit.data.sources import Debian, Download, Installed, Local, PyPI, Url
@@ -91,7 +91,7 @@ _HOMES = {
     "contracts.model": ("Model", "Processor", "Sample", "Samples", "Unit"),
     "data.fetch": ("fetch",),
     "data.documents": ("not_utf8", "open_utf8"),
-    "data.files": ("FileMemory", "find_files", "read_json_lines"),
+    "data.files": ("FileMemory", "WRITTEN_BY_SYSTEMS", "find_files", "read_json_lines"),
     "data.inputs": ("read_inputs",),
     "data.quality": ("ExampleLook", "find_duplicates", "first_ids", "find_imbalance"),
     "contracts.regression": ("Regression",),
@@ -135,6 +135,7 @@ __all__ = [
     "REGRESSION_METRICS",
     "SPLIT_NAMES",
     "TABLE_SUFFIXES",
+    "WRITTEN_BY_SYSTEMS",
     "Attachment",
     "Batch",
     "Catalogue",

@@ -21,6 +21,8 @@ from taskkit.wording import path_text
 log = logging.getLogger("taskkit")
 
 Facts = TypeVar("Facts")
+WRITTEN_BY_SYSTEMS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx"})
+"""What Windows and macOS put beside files without being asked, in lower case; the rest of it is hidden by its name."""
 NAMED = 10
 """So many files that are left out are named for each reason."""
 
@@ -86,7 +88,7 @@ def find_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
 
     Links are followed, and no folder is read twice. What else is there is counted and named in a warning: other kinds
     of files, broken links, FIFOs and devices, folders that cannot be opened, and hidden folders and files of these
-    kinds; other hidden files, as the desktop writes them, are passed over.
+    kinds; other hidden files and `WRITTEN_BY_SYSTEMS` are passed over.
     """
     found: list[Path] = []
     left_out: defaultdict[str, list[Path]] = defaultdict(list)
@@ -121,6 +123,8 @@ FILE, FOLDER = "file", "folder"
 
 def _kind(path: Path, suffixes: Collection[str]) -> str:
     """FILE, FOLDER, why it is left out, or nothing for what is passed over."""
+    if path.name.lower() in WRITTEN_BY_SYSTEMS:
+        return ""
     hidden, wanted = path.name.startswith("."), path.suffix.lower() in suffixes
     try:
         mode = path.stat().st_mode

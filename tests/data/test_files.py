@@ -206,10 +206,10 @@ def _found(root: Path) -> list[str]:
     return [path.relative_to(root).as_posix() for path in find_files(root, {".png", ".jpg"})]
 
 
-def test_files_are_found_by_their_endings_and_what_the_desktop_writes_is_passed_over(
+def test_files_are_found_by_their_endings_and_what_systems_write_is_passed_over(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    _tree(tmp_path, "b.png", "a/b/C.JPG", "a/.DS_Store", ".directory")
+    _tree(tmp_path, "b.png", "a/b/C.JPG", "a/.DS_Store", ".directory", "Thumbs.db", "a/desktop.ini", "__MACOSX/._b.png")
     assert _found(tmp_path) == ["a/b/C.JPG", "b.png"]
     assert caplog.text == ""
 

@@ -274,3 +274,12 @@ def test_an_image_beside_the_folders_of_splits_is_refused(photos):
 def test_a_background_is_a_colour(photos, setting, value, message):
     found = dict(sections.Folder(root=str(photos("a/1.png")), **{setting: value}).problems())
     assert message in found[setting]
+
+
+def test_what_systems_put_beside_folders_of_classes_is_no_class(photos, caplog):
+    root = photos(*MANY[:3], *MANY[-3:])
+    for name in ("__MACOSX/cat/._1.png", "Thumbs.db", "cat/desktop.ini"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"")
+    assert prepared(root=root).spec.target.names == ("cat", "dog")
+    assert "left out" not in caplog.text

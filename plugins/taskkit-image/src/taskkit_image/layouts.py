@@ -9,6 +9,7 @@ from pathlib import Path
 
 from taskkit import (
     SPLIT_NAMES,
+    WRITTEN_BY_SYSTEMS,
     DataError,
     Split,
     TableFile,
@@ -94,7 +95,11 @@ def present(rows: TableFile, paths: Sequence[str], root: Path, advice: str) -> l
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path for path in root.iterdir() if path.is_dir() and not _is_passed_over(path.name))
+
+
+def _is_passed_over(name: str) -> bool:
+    return name.startswith(".") or name.lower() in WRITTEN_BY_SYSTEMS
 
 
 def _check_splits(root: Path, folders: Sequence[Path], splits: dict[Path, Split]) -> None:
