@@ -14,6 +14,12 @@ _ACTS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800
 """Controls but for tabs and line ends, changes of the direction of writing, and what cannot be written in UTF-8."""
 
 
+TELL_AUTHORS = (
+    "Tell its authors. Until it is mended, try another version of it, or another component of `taskkit list`."
+)
+"""What to do about a fault of a plugin."""
+
+
 def did_you_mean(word: str, words: Iterable[str]) -> str:
     """` Did you mean '…'?`, with a space before it, or nothing when no word comes near."""
     near = nearest(word, words)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from taskkit.contracts.statistics import Mean, Of, Ratio, Statistic
 from taskkit.errors import PluginError
+from taskkit.wording import TELL_AUTHORS
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -126,12 +127,12 @@ class Rows:
             found = np.asarray(statistic.function(*columns, sample_weight=weight), dtype=float)
         except Exception as error:
             raise PluginError(
-                f"{statistic.reference} failed: {type(error).__name__}: {error}. Tell its authors."
+                f"{statistic.reference} failed: {type(error).__name__}: {error}. {TELL_AUTHORS}"
             ) from error
         if found.shape != weight.shape[:1]:
             raise PluginError(
                 f"{statistic.reference} answered the shape {found.shape}. One number for each of {len(weight)} rows of "
-                "`sample_weight` was expected. Tell its authors."
+                f"`sample_weight` was expected. {TELL_AUTHORS}"
             )
         return found
 

@@ -23,6 +23,7 @@ from taskkit.engine.guard import calling, returned
 from taskkit.errors import CheckpointError, PluginError, TaskkitError
 from taskkit.plugins.compatibility import imported
 from taskkit.runs import checkpoint
+from taskkit.wording import TELL_AUTHORS
 
 HEAD = 10_000
 """Examples of a stream that are looked at where a split as a whole is wanted: to fit a processor, for a baseline."""
@@ -214,12 +215,12 @@ def _made(chosen: Chosen, kind: type[Any], *arguments: Any) -> Any:
     if not (isinstance(implementation, type) and issubclass(implementation, kind)):
         raise PluginError(
             f"{chosen.name} ({chosen.plugin}): {chosen.component.implementation} is not a taskkit.{kind.__name__}. "
-            "Tell its authors."
+            f"{TELL_AUTHORS}"
         )
     if missing := sorted(getattr(implementation, "__abstractmethods__", ())):
         raise PluginError(
             f"{chosen.name} ({chosen.plugin}): {implementation.__name__} has no `{'`, `'.join(missing)}`, which every "
-            f"{kind.__name__} writes. Tell its authors."
+            f"{kind.__name__} writes. {TELL_AUTHORS}"
         )
     with calling(chosen, "__init__"):
         return implementation(*arguments)
@@ -262,7 +263,7 @@ def _check_state(owner: Chosen, model: Model, processor: Processor, spec: DataSp
     if lost:
         raise PluginError(
             f"{owner.name} ({owner.plugin}): `Processor.load_state_dict` does not take back {', '.join(lost)}, which "
-            "`state_dict` gave. A run could not be asked once it ended. Tell its authors."
+            f"`state_dict` gave. A run could not be asked once it ended. {TELL_AUTHORS}"
         )
 
 

@@ -31,7 +31,7 @@ from taskkit.engine.guard import calling
 from taskkit.engine.judge import numbers
 from taskkit.errors import RunFailedError, TaskkitError
 from taskkit.runs.manifest import Interval
-from taskkit.wording import some
+from taskkit.wording import TELL_AUTHORS, some
 
 log = logging.getLogger("taskkit")
 
@@ -122,7 +122,7 @@ class Collector:
         if values.shape != (examples,):
             raise RunFailedError(
                 f"{self.owner.name} ({self.owner.plugin}): the score {name!r} has the shape {tuple(values.shape)}. One "
-                f"number for each of the {examples} examples of the batch was expected. Tell its authors."
+                f"number for each of the {examples} examples of the batch was expected. {TELL_AUTHORS}"
             )
         scores: list[float] = values.tolist()
         return scores
@@ -232,18 +232,19 @@ def answers(
         count = len(predictions) if isinstance(predictions, Sequence) else f"a {type(predictions).__name__} of"
         raise RunFailedError(
             f"{owner.name} ({owner.plugin}): `predict` returned {count} predictions for {len(examples)} samples. A "
-            "list with one for each was expected. Tell its authors."
+            f"list with one for each was expected. {TELL_AUTHORS}"
         )
     for prediction in predictions:
         if not isinstance(prediction, Mapping) or "prediction" not in prediction:
             raise RunFailedError(
                 f"{owner.name} ({owner.plugin}): `predict` returned a {type(prediction).__name__} for a sample. A "
-                'mapping such as {"prediction": …} of plain values was expected. Tell its authors.'
+                'mapping such as {"prediction": …} of plain values was expected. '
+                f"{TELL_AUTHORS}"
             )
         if isinstance(prediction["prediction"], Tensor):
             raise RunFailedError(
                 f"{owner.name} ({owner.plugin}): `predict` returned a tensor as a prediction. Plain values were "
-                "expected: call `.tolist()`, or give a taskkit.Attachment. Tell its authors."
+                f"expected: call `.tolist()`, or give a taskkit.Attachment. {TELL_AUTHORS}"
             )
     return predictions
 

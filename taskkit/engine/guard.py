@@ -12,6 +12,7 @@ import torch
 from taskkit.batches.loader import is_lost_worker
 from taskkit.contracts.component import Chosen
 from taskkit.errors import PluginError, RunFailedError, TaskkitError
+from taskkit.wording import TELL_AUTHORS
 
 T = TypeVar("T")
 
@@ -44,8 +45,8 @@ class calling:  # noqa: N801 - it is called like a function
         given = "" if self.batch is None else f" The batch has {', '.join(self.batch)}."
         raise RunFailedError(
             f"{self.owner.name} ({self.owner.plugin}): `{self.method}` raised {type(error).__name__}"
-            f"{f': {message}' if message else ''}.{f' {self.expected}' if self.expected else ''}{given} Tell its "
-            "authors; --debug shows where."
+            f"{f': {message}' if message else ''}.{f' {self.expected}' if self.expected else ''}{given} --debug "
+            f"shows where. {TELL_AUTHORS}"
         ) from error
 
 
@@ -64,7 +65,7 @@ def blaming(chosen: Iterable[Chosen]) -> Iterator[None]:
         message = " ".join(str(error).split())
         raise RunFailedError(
             f"{owner.name} ({owner.plugin}): `{method}` raised {type(error).__name__}"
-            f"{f': {message}' if message else ''}. Tell its authors; --debug shows where."
+            f"{f': {message}' if message else ''}. --debug shows where. {TELL_AUTHORS}"
         ) from error
 
 
@@ -90,8 +91,7 @@ def returned(owner: Chosen, method: str, value: T, expected: type[Any]) -> T:
     if not isinstance(value, expected):
         name = expected.__name__ if expected.__module__.startswith("torch") else f"taskkit.{expected.__name__}"
         raise PluginError(
-            f"{owner.name} ({owner.plugin}): `{method}` returned {_short(value)}. A {name} was expected. Tell its "
-            "authors."
+            f"{owner.name} ({owner.plugin}): `{method}` returned {_short(value)}. A {name} was expected. {TELL_AUTHORS}"
         )
     return value
 

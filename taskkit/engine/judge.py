@@ -18,6 +18,7 @@ from taskkit.contracts.statistics import Statistic
 from taskkit.contracts.task import Results, Step, Task
 from taskkit.engine.guard import calling, returned
 from taskkit.errors import PluginError
+from taskkit.wording import TELL_AUTHORS
 
 
 class Judge(nn.Module):
@@ -127,7 +128,7 @@ def statistics_of(task: Task, owner: Chosen) -> Mapping[str, Statistic]:
         if not isinstance(statistic, Statistic):
             raise PluginError(
                 f"{owner.name} ({owner.plugin}): `statistics` gave a {type(statistic).__name__} for {name!r}. A "
-                "taskkit.Mean, Ratio or Of was expected. Tell its authors."
+                f"taskkit.Mean, Ratio or Of was expected. {TELL_AUTHORS}"
             )
         if not any(f"{name}_".startswith(f"{metric}_") for metric in metrics):
             raise PluginError(

@@ -16,6 +16,7 @@ from taskkit.contracts.facts import Fact, SelfSupervised
 from taskkit.contracts.settings import Setting, settings
 from taskkit.errors import PluginError
 from taskkit.plugins.guard import Refused, guard
+from taskkit.wording import TELL_AUTHORS
 
 if TYPE_CHECKING:
     from taskkit.contracts.recipe import Key
@@ -110,7 +111,7 @@ def fact(component: Component, reference: str, plugin: PluginInfo) -> type[Fact]
     """Import a Fact that a component declares; raises PluginError."""
     found = _light(component, reference, plugin)
     if not (isinstance(found, type) and issubclass(found, Fact)):
-        raise PluginError(f"{_unusable(component, reference, plugin)} is not a taskkit.Fact. Tell its authors.")
+        raise PluginError(f"{_unusable(component, reference, plugin)} is not a taskkit.Fact. {TELL_AUTHORS}")
     return found
 
 
@@ -122,9 +123,9 @@ def section_of(component: Component, plugin: PluginInfo) -> type:
         fault = next(_section_faults(section), None)
     except Exception as error:
         why = f"{type(error).__name__}: {error}"
-        raise PluginError(f"{what} is not a dataclass of readable types ({why}). Tell its authors.") from error
+        raise PluginError(f"{what} is not a dataclass of readable types ({why}). {TELL_AUTHORS}") from error
     if fault:
-        raise PluginError(f"{what} has {fault} Tell its authors.")
+        raise PluginError(f"{what} has {fault} {TELL_AUTHORS}")
     return section  # type: ignore[no-any-return]
 
 
@@ -135,7 +136,7 @@ def imported(component: Component, reference: str, plugin: PluginInfo) -> Any:
             return load(reference)
     except Refused as refused:
         what = _unusable(component, reference, plugin)
-        advice = refused.hint or "Tell its authors."
+        advice = refused.hint or TELL_AUTHORS
         raise PluginError(f"{what} failed to load ({refused.reason}). {advice}") from refused.__cause__
 
 
@@ -147,7 +148,7 @@ def _light(component: Component, reference: str, plugin: PluginInfo) -> Any:
         module = reference.partition(":")[0]
         raise PluginError(
             f"{_unusable(component, reference, plugin)} imports torch, for which every check of a recipe would wait. "
-            f"What needs torch belongs into another module than {module} and those that it imports. Tell its authors."
+            f"What needs torch belongs into another module than {module} and those that it imports. {TELL_AUTHORS}"
         )
     return found
 

@@ -134,7 +134,7 @@ def _refuse_twins(info: PluginInfo, installed: Sequence[PluginInfo]) -> None:
     """Let neither of two entry points win that one distribution gives the same name."""
     if installed.count(info) > 1:
         reason = f"it declares the entry point {info.entry_point!r} twice"
-        raise Refused("clash", reason, "Its authors must rename one of them.")
+        raise Refused("clash", reason, "Its authors must rename one of them. Until then, try another version of it.")
 
 
 def _itself(plugin: object) -> object:
@@ -320,7 +320,11 @@ def _clash(what: str, claimants: Sequence[PluginInfo]) -> Refused:
     """Say who declares a thing more than once: an author can rename it, a user can choose between distributions."""
     first, *others = dict.fromkeys(map(str, claimants))
     if not others:
-        return Refused("clash", f"{first} declares {what} twice", "Its authors must rename one of them.")
+        return Refused(
+            "clash",
+            f"{first} declares {what} twice",
+            "Its authors must rename one of them. Until then, try another version of it.",
+        )
     return Refused(
         "clash",
         f"{' and '.join([first, *others])} both declare {what}",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskkit.contracts.component import KINDS, Component, Kind
 from taskkit.plugins.compatibility import Found, fits
-from taskkit.wording import did_you_mean
+from taskkit.wording import TELL_AUTHORS, did_you_mean
 
 if TYPE_CHECKING:
     from taskkit.contracts.component import Direction
@@ -236,7 +236,7 @@ def _components(parts: Mapping[str, Any], components: Mapping[Kind, Component]) 
             name = components[kind].name
             yield (
                 (kind,),
-                f"{name} could not check its section ({type(error).__name__}: {error}). Tell its authors.",
+                f"{name} could not check its section ({type(error).__name__}: {error}). {TELL_AUTHORS}",
             )
         else:
             for name, message in said:

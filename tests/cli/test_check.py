@@ -15,6 +15,7 @@ from taskkit.cli.check import command
 from taskkit.contracts.component import KINDS
 from taskkit.contracts.recipe import SECTIONS
 from taskkit.plugins.discovery import discover
+from taskkit.wording import TELL_AUTHORS
 from tests.conftest import PACKAGES
 
 MOONS = (PACKAGES / "taskkit-points/src/taskkit_points/moons.yaml").read_text()
@@ -289,24 +290,24 @@ MISTAKES_IN_THE_FILE = {
         "data: {name: points.torn}",
         "bad.yaml:1:8: points.torn cannot be used: taskkit_points.missing:Torn of taskkit-points 0.1 "
         "failed to "
-        "load (ModuleNotFoundError: No module named 'taskkit_points.missing'). Tell its authors.",
+        f"load (ModuleNotFoundError: No module named 'taskkit_points.missing'). {TELL_AUTHORS}",
     ),
     "a fact that is none": (
         "data: {name: points.odd}",
         "bad.yaml:1:8: points.odd cannot be used: taskkit_points.sections:NOT_A_FACT of "
         "taskkit-points 0.1 is "
-        "not a taskkit.Fact. Tell its authors.",
+        f"not a taskkit.Fact. {TELL_AUTHORS}",
     ),
     "a section with unreadable types": (
         "model: {name: points.unreadable}",
         "bad.yaml:1:9: points.unreadable cannot be used: taskkit_points.sections:Unreadable of "
         "taskkit-points "
         "0.1 is not a dataclass of readable types (NameError: name 'Nowhere' is not defined). "
-        "Tell its authors.",
+        f"{TELL_AUTHORS}",
     ),
     "a section that fails to check itself": (
         "model: {name: points.clumsy}",
-        "bad.yaml:1:9: points.clumsy could not check its section (ZeroDivisionError: of course). Tell its authors.",
+        f"bad.yaml:1:9: points.clumsy could not check its section (ZeroDivisionError: of course). {TELL_AUTHORS}",
     ),
     "a call": (
         "title: ${oc.env:HOME}",

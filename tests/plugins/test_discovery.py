@@ -12,6 +12,7 @@ from taskkit.contracts.hookspecs import hookimpl
 from taskkit.errors import PluginError
 from taskkit.plugins.compatibility import fits
 from taskkit.plugins.discovery import Plugins, discover, from_environment
+from taskkit.wording import TELL_AUTHORS
 
 IMPORTS = "from taskkit import Component, RecipeFile, hookimpl\n"
 
@@ -145,7 +146,7 @@ BAD = {
         declaring("bad.m"),
         "clash",
         "it declares the entry point 'bad' twice",
-        "Its authors must rename one of them.",
+        "Its authors must rename one of them. Until then, try another version of it.",
         target="bad_plugin\nbad = bad_elsewhere",
     ),
     "ships a recipe that is not there": Bad(
@@ -211,7 +212,7 @@ def test_a_component_that_one_distribution_declares_twice_is_its_authors_to_rena
     assert [(plugin["name"], plugin["status"]) for plugin in clashes] == [("one", "conflict"), ("two", "conflict")]
     for plugin in clashes:
         assert plugin["reason"] == "taskkit-twice 0.1 declares the model 'twice.model' twice"
-        assert plugin["hint"] == "Its authors must rename one of them."
+        assert plugin["hint"] == "Its authors must rename one of them. Until then, try another version of it."
 
 
 def test_malformed_metadata_of_one_package_hides_no_plugin(site, sound_site, taskkit):
@@ -501,7 +502,7 @@ def test_a_section_is_refused_in_one_line_that_names_plugin_and_field_for(source
     assert (shown.returncode, shown.stdout) == (2, "")
     (line,) = shown.stderr.splitlines()
     assert line.startswith(f"bad.net cannot be used: bad_sections:Net of taskkit-bad 0.1 {fault}")
-    assert line.endswith("Tell its authors.")
+    assert line.endswith(TELL_AUTHORS)
 
 
 def test_every_type_that_a_recipe_can_hold_may_be_that_of_a_setting(site, taskkit):
