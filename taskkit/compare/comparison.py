@@ -242,10 +242,12 @@ def _method(runs: Sequence[Tested]) -> Method | None:
 
 
 def rank(line: Line, across: bool) -> float:
-    """How good a line is, more being better: of several protocols by skill, those without one last."""
+    """How good a line is, more being better: of several protocols by skill; what is no number comes last."""
     if across:
-        return line.skill[0] if line.skill is not None else float("-inf")
-    return -line.value if line.direction == "min" else line.value
+        found = line.skill[0] if line.skill is not None else math.nan
+    else:
+        found = -line.value if line.direction == "min" else line.value
+    return -math.inf if math.isnan(found) else found
 
 
 def _differences(lines: Sequence[Line], runs: Sequence[Sequence[Tested]]) -> list[Difference]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import shutil
 import signal
@@ -87,7 +88,7 @@ class Checkpointer(pl.Callback):
             self.save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save, and keep a copy when the headline is as good as ever.
+        """Save, and keep a copy when the headline is as good as ever; one that is not a number never is.
 
         Inside an accumulation only that copy is written: a run that went on from it would lose the gradients so far.
         """
@@ -125,6 +126,9 @@ class Checkpointer(pl.Callback):
             self._saved_at = time.monotonic()
 
     def _is_better(self, score: float) -> bool:
+        # Compared with nan nothing is better: it would stay the best for ever.
+        if math.isnan(score):
+            return False
         # Of two equal scores the later is kept: it was trained for longer.
         if self.best_score is None:
             return True

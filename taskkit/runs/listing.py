@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ def find(root: Path, pattern: str = "*", statuses: Sequence[str] = (), order: st
         words = {part for row in found for part in (row.title, row.data, *Path(row.run).parts)}
         raise TaskkitError(f"No run below {root} matches {pattern!r}.{did_you_mean(pattern, words)}")
     key = _ORDERS[order]
-    known = [row for row in chosen if key(row) is not None and not (order == "score" and row.score is None)]
+    known = [row for row in chosen if key(row) is not None and not (order == "score" and not _has_score(row))]
     return [*sorted(known, key=key), *(row for row in chosen if row not in known)]
 
 
@@ -81,6 +82,10 @@ def runs_below(root: Path) -> list[Path]:
             found.append(Path(base))
             folders.clear()
     return sorted(found)
+
+
+def _has_score(row: Row) -> bool:
+    return row.score is not None and not math.isnan(row.score)
 
 
 def _matches(row: Row, pattern: str) -> bool:

@@ -58,6 +58,9 @@ def test_it_takes_patterns_statuses_and_orders(runs: Path, taskkit: Taskkit) -> 
     assert names("--status", "killed", "--status", "damaged", "--sort", "run") == ["damaged", "killed"]
     assert names("--sort", "run", "--reverse")[-1] == "damaged"
     assert set(names("--sort", "score")[-2:]) == {"killed", "damaged"}
+    speech = json.loads((runs / "speech" / "run.json").read_text())
+    (runs / "speech" / "run.json").write_text(json.dumps({**speech, "metrics": {"test/wer": float("nan")}}))
+    assert "speech" in names("--sort", "score")[-3:]
     refused = taskkit("runs", "txet")
     assert refused.returncode == 2
     assert "No run below runs matches 'txet'. Did you mean 'text'?" in refused.stderr
