@@ -11,6 +11,7 @@ from PIL import Image
 
 from taskkit import Classes, DataError
 from taskkit_image import sections
+from taskkit_image.decode import pixels
 from taskkit_image.facts import Images
 from taskkit_image.folder import Folder
 from taskkit_image.processor import ImageProcessor
@@ -274,6 +275,23 @@ def test_an_image_beside_the_folders_of_splits_is_refused(photos):
 def test_a_background_is_a_colour(photos, setting, value, message):
     found = dict(sections.Folder(root=str(photos("a/1.png")), **{setting: value}).problems())
     assert message in found[setting]
+
+
+def test_damaged_exif_is_counted_and_neither_ends_a_run_nor_reaches_the_terminal(photos, caplog, recwarn):
+    root, upright = photos(*MANY), Image.Exif()
+    upright[0x0112] = 6
+    whole = upright.tobytes()
+    damaged = {"a": whole[:10] + b"\xff" * 8 + whole[18:], "b": b"Exif\0\0XX*\0\xff\xff\xff\xff", "whole": whole}
+    for name, content in damaged.items():
+        Image.new("RGB", (8, 4)).save(root / "cat" / f"{name}.jpg", exif=content)
+    # An XMP with bytes that are no text, which states how the picture was held.
+    Image.new("RGB", (8, 4)).save(root / "dog" / "xmp.jpg", xmp=b'<x:xmpmeta tiff:Orientation="6" dc:x="\xa8"/>')
+    prepared(root=root)
+    assert "2 of 84 files have EXIF that is damaged" in caplog.text
+    assert caplog.text.rstrip().endswith("cat/a.jpg, cat/b.jpg")
+    read = {path.stem: pixels(path, 3).shape for path in root.glob("*/*.jpg")}
+    assert read == {"a": (3, 4, 8), "b": (3, 4, 8), "whole": (3, 8, 4), "xmp": (3, 8, 4)}
+    assert not recwarn.list
 
 
 def test_what_systems_put_beside_folders_of_classes_is_no_class(photos, caplog):

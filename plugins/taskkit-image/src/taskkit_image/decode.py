@@ -12,7 +12,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from taskkit import DataError
 from taskkit_image.facts import BACKGROUND, MAX_PIXELS
-from taskkit_image.opening import opened, orientation
+from taskkit_image.opening import held, opened
 
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -45,7 +45,7 @@ def read_image(path: Path, channels: int, max_pixels: int, background: str) -> T
     with opened(path, max_pixels) as image:
         image.load()
         # After its pixels, since a PNG file may state it behind them; those of TIFF are turned by Pillow.
-        turn = None if image.format == "TIFF" else TURNS.get(orientation(image))
+        turn = None if image.format == "TIFF" else TURNS.get(held(image).orientation)
         flat = _converted(_opaque(_eight_bits(path, image), background), "L" if channels == 1 else "RGB")
         upright: Tensor = pil_to_tensor(flat if turn is None else flat.transpose(turn))
     return upright

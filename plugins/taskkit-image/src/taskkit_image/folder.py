@@ -73,16 +73,20 @@ class Folder(DataModule[sections.Folder]):
         return root, read_listed(table, root, config)
 
     def _remark(self, root: Path, images: Sequence[Labelled], scanned: Sequence[Scanned]) -> None:
-        """Say which files hold several pictures, since all but the first are left out."""
-        several = [_id(root, image) for image, file in zip(images, scanned, strict=True) if file.several]
-        if several:
-            log.warning(
-                "%s: %d of %d files hold several pictures, of which the first is read: %s",
-                root,
-                len(several),
-                len(images),
-                ", ".join(first_ids(several)) + (", …" if len(several) > len(first_ids(several)) else ""),
-            )
+        """Say of which files something is left out: all pictures but the first, or what is damaged beside one."""
+        files = [(_id(root, image), file) for image, file in zip(images, scanned, strict=True)]
+        remarks = {
+            "hold several pictures, of which the first is read": [name for name, file in files if file.several],
+            "have EXIF that is damaged or an orientation that there is not; of these, what can be read counts": [
+                name for name, file in files if file.damaged_exif
+            ],
+        }
+        for what, found in remarks.items():
+            if found:
+                more = ", …" if len(found) > len(first_ids(found)) else ""
+                log.warning(
+                    "%s: %d of %d files %s: %s", root, len(found), len(images), what, ", ".join(first_ids(found)) + more
+                )
 
     def _assigned(self, root: Path, images: Sequence[Labelled]) -> list[Labelled]:
         """The images, each in a split."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import struct
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
@@ -44,6 +48,18 @@ TILE = (322, 323)
 """The TIFF tags of the width and height of its tiles, where it has any."""
 
 
+_WARNINGS = Lock()
+
+
+class Held(NamedTuple):
+    """How a picture was held when it was taken."""
+
+    orientation: int
+    """1, upright, to 8; 1 also where the EXIF says nothing or what there is not."""
+    damaged: bool
+    """Whether parts of the EXIF cannot be read, or its orientation is none."""
+
+
 @contextmanager
 def opened(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """An image file of which only the header has been read.
@@ -55,7 +71,9 @@ def opened(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
         what = "this is no regular file" if os.path.lexists(path) else "there is no such file"
         raise DataError(f"{path}: {what}. An image file was expected. Correct the path.")
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with _quiet():
+            image = Image.open(path, formats=FORMATS)
+        with image:
             _check_size(path, image.width, image.height, max_pixels)
             if isinstance(image, TiffImageFile):  # libtiff decodes whole tiles, however little of one is the image's
                 width, height = (image.tag_v2.get(tag, 1) for tag in TILE)
@@ -63,7 +81,7 @@ def opened(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
             yield image
     except (DataError, MemoryError):
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise _too_large(path, str(error).rstrip("."), max_pixels) from None
     except Exception as error:  # where bytes are damaged, Pillow's readers stumble over whatever comes next
         reason = _unidentified(path) if isinstance(error, UnidentifiedImageError) else str(error) or repr(error)
@@ -78,13 +96,35 @@ def is_file(path: Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises OSError for a name that is too long
 
 
-def orientation(image: Image.Image) -> int:
-    """How a picture was held, by its EXIF: 1, upright, to 8; 1 also where the tag holds what is none of these."""
+def held(image: Image.Image) -> Held:
+    """How a picture was held, by its EXIF, which may be damaged where the picture is whole."""
     try:
-        stated = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # as above; a picture whose EXIF is damaged is still whole
-        return 1
-    return stated if isinstance(stated, int) and 1 <= stated <= 8 else 1
+        with _quiet():
+            tags = image.getexif()
+            stated, damaged = tags.get(ORIENTATION, 1), len(tags) < _stated_tags(image)
+    except Exception:  # as above
+        return Held(1, damaged=True)
+    known = isinstance(stated, int) and 1 <= stated <= 8
+    return Held(stated if known else 1, damaged or not known)
+
+
+def _stated_tags(image: Image.Image) -> int:
+    """How many tags there are to be in the first directory of its EXIF; raises where its header is damaged."""
+    if not (exif := image.info.get("exif")):
+        return 0
+    content = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}[content[:2]]
+    (start,) = struct.unpack_from(f"{order}I", content, 4)
+    (count,) = struct.unpack_from(f"{order}H", content, start)
+    return int(count)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep warnings of Pillow's off the terminal; the filters of warnings are those of all threads."""
+    with _WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _check_size(path: Path, width: int, height: int, max_pixels: int) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from taskkit import DataError, FileMemory, file_sha256
 from taskkit_image.facts import MOST_PIXELS
-from taskkit_image.opening import opened, orientation
+from taskkit_image.opening import Held, held, opened
 
 
 class Scanned(NamedTuple):
@@ -24,6 +24,8 @@ class Scanned(NamedTuple):
     width: int | None
     several: bool
     """Whether it holds more pictures than one, as a moving GIF does; the first is read."""
+    damaged_exif: bool
+    """Whether its EXIF is damaged or has an orientation that there is not; it is read as it lies."""
 
 
 def scan(root: Path, paths: Sequence[Path]) -> list[Scanned]:
@@ -44,14 +46,15 @@ def _scan(path: Path) -> Scanned:
     try:
         # Whatever a recipe allows, for the header alone takes no memory, and what is remembered holds for any recipe.
         with opened(path, MOST_PIXELS) as image:
-            width, height = image.size if _is_upright(image) else image.size[::-1]
-            return Scanned(sha256, height, width, getattr(image, "is_animated", False))
+            how = _held(image)
+            width, height = image.size if how.orientation < 5 else image.size[::-1]
+            return Scanned(sha256, height, width, getattr(image, "is_animated", False), how.damaged)
     except DataError:
-        return Scanned(sha256, None, None, False)
+        return Scanned(sha256, None, None, False, False)
 
 
-def _is_upright(image: Image.Image) -> bool:
-    """Whether width and height are those of the picture upright, as far as what stands before its pixels says."""
+def _held(image: Image.Image) -> Held:
+    """How a picture was held, as far as what stands before its pixels says, and its size does not heed."""
     # To look behind them, Pillow would decode a PNG file; of a TIFF file it says the upright size.
     unknown = image.format == "PNG" and "exif" not in image.info
-    return unknown or image.format == "TIFF" or orientation(image) < 5
+    return Held(1, damaged=False) if unknown or image.format == "TIFF" else held(image)
