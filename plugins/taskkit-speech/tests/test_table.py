@@ -214,6 +214,17 @@ def test_what_cannot_be_used_is_left_out_when_asked_counted_and_named(faulty, ca
     assert found["unreadable"].examples == ("cut.wav", "text.wav", "span.wav#0-9")
 
 
+def test_a_listed_split_of_which_nothing_can_be_used_is_not_made_of_the_training_split(recordings, caplog):
+    root = recordings("0.wav", "1.wav", "2.wav", "3.wav", "4.wav")
+    (root / "table.csv").write_text(
+        "path,text,split\n0.wav,zero,train\n1.wav,one,train\n2.wav,?!,val\n3.wav,,val\n4.wav,four,test\n"
+    )
+    data = Table(sections.Table(str(root / "table.csv"), unusable="skip", val_share=0.5)).prepare(Transcript)
+    assert ids(data, "train") == ["0.wav", "1.wav"]
+    assert "the val split is empty: none that is listed there can be used" in caplog.text
+    assert data.spec.protocol["splits"] == "test, train as listed"
+
+
 def test_sound_alone_does_not_mind_bad_transcripts(faulty):
     module = Table(sections.Table(str(faulty), unusable="skip", val_share=0, test_share=0))
     assert ids(module.prepare(Masked), "train") == ["0.wav", "1.wav", "2.wav", "short.wav", "blank.wav"]

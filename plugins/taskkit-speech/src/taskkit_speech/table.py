@@ -51,29 +51,22 @@ class Table(DataModule[sections.Table]):
         faults = _faults(rows, stats, target)
         at = {f"{row.where.removeprefix(f'{path}: ')} ({row.id})": one for row, one in faults.items()}
         left_out = leave_out(at, self.config.unusable, str(path), len(rows), root_of(path, self.config))
-        placed = self._place([row for row in rows if row not in faults])
+        shares = self._held_out(rows)
+        placed = _placed([row for row in rows if row not in faults], shares)
         fact = self._fact(target, placed)
         splits = by_split(_utterance(row, split, fact) for row, split in placed)
-        self._check_splits(splits, path)
+        self._check_splits(splits, shares, path)
         spec = DataSpec(
             Audio(common_rate(stats[row.clip] for row, _ in placed)),
             fact,
             fingerprint("speech-table", splits, "/".join(stats[row.clip].file for row, _ in placed)),
             (Origin("speech.table", str(path), file_sha256(path)),),
-            self._protocol(fact, placed, left_out),
+            self._protocol(fact, placed, shares, left_out),
         )
         return prepared(spec, splits, partial(_problems, faults, splits, stats, fact))
 
-    def _place(self, rows: Sequence[Listed]) -> Placed:
-        """The rows, each in a split."""
-        shares = self._held_out(rows)
-        return [
-            (row, row.split if row.split in ("val", "test") else by_share(row.speaker or row.file, **shares))
-            for row in rows
-        ]
-
-    def _held_out(self, rows: Sequence[Listed]) -> Mapping[str, float]:
-        """The shares that are held out of what is not listed as val or test."""
+    def _held_out(self, rows: Sequence[Listed]) -> Mapping[Split, float]:
+        """The shares that are held out of what is not listed as val or test; `rows` are all, those left out too."""
         present = {row.split for row in rows}
         return {
             "val": 0.0 if "val" in present else self.config.val_share,
@@ -85,8 +78,8 @@ class Table(DataModule[sections.Table]):
             return Classes.of(str(row.target) for row, split in placed if split == "train")
         return Transcript(self.config.language) if issubclass(target, Transcript) else Masked()
 
-    def _check_splits(self, splits: Utterances, path: Path) -> None:
-        """Refuse to train on nothing; warn when chance left a split empty that should have a share."""
+    def _check_splits(self, splits: Utterances, held_out: Mapping[Split, float], path: Path) -> None:
+        """Refuse to train on nothing; warn when chance or faults left a split empty that should have some."""
         speakers = any(one.speaker for utterances in splits.values() for one in utterances)
         thing = "speaker" if speakers else "file"
         if not splits["train"]:
@@ -94,8 +87,9 @@ class Table(DataModule[sections.Table]):
                 f"{path}: no recording is left to train on. Each {thing} is in one split as a whole, and there "
                 "are too few of them. Name the splits in a column `split`, or make data.test_share smaller."
             )
-        shares: dict[Split, float] = {"val": self.config.val_share, "test": self.config.test_share}
-        for split, share in shares.items():
+        for split, share in held_out.items():
+            if not share and not splits[split] and getattr(self.config, f"{split}_share"):
+                log.warning("%s: the %s split is empty: none that is listed there can be used.", path, split)
             if share and not splits[split]:
                 log.warning(
                     "%s: the %s split is empty: no %s of so few falls into it by its hash. Name the splits in a column "
@@ -105,22 +99,33 @@ class Table(DataModule[sections.Table]):
                     thing,
                 )
 
-    def _protocol(self, fact: Fact, placed: Placed, left_out: Counter[str]) -> Mapping[str, Any]:
-        protocol: dict[str, Any] = {"splits": self._splits_in_words([row for row, _ in placed])}
+    def _protocol(
+        self, fact: Fact, placed: Placed, held_out: Mapping[Split, float], left_out: Counter[str]
+    ) -> Mapping[str, Any]:
+        protocol: dict[str, Any] = {"splits": _splits_in_words([row for row, _ in placed], held_out)}
         if isinstance(fact, Transcript):
             protocol["normaliser"] = f"{self.config.normaliser} ({fact.language or 'no language'})"
         if left_out:
             protocol["left out"] = dict(left_out)
         return protocol
 
-    def _splits_in_words(self, rows: Sequence[Listed]) -> str:
-        how, held_out = "by a hash of the speaker, or else the file", self._held_out(rows)
-        shares = ", ".join(f"{split} {share:g}" for split, share in held_out.items() if share)
-        if all(row.split is None for row in rows):
-            return f"{how}: {shares or 'all train'}"
-        kept = sorted({row.split for row in rows if row.split and not (shares and row.split == "train")})
-        parts = [f"{', '.join(kept)} as listed"] if kept else []
-        return "; ".join([*parts, f"of those listed as train {shares} {how}"] if shares else parts)
+
+def _placed(rows: Sequence[Listed], held_out: Mapping[Split, float]) -> Placed:
+    """The rows, each in a split."""
+    return [
+        (row, row.split if row.split in ("val", "test") else by_share(row.speaker or row.file, **held_out))
+        for row in rows
+    ]
+
+
+def _splits_in_words(rows: Sequence[Listed], held_out: Mapping[Split, float]) -> str:
+    how = "by a hash of the speaker, or else the file"
+    shares = ", ".join(f"{split} {share:g}" for split, share in held_out.items() if share)
+    if all(row.split is None for row in rows):
+        return f"{how}: {shares or 'all train'}"
+    kept = sorted({row.split for row in rows if row.split and not (shares and row.split == "train")})
+    parts = [f"{', '.join(kept)} as listed"] if kept else []
+    return "; ".join([*parts, f"of those listed as train {shares} {how}"] if shares else parts)
 
 
 def _target_column(target: type[Fact]) -> str | None:
