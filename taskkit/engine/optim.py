@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +23,8 @@ from taskkit.contracts.task import Task
 from taskkit.errors import TaskkitError
 from taskkit.wording import did_you_mean, nearest
 
+log = logging.getLogger("taskkit")
+
 
 def configure(
     module: pl.LightningModule,
@@ -39,6 +42,7 @@ def configure(
     # In fp16 gradients are scaled, and a fused optimiser undoes that itself: too late to clip or weigh them.
     fused = not str(module.trainer.precision).startswith("16")
     total = total_steps(module.trainer, batches())
+    _tell_short_epochs(module.trainer, batches())
     if module.trainer.max_epochs != 0:
         _refuse_no_time(section, total)
     if task.phases:
@@ -60,6 +64,17 @@ def _refuse_no_time(section: OptimSection, total: int) -> None:
                 f"optim.{name} is {steps:g} steps, but training ends after {total:,}. Expected fewer. Write a share of "
                 "all steps, such as 0.1."
             )
+
+
+def _tell_short_epochs(trainer: pl.Trainer, batches: int | None) -> None:
+    """Say so where no epoch has the batches of a whole optimiser step."""
+    wanted = trainer.accumulate_grad_batches
+    if batches is not None and 0 < (used := _used(trainer, batches)) < wanted:
+        log.warning(
+            "trainer.accumulate_grad_batches is %d, and an epoch has %d batches: each optimiser step is over these",
+            wanted,
+            used,
+        )
 
 
 def _scheduled(

@@ -306,6 +306,15 @@ def test_accumulating_batches_gives_the_losses_of_one_larger_batch(
         assert mine == pytest.approx(other, rel=1e-4)
 
 
+def test_where_no_epoch_has_the_batches_of_a_step_it_is_said(recipe: Path, plugins: Plugins, tmp_path: Path) -> None:
+    changes = ["trainer.accumulate_grad_batches=99", "trainer.max_epochs=2"]
+    run = taskkit.run(recipe, changes, out=tmp_path / "run", plugins=plugins)
+    said = "trainer.accumulate_grad_batches is 99, and an epoch has 16 batches: each optimiser step is over these"
+    assert said in (run.path / "log.txt").read_text()
+    assert run.manifest.tested is not None
+    assert run.manifest.tested.step <= 2
+
+
 def test_a_loss_that_is_not_a_number_ends_the_run_with_a_reason(recipe: Path, plugins: Plugins, tmp_path: Path) -> None:
     with pytest.raises(RunFailedError, match=r"training loss was nan within the \d+ batches up to step 20.*optim.lr"):
         taskkit.run(recipe, ["data.broken=true"], out=tmp_path / "run", plugins=plugins)
