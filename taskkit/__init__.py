@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         ClassificationSection,
         NoOptions,
         Problems,
+        PseudonymSection,
         RegressionSection,
         setting,
     )
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from taskkit.data.fetch import fetch
     from taskkit.data.files import WRITTEN_BY_SYSTEMS, FileMemory, find_files, read_json_lines
     from taskkit.data.inputs import read_inputs
+    from taskkit.data.pseudonyms import PseudonymKey
     from taskkit.data.quality import ExampleLook, find_duplicates, find_imbalance, first_ids
     from taskkit.data.sources import Debian, Download, Installed, Local, PyPI, Url
     from taskkit.data.splits import by_share, hash_fraction, stratified
@@ -93,6 +95,7 @@ _HOMES = {
     "data.documents": ("not_utf8", "open_utf8"),
     "data.files": ("FileMemory", "WRITTEN_BY_SYSTEMS", "find_files", "read_json_lines"),
     "data.inputs": ("read_inputs",),
+    "data.pseudonyms": ("PseudonymKey",),
     "data.quality": ("ExampleLook", "find_duplicates", "first_ids", "find_imbalance"),
     "contracts.regression": ("Regression",),
     "contracts.settings": (
@@ -101,6 +104,7 @@ _HOMES = {
         "ClassificationSection",
         "NoOptions",
         "Problems",
+        "PseudonymSection",
         "RegressionSection",
         "setting",
     ),
@@ -169,6 +173,8 @@ __all__ = [
     "Prepared",
     "Problems",
     "Processor",
+    "PseudonymKey",
+    "PseudonymSection",
     "PyPI",
     "Ratio",
     "RecipeError",

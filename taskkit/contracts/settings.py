@@ -85,6 +85,21 @@ class NoOptions:
     """No options."""
 
 
+@dataclass(kw_only=True)
+class PseudonymSection:
+    """Settings of data whose tables name people."""
+
+    pseudonymise: bool = setting(False, "hash what names people and examples with a key, so that no name is in the run")
+    key: str | None = setting(
+        None, "the file of that key; null: one in your configuration directory, made when it is not there"
+    )
+
+    def problems(self) -> Problems:
+        """A key without use."""
+        if self.key is not None and not self.pseudonymise:
+            yield "key", f"{self.key!r} is the key of pseudonyms, but pseudonymise is false. Set it to true."
+
+
 @dataclass
 class ClassificationSection:
     """Settings of every task that chooses one class of a fixed set."""

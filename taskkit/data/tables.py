@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
@@ -114,6 +114,25 @@ class TableFile:
                 *(self.path, len(missing), name, ", ".join(map(repr, dict.fromkeys(missing)))),
             )
         return texts
+
+    def renamed(self, columns: Mapping[str, str | None], rename: Callable[[str], str]) -> TableFile:
+        """This table with other words in some columns, named as in `check_columns`, as pseudonyms of people.
+
+        `rename` is asked once for each word, without blanks around it; empty cells stay empty. Raises DataError for
+        columns that are not there.
+        """
+        import pyarrow as pa
+
+        self.check_columns(columns)
+        content = self.content
+        for setting, name in columns.items():
+            if name is None:
+                continue
+            cells = [None if cell is None else str(cell).strip() for cell in self.column(name, setting)]
+            names = {cell: rename(cell) for cell in dict.fromkeys(cells) if cell is not None}
+            renamed = pa.array([None if cell is None else names[cell] for cell in cells], pa.string())
+            content = content.set_column(content.column_names.index(name), name, renamed)
+        return TableFile(self.path, content)
 
     def find_splits(self, named: str | None, setting: str) -> list[Split] | None:
         """The splits of the rows: in the column that is `named`; else in one called as in `SPLIT_COLUMNS`, in any case.

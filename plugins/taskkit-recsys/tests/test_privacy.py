@@ -1,6 +1,5 @@
 """Users under pseudonyms: nothing that a run leaves behind has the id of one, nor the key."""
 
-import hashlib
 import os
 import stat
 import subprocess
@@ -11,12 +10,11 @@ import pytest
 from pyarrow import parquet
 
 import taskkit
-from taskkit import DataError
+from taskkit import DataError, PseudonymKey
 from taskkit.plugins.discovery import discover
 from taskkit_recsys import sections
 from taskkit_recsys.facts import NextItem
 from taskkit_recsys.interactions import Interactions
-from taskkit_recsys.pseudonyms import Key
 
 USERS = [f"person-{number:03d}@example.org" for number in range(30)]
 RECIPE = """
@@ -52,7 +50,7 @@ def holding(folder: Path, *secrets: str) -> list[Path]:
 
 
 def own_key(folder):
-    return folder / "config" / "taskkit" / "recsys.key"
+    return folder / "config" / "taskkit" / "pseudonyms.key"
 
 
 def test_no_id_of_a_user_is_in_the_run_or_in_the_cache(place):
@@ -66,7 +64,7 @@ def test_no_id_of_a_user_is_in_the_run_or_in_the_cache(place):
 
 def test_no_id_is_in_the_table_of_predictions(place):
     rows = parquet.read_table(place / "run" / "predictions.parquet").to_pylist()
-    key = Key.read(own_key(place))
+    key = PseudonymKey.read(own_key(place))
     assert sorted(row["id"] for row in rows) == sorted(key.pseudonym(user) for user in USERS)
     assert "person-" not in str(rows)
 
@@ -82,7 +80,7 @@ def test_the_same_run_without_pseudonyms_has_them(place, monkeypatch):
 
 
 def test_neither_the_key_nor_what_it_is_used_as_is_in_the_run(place):
-    key = Key.read(own_key(place))
+    key = PseudonymKey.read(own_key(place))
     content = own_key(place).read_text().strip()
     assert len(content) == 64
     assert holding(place / "run", content) == []
@@ -95,19 +93,11 @@ def test_the_key_is_its_owners_alone(place):
     assert stat.S_IMODE(own_key(place).stat().st_mode) == 0o600
 
 
-def test_every_key_that_is_made_is_another(tmp_path, monkeypatch):
-    checks = set()
-    for name in ("mine", "yours"):
-        monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / name))
-        checks |= {Key.of_user().check, Key.of_user().check}
-    assert len(checks) == 2
-
-
 def test_a_user_is_asked_for_by_the_id_and_the_key(place):
     run = taskkit.load_run(place / "run", plugins=discover({"recsys"}))
     (prediction,) = run.predict([], user=USERS[3], top=2)
     assert len(prediction["prediction"]) == 2
-    with pytest.raises(DataError, match=r"none\.key: the key that users' ids are hashed with cannot be read: No such"):
+    with pytest.raises(DataError, match=r"none\.key: the key of pseudonyms cannot be read: No such"):
         run.predict([], user=USERS[3], key="none.key")
     with pytest.raises(DataError, match=r"the run saw no user 'somebody'\. The run has pseudonyms"):
         run.predict([], user="somebody")
@@ -138,38 +128,7 @@ def test_a_key_of_ones_own_gives_the_same_pseudonyms_again(written):
     assert first.input.key.endswith("own.key")
 
 
-def test_pseudonyms_are_hashes_with_the_key(written):
-    key = Key.read(written("0123456789abcdef\n", "own.key"))
-    secret = hashlib.blake2b(b"0123456789abcdef").digest()
-    assert key.pseudonym("42") == hashlib.blake2b(b"42", key=secret, person=b"user", digest_size=10).hexdigest()
-
-
-@pytest.mark.parametrize(
-    ("content", "message"), [("", "it holds 0 bytes, which can be guessed"), ("secret", "it holds 6 bytes")]
-)
-def test_a_key_that_can_be_guessed_is_refused(written, content, message):
-    with pytest.raises(DataError, match=message):
-        Key.read(written(content, "own.key"))
-
-
-def test_a_key_in_a_run_directory_is_refused(written):
-    written("{}", "run/run.json")
-    with pytest.raises(DataError, match="lies in the run directory"):
-        Key.read(written("k" * 40, "run/keys/own.key"))
-
-
 def test_a_key_that_is_named_must_be_there(written, tmp_path):
     with pytest.raises(DataError, match=r"none\.key: the key.*cannot be read"):
         prepared(written("user,item,timestamp\nx,a,1\n"), tmp_path / "none.key")
     assert not (tmp_path / "none.key").exists()
-
-
-def test_a_key_that_others_may_read_is_told(written, caplog):
-    path = written("k" * 40, "own.key")
-    path.chmod(0o644)
-    Key.read(path)
-    assert f"chmod 600 {path}" in caplog.text
-    caplog.clear()
-    path.chmod(0o600)
-    Key.read(path)
-    assert caplog.text == ""

@@ -2,10 +2,9 @@
 
 import pytest
 
-from taskkit import DataError
+from taskkit import DataError, PseudonymKey
 from taskkit_recsys.facts import Histories
 from taskkit_recsys.history import Pair, Query
-from taskkit_recsys.pseudonyms import Key
 from taskkit_recsys.reading import (
     Directory,
     ReadHistory,
@@ -141,7 +140,7 @@ def test_pairs_come_in_files(written):
 
 
 def test_a_pseudonymised_user_is_found_by_their_id_and_the_key(written):
-    key = Key.read(written("a long secret of mine", "own.key"))
+    key = PseudonymKey.read(written("a long secret of mine", "own.key"))
     directory = Directory(Histories((key.pseudonym("42"),), ("50",), (), str(key.path), key.check))
     (example,) = requested_history(ReadHistory(user=" 42 "), directory, {0: [0]}.__getitem__)
     assert example.input.user == 0

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from taskkit import DataModule, Fact, Origin, Prepared, file_sha256, read_table
+from taskkit import DataModule, Fact, Origin, Prepared, PseudonymKey, file_sha256, read_table
 from taskkit_recsys import sections
 from taskkit_recsys.events import Columns
 from taskkit_recsys.prepared import prepare
-from taskkit_recsys.pseudonyms import Key
 from taskkit_recsys.source import Source, TitleTable
 
 
@@ -22,9 +21,7 @@ class Interactions(DataModule[sections.Interactions]):
     def prepare(self, target: type[Fact]) -> Prepared:
         """Read, filter, order and split the events."""
         config = self.config
-        key = None
-        if config.pseudonymise:
-            key = Key.read(Path(config.key).expanduser()) if config.key else Key.of_user()
+        key = PseudonymKey.of(config)
         events, origin = _path(config.events), "recsys.interactions"
         table = read_table(events, config.delimiter, config.encoding)
         titles, origins = None, [Origin(origin, str(events), file_sha256(events))]

@@ -10,10 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from taskkit import DataError, Example, did_you_mean, read_json_lines, setting
+from taskkit import DataError, Example, PseudonymKey, did_you_mean, read_json_lines, setting
 from taskkit_recsys.facts import Histories
 from taskkit_recsys.history import Pair, Query
-from taskkit_recsys.pseudonyms import Key
 
 log = logging.getLogger("taskkit")
 
@@ -165,7 +164,7 @@ class Directory:
         return [number for name in names if (number := numbers.get(name)) is not None]
 
     def _pseudonym(self, name: str, key: str | None) -> str:
-        file = Key.read(Path(key or self.histories.key).expanduser())
+        file = PseudonymKey.read(Path(key or self.histories.key).expanduser())
         if file.check != self.histories.key_check:
             raise DataError(
                 f"{file.path}: this is not the key that the run's users were hashed with. That one was at "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from taskkit import Problems, setting, table_problems
+from taskkit import Problems, PseudonymSection, setting, table_problems
 
 # Tasks.
 
@@ -178,7 +178,7 @@ class Movielens(Splitting):
 
 
 @dataclass(kw_only=True)
-class Interactions(Splitting):
+class Interactions(Splitting, PseudonymSection):
     """Your own log: a table of who took what when, and how they rated it."""
 
     events: str = setting(doc="a CSV, TSV, JSON lines, Excel or Parquet file, one event in a row")
@@ -196,14 +196,11 @@ class Interactions(Splitting):
         None, "what a CSV, TSV or JSON lines file is in, as windows-1250; null: what is certain"
     )
     rating_scale: list[float] | None = setting(None, "the lowest and the highest rating; null: those in the data")
-    pseudonymise: bool = setting(False, "hash users' ids with a key, so that no raw one is in the run")
-    key: str | None = setting(
-        None, "the file of that key; null: one in your configuration directory, made when it is not there"
-    )
 
     def problems(self) -> Problems:
         """Two uses of a column, a scale that is none, a key without use, ratings that have no column."""
-        yield from super().problems()
+        yield from Splitting.problems(self)
+        yield from PseudonymSection.problems(self)
         taken: dict[str, str] = {}
         for name in ("user_column", "item_column", "time_column", "rating_column"):
             column = getattr(self, name)
@@ -216,8 +213,6 @@ class Interactions(Splitting):
         ):
             yield "rating_scale", f"{self.rating_scale} is no scale. The lowest and the highest were expected: [1, 5]."
         yield from table_problems(self.delimiter, self.encoding)
-        if self.key is not None and not self.pseudonymise:
-            yield "key", f"{self.key!r} is the key of pseudonyms, but pseudonymise is false. Set it to true."
         if self.min_rating is not None and self.rating_column is None:
             yield "min_rating", f"{self.min_rating:g} needs ratings, but rating_column is null. Name their column."
 

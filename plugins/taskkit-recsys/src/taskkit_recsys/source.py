@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from taskkit import DataError, Origin, TableFile
+from taskkit import DataError, Origin, PseudonymKey, TableFile
 from taskkit_recsys.cells import is_empty
 from taskkit_recsys.events import Columns
-from taskkit_recsys.pseudonyms import Key
 from taskkit_recsys.times import TimeUnit
 
 
@@ -23,7 +22,7 @@ class Source:
     origins: tuple[Origin, ...]
     time_unit: TimeUnit = "s"
     titles: TitleTable | None = None
-    key: Key | None = None
+    key: PseudonymKey | None = None
     """Users become pseudonyms of this key."""
     rating_scale: tuple[float, float] | None = None
 

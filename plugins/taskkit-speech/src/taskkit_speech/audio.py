@@ -44,11 +44,18 @@ class Clip:
     """Seconds; None: to the end."""
     max_seconds: float = MAX_SECONDS
     """One that lasts longer by its header is not decoded."""
+    name: str = ""
+    """What messages call the file, as by a pseudonym; empty: its path."""
+
+    @property
+    def shown(self) -> str:
+        """What messages call the file."""
+        return self.name or str(self.path)
 
     def __str__(self) -> str:
         if self.start is None and self.end is None:
-            return str(self.path)
-        return f"{self.path} ({self.start or 0:g} s to {'the end' if self.end is None else f'{self.end:g} s'})"
+            return self.shown
+        return f"{self.shown} ({self.start or 0:g} s to {'the end' if self.end is None else f'{self.end:g} s'})"
 
 
 class Sound(NamedTuple):
@@ -95,16 +102,16 @@ def opened(clip: Clip) -> Iterator[Sound]:
     """
     if not os.path.isfile(clip.path):  # noqa: PTH113 - Path.is_file raises OSError for a name that is too long
         what = "this is no regular file" if os.path.lexists(clip.path) else "there is no such file"
-        raise DataError(f"{clip.path}: {what}. An audio file was expected. Correct the path.")
+        raise DataError(f"{clip.shown}: {what}. An audio file was expected. Correct the path.")
     try:
         # Without its name, since libsndfile takes any file for sound that is called .au, .snd, .vox or .gsm.
         with clip.path.open("rb") as content, soundfile.SoundFile(content.fileno(), closefd=False) as file:
-            _check_whole(clip.path, file)
+            _check_whole(clip, file)
             first, count = _span(clip, file)
-            yield Sound(file.samplerate, file.channels, count, _blocks(clip.path, file, first, count))
+            yield Sound(file.samplerate, file.channels, count, _blocks(clip, file, first, count))
     except (OSError, RuntimeError) as error:
         raise DataError(
-            f"{clip.path}: this is not audio that can be read ({_reason(error)}). A whole WAV, FLAC, MP3 or Ogg file "
+            f"{clip.shown}: this is not audio that can be read ({_reason(error)}). A whole WAV, FLAC, MP3 or Ogg file "
             "was expected. Replace the file, or take it out of the data."
         ) from None
 
@@ -144,7 +151,7 @@ def _mono(clip: Clip, sound: Sound) -> Iterator[Block]:
         yield block.mean(axis=1)
 
 
-def _blocks(path: Path, file: soundfile.SoundFile, first: int, count: int) -> Iterator[Block]:
+def _blocks(clip: Clip, file: soundfile.SoundFile, first: int, count: int) -> Iterator[Block]:
     """The samples from `first` on; raises DataError when there are fewer than `count`."""
     if first:  # files of some codecs can be read from their beginning alone
         file.seek(first)
@@ -153,7 +160,7 @@ def _blocks(path: Path, file: soundfile.SoundFile, first: int, count: int) -> It
         block: Block = file.read(min(left, max(1, BLOCK // file.channels)), dtype="float32", always_2d=True)
         if not len(block):
             rate = file.samplerate
-            raise _cut_short(path, f"{(count - left) / rate:.2f} of {count / rate:.2f} seconds can be decoded")
+            raise _cut_short(clip, f"{(count - left) / rate:.2f} of {count / rate:.2f} seconds can be decoded")
         left -= len(block)
         yield block
 
@@ -163,11 +170,11 @@ def _span(clip: Clip, file: soundfile.SoundFile) -> tuple[int, int]:
     rate, seconds = file.samplerate, file.frames / file.samplerate
     start, end = clip.start or 0.0, seconds if clip.end is None else clip.end
     if not file.frames:
-        raise DataError(f"{clip.path}: it holds no sound. Record it again, or take it out of the data.")
+        raise DataError(f"{clip.shown}: it holds no sound. Record it again, or take it out of the data.")
     if file.frames >= ENDLESS:
         raise DataError(
-            f"{clip.path}: its header does not say how long it is. A FLAC file that does was expected. Write it again, "
-            "as with `flac` or `ffmpeg` from one file to another."
+            f"{clip.shown}: its header does not say how long it is. A FLAC file that does was expected. Write it "
+            "again, as with `flac` or `ffmpeg` from one file to another."
         )
     if not 0 <= start < end or start >= seconds or end > seconds + SLACK:
         raise DataError(
@@ -178,11 +185,11 @@ def _span(clip: Clip, file: soundfile.SoundFile) -> tuple[int, int]:
     return first, max(last - first, 1)
 
 
-def _check_whole(path: Path, file: soundfile.SoundFile) -> None:
+def _check_whole(clip: Clip, file: soundfile.SoundFile) -> None:
     """Raise DataError when the header promises more than there is; libsndfile reads the rest without a word."""
     stated = re.search(r"(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", file.extra_info)
     if stated and int(stated[2]) < int(stated[1]) < STREAMED:
-        raise _cut_short(path, f"{int(stated[2]):,} of {int(stated[1]):,} bytes are there")
+        raise _cut_short(clip, f"{int(stated[2]):,} of {int(stated[1]):,} bytes are there")
 
 
 def _reason(error: Exception) -> str:
@@ -191,5 +198,7 @@ def _reason(error: Exception) -> str:
     return message.rpartition(": ")[2] if message.startswith("Error opening") else message.removeprefix("Error : ")
 
 
-def _cut_short(path: Path, what: str) -> DataError:
-    return DataError(f"{path}: it is cut short: {what}. A whole file was expected. Copy it again, or take it out.")
+def _cut_short(clip: Clip, what: str) -> DataError:
+    return DataError(
+        f"{clip.shown}: it is cut short: {what}. A whole file was expected. Copy it again, or take it out."
+    )

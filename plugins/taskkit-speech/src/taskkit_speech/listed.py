@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taskkit import DataError, Split, TableFile, read_table
+from taskkit import DataError, PseudonymKey, Split, TableFile, read_table
 from taskkit_speech import sections
 from taskkit_speech.audio import Clip
 from taskkit_speech.normalise import NORMALISERS
@@ -22,14 +22,14 @@ class Listed:
     where: str
     """The row, for messages."""
     file: str
-    """The path of the recording, relative to the root."""
+    """The path of the recording, relative to the root, or its pseudonym."""
     clip: Clip
     target: str | None
     """The normalised transcript, the name of the class, or None where neither is asked for."""
     split: Split | None
     """None: it is for us to choose one."""
     speaker: str
-    """Empty: not known."""
+    """Empty: not known; perhaps a pseudonym."""
 
     @property
     def id(self) -> str:
@@ -40,32 +40,42 @@ class Listed:
         return f"{self.file}#{self.clip.start or 0:g}-{end}"
 
 
-def read_listed(path: Path, config: sections.Table, column: str | None) -> list[Listed]:
+def read_listed(
+    path: Path, config: sections.Table, column: str | None, key: PseudonymKey | None = None
+) -> list[Listed]:
     """The rows of a table; `column` is `text_column`, `label_column` or None, the setting that names the targets'.
+
+    With a `key` speakers and files have pseudonyms, by which messages call them too.
 
     Raises DataError for a table that cannot be read, columns that it lacks, paths and classes that are empty, splits
     and times that are none, and for a recording that is listed twice.
     """
-    return listed_in(read_table(path, config.delimiter, config.encoding), config, column)
+    return listed_in(read_table(path, config.delimiter, config.encoding), config, column, key)
 
 
-def listed_in(table: TableFile, config: sections.Table, column: str | None) -> list[Listed]:
+def listed_in(
+    table: TableFile, config: sections.Table, column: str | None, key: PseudonymKey | None = None
+) -> list[Listed]:
     """The same of a table that was read already."""
     root = root_of(table.path, config)
     files = table.filled(config.path_column, "data.path_column")
+    if key is not None:
+        speakers = _named(table, config.speaker_column, "speaker_column")
+        table = table.renamed({"data.path_column": config.path_column, "data.speaker_column": speakers}, key.pseudonym)
+    names = [Path(file).as_posix() for file in table.filled(config.path_column, "data.path_column")]
     targets = _targets(table, config, column)
     starts, ends = (_seconds(table, getattr(config, name), name) for name in ("start_column", "end_column"))
     found = table.find_splits(config.split_column, "data.split_column")
     splits: Sequence[Split | None] = found or [None] * len(table)
-    speakers = _optional(table, config.speaker_column, "speaker_column")
+    spoken = _optional(table, config.speaker_column, "speaker_column")
     listed = [
         Listed(
             table.where(row),
-            Path(file).as_posix(),
-            Clip(root / _expanded(file), starts[row], ends[row], config.max_seconds),
+            names[row],
+            Clip(root / _expanded(file), starts[row], ends[row], config.max_seconds, "" if key is None else names[row]),
             targets[row],
             splits[row],
-            "" if speakers[row] is None else str(speakers[row]).strip(),
+            "" if spoken[row] is None else str(spoken[row]).strip(),
         )
         for row, file in enumerate(files)
     ]
@@ -101,10 +111,14 @@ def _normalised(where: str, cell: Any, config: sections.Table) -> str:
 
 def _optional(table: TableFile, named: str | None, setting: str) -> Sequence[Any]:
     """A column that need not be there under its usual name."""
+    name = _named(table, named, setting)
+    return [None] * len(table) if name is None else table.column(name, f"data.{setting}")
+
+
+def _named(table: TableFile, named: str | None, setting: str) -> str | None:
+    """The column that is meant: the one that is named, else one of the usual name; None: there is none."""
     usual = setting.removesuffix("_column")
-    if named is None and usual not in table:
-        return [None] * len(table)
-    return table.column(named or usual, f"data.{setting}")
+    return named or (usual if usual in table else None)
 
 
 def _seconds(table: TableFile, named: str | None, setting: str) -> Sequence[float | None]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from taskkit import ClassificationSection, Problems, setting, table_problems
+from taskkit import ClassificationSection, Problems, PseudonymSection, setting, table_problems
 from taskkit_speech.facts import MAX_SECONDS
 
 LIBRISPEECH = (
@@ -176,7 +176,7 @@ class TorchaudioData:
 
 
 @dataclass
-class Table:
+class Table(PseudonymSection):
     """Your own recordings, listed in a table: WAV, FLAC, MP3 or Ogg files, or spans of them."""
 
     table: str | None = setting(None, "a CSV, TSV, JSON lines or Parquet file with a row for each recording")
@@ -204,7 +204,8 @@ class Table:
     test_share: float = setting(0.2, "share held out to test when there is no test split", ge=0, lt=1)
 
     def problems(self) -> Problems:
-        """A table or a folder that does not exist, shares that leave nothing to train on."""
+        """A table or a folder that does not exist, shares that leave nothing to train on, a key without use."""
+        yield from super().problems()
         if not self.table:
             yield "table", "it is not set. Name the table of your recordings: data.table=FILE."
         elif not Path(self.table).expanduser().is_file():

@@ -18,6 +18,7 @@ from taskkit import (
     Fact,
     Origin,
     Prepared,
+    PseudonymKey,
     Split,
     by_share,
     file_sha256,
@@ -40,14 +41,16 @@ class Table(DataModule[sections.Table]):
 
     Splits that the table does not name are chosen by a hash of the speaker where it names speakers, else of the file:
     neither is in two, and none moves when others come or go. Of a table that lists train alone they are held out of
-    that, for a score needs them.
+    that, for a score needs them. With `pseudonymise` speakers and files have pseudonyms from here on.
     """
 
     def prepare(self, target: type[Fact]) -> Prepared:
         """Read the table, decode what it lists, refuse or leave out what cannot be used, and choose the splits."""
         path = Path(str(self.config.table)).expanduser().absolute()
-        rows = read_listed(path, self.config, _target_column(target))
-        stats = probe([row.clip for row in rows], remember=str(path))
+        key = PseudonymKey.of(self.config)
+        rows = read_listed(path, self.config, _target_column(target), key)
+        # What is remembered is found again by the paths of files, which may name people.
+        stats = probe([row.clip for row in rows], remember="" if key else str(path))
         faults = _faults(rows, stats, target)
         at = {f"{row.where.removeprefix(f'{path}: ')} ({row.id})": one for row, one in faults.items()}
         left_out = leave_out(at, self.config.unusable, str(path), len(rows), root_of(path, self.config))
@@ -113,7 +116,12 @@ class Table(DataModule[sections.Table]):
 def _placed(rows: Sequence[Listed], held_out: Mapping[Split, float]) -> Placed:
     """The rows, each in a split."""
     return [
-        (row, row.split if row.split in ("val", "test") else by_share(row.speaker or row.file, **held_out))
+        (
+            row,
+            row.split
+            if row.split in ("val", "test")
+            else by_share(row.speaker or row.file, held_out["val"], held_out["test"]),
+        )
         for row in rows
     ]
 

@@ -7,6 +7,7 @@ import logging
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from taskkit import DataError, Split, and_more, by_share
 
@@ -23,6 +24,8 @@ class Labelled:
     split: Split | None
     where: str
     """The file and the row, for messages."""
+    author: str | None = None
+    """Who wrote it; None: nobody knows."""
 
 
 def same(text: str | tuple[str, str]) -> str:
@@ -31,15 +34,20 @@ def same(text: str | tuple[str, str]) -> str:
     return "\t".join(" ".join(unicodedata.normalize("NFKC", part).casefold().split()) for part in parts)
 
 
-def placed(rows: Sequence[Labelled], val: float, test: float, *, by_id: bool = False) -> list[Labelled]:
-    """The rows, each in a split: those that are not there are taken from training, by a hash of the text or the id.
+By = Literal["text", "id", "author"]
+"""What of a row decides which split it is in."""
 
-    The same text is never on both sides. Raises DataError when all rows of a class were held out.
+
+def placed(rows: Sequence[Labelled], val: float, test: float, *, by: By = "text") -> list[Labelled]:
+    """The rows, each in a split: those that are not there are taken from training, by a hash.
+
+    By the text, the same one is never on both sides; by the author, nobody is. Raises DataError when all rows of a
+    class were held out.
     """
     present = {row.split for row in rows}
     shares = 0.0 if "val" in present else val, 0.0 if "test" in present else test
     free = [row for row in rows if row.split in (None, "train")]
-    chosen = [replace(row, split=by_share(row.id if by_id else same(row.text), *shares)) for row in free]
+    chosen = [replace(row, split=by_share(_deciding(row, by), *shares)) for row in free]
     left = {row.label for row in chosen if row.split == "train"}
     if lost := [row for row in chosen if row.label not in left]:
         others = and_more(sorted({row.label for row in lost}))
@@ -59,10 +67,20 @@ def placed(rows: Sequence[Labelled], val: float, test: float, *, by_id: bool = F
     return [*chosen, *(row for row in rows if row.split in ("val", "test"))]
 
 
+def _deciding(row: Labelled, by: By) -> str:
+    """What decides the split of a row; one without an author is decided by its text."""
+    if by == "author" and row.author is not None:
+        return row.author
+    return row.id if by == "id" else same(row.text)
+
+
 def fingerprint(rows: Iterable[Labelled]) -> str:
-    """A hash of the rows: their splits, ids, classes and texts."""
+    """A hash of the rows: their splits, ids, classes, texts and authors."""
     digest = hashlib.sha256()
     for row in rows:
         parts = (row.text,) if isinstance(row.text, str) else row.text
-        digest.update("\x1f".join((str(row.split), row.id, row.label, *parts, "\x1e")).encode(errors="surrogatepass"))
+        author = () if row.author is None else (f"author {row.author}",)
+        digest.update(
+            "\x1f".join((str(row.split), row.id, row.label, *parts, *author, "\x1e")).encode(errors="surrogatepass")
+        )
     return digest.hexdigest()

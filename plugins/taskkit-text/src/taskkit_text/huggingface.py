@@ -33,7 +33,7 @@ class HuggingFace(DataModule[sections.HuggingFace]):
         columns = Columns(config.text_column, config.pair_column, config.label_column)
         found = [row for split, table in tables.items() for row in read_rows(table, columns, split)]
         rows = placed(found, config.val_share, config.test_share)
-        splits = how_split(found, config.val_share, config.test_share, None)
+        splits = how_split(found, config.val_share, config.test_share, columns)
         names = class_names(tables["train"], config.label_column)
         return prepared(rows, f"huggingface-{fingerprint(rows)}", (origin,), {"splits": splits}, names)
 

@@ -33,6 +33,6 @@ def prepared(
     splits: dict[Split, list[Example]] = {"train": [], "val": [], "test": []}
     for row in rows:
         assert row.split is not None
-        splits[row.split].append(Example(row.id, row.text, classes.number(row.label, row.where)))
+        splits[row.split].append(Example(row.id, row.text, classes.number(row.label, row.where), row.author))
     spec = DataSpec(Text(pairs=isinstance(rows[0].text, tuple)), classes, fingerprint, origins, protocol)
     return Prepared(spec, splits, lambda: chain(known, inspection.problems(splits, classes)))

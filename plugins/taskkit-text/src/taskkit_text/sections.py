@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from taskkit import TABLE_SUFFIXES, ClassificationSection, Problems, setting, table_problems
+from taskkit import TABLE_SUFFIXES, ClassificationSection, Problems, PseudonymSection, setting, table_problems
 
 
 @dataclass
@@ -119,7 +119,7 @@ class ReviewSentimentZh:
 
 
 @dataclass
-class Table:
+class Table(PseudonymSection):
     """Your own labelled texts, a row each."""
 
     file: str | None = setting(None, "a CSV, TSV, JSON lines, Excel or Parquet file of texts and their labels")
@@ -132,6 +132,9 @@ class Table:
         None, "the column of train, val and test; null: `split`, `set` or `fold`, where there is one"
     )
     id_column: str | None = setting(None, "the column of ids, by which rows are split; null: split by the text itself")
+    author_column: str | None = setting(
+        None, "the column of who wrote each text, by which rows are split: nobody is in two splits; null: nobody knows"
+    )
     delimiter: str | None = setting(None, "what stands between the cells of a CSV or TSV file; null: what is found")
     encoding: str | None = setting(
         None, "what a CSV, TSV or JSON lines file is in, as windows-1250; null: what is certain"
@@ -140,7 +143,14 @@ class Table:
     test_share: float = setting(0.2, "share held out to test when there is no test split", ge=0, lt=1)
 
     def problems(self) -> Problems:
-        """No file, files that do not exist or are no tables, shares that leave nothing to train on."""
+        """No file, files that do not exist or are no tables, shares that leave nothing to train on, useless keys."""
+        yield from super().problems()
+        if self.pseudonymise and not (self.id_column or self.author_column):
+            yield (
+                "pseudonymise",
+                "it is true, but neither id_column nor author_column is set: no name is read. Set the column that "
+                "names people, or leave pseudonymise out.",
+            )
         if not self.file:
             yield "file", "it is not set. Name the table of your texts: data.file=FILE."
         for key in ("file", "val_file", "test_file"):

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taskkit import DataError, DataModule, Fact, Origin, Prepared, Split, TableFile, file_sha256, read_table
+from taskkit import (
+    DataError,
+    DataModule,
+    Fact,
+    Origin,
+    Prepared,
+    PseudonymKey,
+    Split,
+    TableFile,
+    file_sha256,
+    read_table,
+)
 from taskkit_text import sections
-from taskkit_text.examples import Labelled, fingerprint, placed
+from taskkit_text.examples import By, Labelled, fingerprint, placed
 from taskkit_text.prepared import prepared
 
 FEW = 20
@@ -29,30 +40,50 @@ class Columns:
     label: str
     split: str | None = None
     id: str | None = None
+    author: str | None = None
+
+    @property
+    def by(self) -> By:
+        """What decides the splits that are not there."""
+        return "author" if self.author else "id" if self.id else "text"
+
+    @property
+    def of_people(self) -> Mapping[str, str | None]:
+        """Those that may name people, by their settings."""
+        return {"data.id_column": self.id, "data.author_column": self.author}
 
 
 class Table(DataModule[sections.Table]):
     """Labelled texts of one file, or of one for each split.
 
-    A split that is not there is taken from the training texts by a hash of each text, or of its id, so that a text
-    never moves to another split when others come or go.
+    A split that is not there is taken from the training texts by a hash of each text, or of its id or its author, so
+    that a text never moves to another split when others come or go. With `pseudonymise` ids and authors are pseudonyms
+    before anything else happens to them.
     """
 
     def prepare(self, target: type[Fact]) -> Prepared:
         """Read the files, and choose the splits that they leave open; raises DataError."""
         config = self.config
         columns = Columns(
-            config.text_column, config.pair_column, config.label_column, config.split_column, config.id_column
+            config.text_column,
+            config.pair_column,
+            config.label_column,
+            config.split_column,
+            config.id_column,
+            config.author_column,
         )
         first: Split | None = "train" if config.val_file or config.test_file else None
         named = {first: config.file, "val": config.val_file, "test": config.test_file}
         files = {split: Path(name).expanduser() for split, name in named.items() if name}
+        key = PseudonymKey.of(config)
         tables = {split: read_table(path, config.delimiter, config.encoding) for split, path in files.items()}
+        if key is not None:
+            tables = {split: table.renamed(columns.of_people, key.pseudonym) for split, table in tables.items()}
         names = next(filter(None, (class_names(table, columns.label) for table in tables.values())), ())
         found = [row for split, table in tables.items() for row in read_rows(table, columns, split)]
-        rows = placed(found, config.val_share, config.test_share, by_id=config.id_column is not None)
+        rows = placed(found, config.val_share, config.test_share, by=columns.by)
         origins = tuple(Origin("text.table", str(path), file_sha256(path)) for path in files.values())
-        splits = how_split(found, config.val_share, config.test_share, config.id_column)
+        splits = how_split(found, config.val_share, config.test_share, columns)
         return prepared(rows, f"table-{fingerprint(rows)}", origins, {"splits": splits}, names)
 
 
@@ -67,7 +98,7 @@ def read_rows(table: TableFile, columns: Columns, split: Split | None) -> list[L
             "data.pair_column": columns.pair,
             "data.label_column": columns.label,
             "data.split_column": columns.split if split is None else None,
-            "data.id_column": columns.id,
+            **columns.of_people,
         }
     )
     texts: Sequence[Any] = texts_of(table, columns.text, "data.text_column")
@@ -77,8 +108,9 @@ def read_rows(table: TableFile, columns: Columns, split: Split | None) -> list[L
     found = table.find_splits(columns.split, "data.split_column") if split is None else None
     splits: Sequence[Split | None] = found or [split] * len(table)
     ids = [f"row {row + 1}" for row in range(len(table))] if columns.id is None else ids_of(table, columns.id)
-    cells = zip(ids, texts, labels, splits, strict=True)
-    return [Labelled(*of_row, table.where(row)) for row, of_row in enumerate(cells)]
+    authors = authors_of(table, columns.author)
+    wheres = map(table.where, range(len(table)))
+    return [Labelled(*of_row) for of_row in zip(ids, texts, labels, splits, wheres, authors, strict=True)]
 
 
 def texts_of(table: TableFile, name: str, setting: str) -> list[str]:
@@ -124,6 +156,12 @@ def ids_of(table: TableFile, name: str) -> list[str]:
     return ids
 
 
+def authors_of(table: TableFile, name: str | None) -> list[str | None]:
+    """Who wrote the text of each row, None where the cell is empty."""
+    cells = [None] * len(table) if name is None else table.column(name, "data.author_column")
+    return [None if cell is None else str(cell).strip() for cell in cells]
+
+
 def class_names(table: TableFile, name: str) -> tuple[str, ...]:
     """The names of the classes that numbers stand for, as the `datasets` library writes them into Parquet files.
 
@@ -140,11 +178,12 @@ def class_names(table: TableFile, name: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def how_split(found: Sequence[Labelled], val: float, test: float, id_column: str | None) -> str:
+def how_split(found: Sequence[Labelled], val: float, test: float, columns: Columns) -> str:
     """How rows came into their splits, in words."""
     there = {row.split for row in found}
     given = [f"{split} as the data say" for split in ("val", "test") if split in there]
-    by = "text" if id_column is None else f"column {id_column!r}"
+    column = columns.author or columns.id
+    by = "text" if column is None else f"column {column!r}"
     chosen = [
         f"{split} {share} of the rest by a hash of the {by}"
         for split, share in (("val", val), ("test", test))
