@@ -47,6 +47,7 @@ ROOMS = {
     "data.documents": "Helpers for data",
     "data.files": "Helpers for data",
     "data.quality": "Helpers for data",
+    "data.pseudonyms": "Helpers for data",
     "cachedir": "Sources",
     "errors": "Errors",
     "wording": "Errors",

@@ -13,6 +13,7 @@ from taskkit.cli.output import say
 from taskkit.cli.table import print_table
 from taskkit.runs import listing
 from taskkit.runs.listing import ORDERS, STATUSES, Row
+from taskkit.wording import some
 
 COLUMNS = ("status", "run", "score", "cost", "age", "data", "title")
 
@@ -35,8 +36,16 @@ def command(pattern: str, root: Path, statuses: Sequence[str], sort: str, revers
         say(listing.to_json(rows))
         return
     print_table(COLUMNS, [_cells(row, root) for row in rows], right=("score", "cost", "age"), fold=("title",))
+    if overdue := [row for row in rows if row.overdue]:
+        say(_remark(overdue, root), err=True)
     if not rows:
         say(f"no runs in {root}", err=sys.stdout.isatty())
+
+
+def _remark(overdue: Sequence[Row], root: Path) -> str:
+    """Which runs were to be kept no longer."""
+    named = [f"{os.path.relpath(row.run, root)} (until {row.retain_until})" for row in overdue]
+    return f"{len(overdue)} of these were not to be kept any longer: {some(named)}. Remove their directories."
 
 
 def _cells(row: Row, root: Path) -> tuple[str, ...]:

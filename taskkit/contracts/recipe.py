@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Literal
 
 from taskkit.contracts.component import Chosen, Kind
@@ -159,6 +160,24 @@ class MeterSection:
     flops: bool = setting(True, "count the operations of one training step, for MFU")
 
 
+@dataclass
+class PrivacySection:
+    """How long a run may be kept, for the sake of the people in its data."""
+
+    retain_until: str | None = setting(
+        None, "the last day on which the run may be kept, such as 2027-01-31; `taskkit runs` tells when it is over"
+    )
+    note: str | None = setting(None, "what was agreed about keeping it, for whoever finds the run")
+
+
+def day(text: str) -> date | None:
+    """The day that an ISO date names; None: it names none."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
 @dataclass(kw_only=True)
 class Recipe:
     """One run, resolved: every value set and typed, every component found."""
@@ -175,6 +194,7 @@ class Recipe:
     early_stopping: EarlyStoppingSection | None = None
     checkpoint: CheckpointSection = field(default_factory=CheckpointSection)
     meter: MeterSection = field(default_factory=MeterSection)
+    privacy: PrivacySection = field(default_factory=PrivacySection)
 
     def chosen(self) -> Mapping[Kind, Chosen]:
         """The three components by their kind."""
@@ -196,6 +216,7 @@ SECTIONS: Mapping[str, type] = {
     "early_stopping": EarlyStoppingSection,
     "checkpoint": CheckpointSection,
     "meter": MeterSection,
+    "privacy": PrivacySection,
 }
 """The host's own sections."""
 

@@ -7,12 +7,20 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from taskkit.contracts.component import KINDS, Component, Kind
+from taskkit.contracts.recipe import day
 from taskkit.plugins.compatibility import Found, fits
 from taskkit.wording import TELL_AUTHORS, did_you_mean
 
 if TYPE_CHECKING:
     from taskkit.contracts.component import Direction
-    from taskkit.contracts.recipe import EarlyStoppingSection, Key, LoaderSection, OptimSection, TrainerSection
+    from taskkit.contracts.recipe import (
+        EarlyStoppingSection,
+        Key,
+        LoaderSection,
+        OptimSection,
+        PrivacySection,
+        TrainerSection,
+    )
     from taskkit.plugins.discovery import Plugins
 
 OPTIMISERS = (
@@ -51,7 +59,9 @@ def problems(parts: Mapping[str, Any], components: Mapping[Kind, Component], plu
 
 def _sections(parts: Mapping[str, Any], task: Component | None) -> Found:
     trainer, optim, loader = parts.get("trainer"), parts.get("optim"), parts.get("loader")
-    stopping = parts.get("early_stopping")
+    stopping, privacy = parts.get("early_stopping"), parts.get("privacy")
+    if privacy:
+        yield from privacy_problems(privacy)
     if trainer:
         yield from trainer_problems(trainer)
     if trainer and loader:
@@ -62,6 +72,15 @@ def _sections(parts: Mapping[str, Any], task: Component | None) -> Found:
         yield from stopping_problems(stopping, trainer)
     if stopping and stopping.monitor is not None and task:
         yield from monitor_problems(stopping.monitor, stopping.mode, task)
+
+
+def privacy_problems(privacy: PrivacySection) -> Found:
+    """A day that is none."""
+    if privacy.retain_until is not None and day(privacy.retain_until) is None:
+        yield (
+            ("privacy", "retain_until"),
+            f"privacy.retain_until is {privacy.retain_until!r}, which is no day. One such as 2027-01-31 was expected.",
+        )
 
 
 def trainer_problems(trainer: TrainerSection) -> Found:

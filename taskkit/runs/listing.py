@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, get_args
@@ -40,6 +40,13 @@ class Row:
     """In UTC."""
     reason: str = ""
     """Why it failed, stopped or cannot be read."""
+    retain_until: str = ""
+    """The last day on which it may be kept; empty: nothing is said."""
+
+    @property
+    def overdue(self) -> bool:
+        """Whether that day is over."""
+        return bool(self.retain_until) and date.today() > date.fromisoformat(self.retain_until)
 
 
 STATUSES = (*get_args(Status), "killed", "damaged")
@@ -112,6 +119,7 @@ def _row(run: Path) -> Row:
         parameters=found.cost.parameters,
         started=found.started or "",
         reason=found.reason or "",
+        retain_until=str(found.retain_until or ""),
     )
 
 
@@ -131,4 +139,4 @@ def age(started: str) -> str:
 
 def to_json(rows: Sequence[Row]) -> str:
     """The runs as one JSON object."""
-    return json.dumps({"runs": [vars(row) for row in rows]}, indent=2)
+    return json.dumps({"runs": [{**vars(row), "overdue": row.overdue} for row in rows]}, indent=2)

@@ -8,11 +8,13 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import psutil
 
+from taskkit.contracts.recipe import day
 from taskkit.errors import CheckpointError
 from taskkit.wording import shown
 
@@ -193,6 +195,13 @@ class Manifest:
     checkpoints: Mapping[str, str] = field(default_factory=dict)
     """`best` and `last`, relative to the directory."""
     schema: int = SCHEMA
+
+    @property
+    def retain_until(self) -> date | None:
+        """The last day on which the run may be kept; None: its recipe names none."""
+        privacy = self.resolved.get("privacy")
+        named = privacy.get("retain_until") if isinstance(privacy, Mapping) else None
+        return day(named) if isinstance(named, str) else None
 
     def to_json(self) -> str:
         """The text of run.json; what is not known is left out."""

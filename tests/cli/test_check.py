@@ -191,6 +191,10 @@ MISTAKES_IN_THE_FILE = {
         "bad.yaml:1:11: trainer.max_steps is 10 and trainer.max_epochs is 2. Expected one of them. "
         "Remove the other, or set it to null.",
     ),
+    "a day that is none": (
+        "privacy: {retain_until: 2027-02-30}",
+        "bad.yaml:1:11: privacy.retain_until is '2027-02-30', which is no day. One such as 2027-01-31 was expected.",
+    ),
     "no length": (
         "trainer: {max_epochs: null}",
         "moons.yaml:9:1: neither trainer.max_epochs nor trainer.max_steps is given. Expected one. Add max_epochs.",

@@ -49,6 +49,20 @@ def test_it_lists_every_run_with_what_it_gave_also_one_that_is_damaged(runs: Pat
     assert found["text"]["score"] == json.loads((OLD / "text" / "run.json").read_text())["metrics"]["test/accuracy"]
 
 
+def test_a_run_that_was_to_be_kept_no_longer_is_told(runs: Path, taskkit: Taskkit) -> None:
+    for name, until in (("image", "2020-01-31"), ("text", "2999-12-31")):
+        found = json.loads((runs / name / "run.json").read_text())
+        found["resolved"]["privacy"] = {"retain_until": until, "note": "agreed with the hospital"}
+        (runs / name / "run.json").write_text(json.dumps(found))
+    listed = taskkit("runs")
+    assert listed.stderr.startswith("1 of these were not to be kept any longer: image (until 2020-01-31). Remove")
+    rows = {Path(row["run"]).name: row for row in json.loads(taskkit("runs", "--json").stdout)["runs"]}
+    assert {name: (row["retain_until"], row["overdue"]) for name, row in rows.items() if row["retain_until"]} == {
+        "image": ("2020-01-31", True),
+        "text": ("2999-12-31", False),
+    }
+
+
 def test_it_takes_patterns_statuses_and_orders(runs: Path, taskkit: Taskkit) -> None:
     def names(*words: str) -> list[str]:
         return [Path(row["run"]).name for row in json.loads(taskkit("runs", *words, "--json").stdout)["runs"]]
