@@ -29,6 +29,7 @@ from taskkit.plugins.registry import Plugins
 from taskkit.recipe import load as recipes
 from taskkit.recipe.load import Resolved
 from taskkit.runs import checkpoint, manifest
+from taskkit.runs.encryption import EncryptionKey
 from taskkit.runs.manifest import Manifest, Process, RecipeFiles
 from taskkit.runs.record import Record, check_unused, locked, new_directory, run_label
 
@@ -55,14 +56,15 @@ def run(
 def start(resolved: Resolved, plugins: Plugins, out: Path | None, console: Console) -> LoadedRun:
     """Begin a run of a recipe that was loaded."""
     check_place(resolved.recipe.trainer)
+    key = EncryptionKey.of(resolved.recipe.privacy)
     if not is_primary():
-        return _execute(Run(resolved.recipe, plugins, shared_directory(out), None, console))
+        return _execute(Run(resolved.recipe, plugins, shared_directory(out), None, console, key))
     directory = new_directory(out, Path(resolved.files[0]).stem, run_label(resolved.recipe.seed, resolved.changes))
     with locked(directory):
         # Again, since another process may have begun a run here meanwhile.
         check_unused(directory)
-        record = Record.create(directory, _manifest(resolved, directory), resolved.to_yaml())
-        return _execute(Run(resolved.recipe, plugins, directory, record, console))
+        record = Record.create(directory, _manifest(resolved, directory), resolved.to_yaml(), key)
+        return _execute(Run(resolved.recipe, plugins, directory, record, console, key))
 
 
 def resume(path: str | Path, *, plugins: Plugins | None = None, console: Console | None = None) -> LoadedRun:
@@ -77,17 +79,15 @@ def resume(path: str | Path, *, plugins: Plugins | None = None, console: Console
         console.print(f"{directory} is finished: there is nothing to go on with.", highlight=False, soft_wrap=True)
         return LoadedRun(directory, found, plugins)
     if not is_primary():
-        return _go_on(Record(directory, found), plugins, console, primary=False)
+        return _go_on(directory, found, plugins, console, primary=False)
     with locked(directory):
-        record = Record(directory, manifest.read(directory))
-        return _go_on(record, plugins, console, primary=True)
+        return _go_on(directory, manifest.read(directory), plugins, console, primary=True)
 
 
-def _go_on(record: Record, plugins: Plugins, console: Console, *, primary: bool) -> LoadedRun:
-    directory = record.path
+def _go_on(directory: Path, found: Manifest, plugins: Plugins, console: Console, *, primary: bool) -> LoadedRun:
     last = directory / "checkpoints" / "last.ckpt"
     if not last.exists():
-        begun, recipe, step, lines = None, recipes.from_plain(record.manifest.resolved, plugins), 0, 0
+        begun, recipe, step, lines = None, recipes.from_plain(found.resolved, plugins), 0, 0
     else:
         saved = checkpoint.read(last)
         if saved.format != checkpoint.FORMAT or saved.lines is None:
@@ -96,13 +96,15 @@ def _go_on(record: Record, plugins: Plugins, console: Console, *, primary: bool)
                 f"{directory}/recipe.yaml again, or go on with the taskkit version that wrote it."
             )
         recipe, step, lines = recipes.from_plain(saved.recipe, plugins), saved.step, saved.lines
-        begun = Begun(saved, record.manifest.data.sizes if record.manifest.data is not None else {})
+        begun = Begun(saved, found.data.sizes if found.data is not None else {})
     check_place(recipe.trainer)
+    key = EncryptionKey.of(recipe.privacy)
+    record = Record(directory, found, key)
     if primary:
         (directory / "checkpoints").mkdir(exist_ok=True)
         record.keep_lines(lines)
         record.update(status="running", reason=None, ended=None, process=Process.here())
-    this = Run(recipe, plugins, directory, record if primary else None, console)
+    this = Run(recipe, plugins, directory, record if primary else None, console, key)
     this.output(f"Going on with {directory} from step {step}.")
     return _execute(this, begun)
 

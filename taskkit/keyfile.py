@@ -13,6 +13,8 @@ from taskkit.wording import path_text
 
 log = logging.getLogger("taskkit")
 
+KEY_FILE = "TASKKIT_KEY_FILE"
+"""The environment variable that names the key file of encrypted runs."""
 SHORTEST = 16
 """Bytes that a key file must hold."""
 
@@ -24,7 +26,7 @@ def read_key(path: Path, use: str, remedy: str, error: type[TaskkitError]) -> by
     that cannot be read, that can be guessed, or that lies in a run directory or in the cache.
     """
     try:
-        content, mode = path.read_bytes().strip(), path.stat().st_mode
+        content = path.read_bytes().strip()
     except OSError as failed:
         raise error(
             f"{path_text(path)}: the key {use} cannot be read: {failed.strerror}. A key file was expected. {remedy}"
@@ -39,9 +41,13 @@ def read_key(path: Path, use: str, remedy: str, error: type[TaskkitError]) -> by
             f"{path_text(path)}: this key lies in {path_text(beside)}, so whoever has that has the key. A file outside "
             "of any run directory and of the cache was expected. Move it."
         )
-    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-        log.warning("%s: others may read this key. Keep it to yourself with `chmod 600 %s`.", path, path)
     return content
+
+
+def warn_of_readers(path: Path) -> None:
+    """Say so where others may read a key file."""
+    if os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        log.warning("%s: others may read this key. Keep it to yourself with `chmod 600 %s`.", path, path)
 
 
 def _protected(path: Path) -> Path | None:

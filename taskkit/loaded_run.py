@@ -29,6 +29,7 @@ from taskkit.plugins.registry import Plugins
 from taskkit.recipe import load as recipes
 from taskkit.recipe import options as options_
 from taskkit.runs import checkpoint, manifest
+from taskkit.runs.encryption import reading
 from taskkit.runs.manifest import Manifest
 
 
@@ -117,7 +118,19 @@ class LoadedRun:
         """A pyarrow.Table of one row per test example: id, target, prediction and scores."""
         from pyarrow import parquet
 
-        return parquet.read_table(self.path / "predictions.parquet")
+        with reading(self.path / "predictions.parquet") as file:
+            return parquet.read_table(file)
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file of the run by its path in it, such as `classes.csv`, decrypted where it is encrypted.
+
+        Raises CheckpointError where it is not there, and without its key.
+        """
+        try:
+            with reading(self.path / name) as file:
+                return file.read()
+        except OSError as error:
+            raise CheckpointError(f"{self.path / name}: it cannot be read ({error.strerror}).") from None
 
     @cached_property
     def checkpoint(self) -> Path:

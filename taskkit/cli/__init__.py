@@ -15,6 +15,7 @@ import click
 
 from taskkit.cli.output import printable_logs, say
 from taskkit.errors import TaskkitError
+from taskkit.keyfile import KEY_FILE
 from taskkit.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -74,9 +75,13 @@ class _Group(click.Group):
     def parse_args(self, ctx: click.Context, args: Sequence[str]) -> Any:
         """Take out the global flags, wherever they stand, since finding a plugin's verb depends on them."""
         end = args.index("--") if "--" in args else len(args)
-        flags = {flag for flag in ("--no-plugins", "--debug") if flag in args[:end]}
+        ours, files = _without_value(args[:end], "--key-file")
+        if files:
+            # By the environment, since processes that a run starts need it too.
+            os.environ[KEY_FILE] = files[-1]
+        flags = {flag for flag in ("--no-plugins", "--debug") if flag in ours}
         ctx.obj = Context(no_plugins="--no-plugins" in flags, debug="--debug" in flags)
-        return super().parse_args(ctx, [*(arg for arg in args[:end] if arg not in flags), *args[end:]])
+        return super().parse_args(ctx, [*(arg for arg in ours if arg not in flags), *args[end:]])
 
     def list_commands(self, ctx: click.Context) -> Any:
         """The names of all verbs."""
@@ -129,6 +134,21 @@ class _Group(click.Group):
         return {str(command.name): command for command in ctx.obj.plugins.commands()}
 
 
+def _without_value(args: Sequence[str], option: str) -> tuple[list[str], list[str]]:
+    """The arguments without an option and its value, and the values."""
+    rest, values, words = list[str](), list[str](), iter(args)
+    for word in words:
+        if word == option:
+            if (value := next(words, None)) is None:
+                raise click.UsageError(f"{option} needs a file.")
+            values.append(value)
+        elif word.startswith(f"{option}="):
+            values.append(word.partition("=")[2])
+        else:
+            rest.append(word)
+    return rest, values
+
+
 def _explain(error: Exception, debug: bool) -> int:
     """Print what went wrong and return the exit code."""
     if debug:
@@ -150,6 +170,7 @@ def _hang_up() -> None:
 @click.option(
     "--no-plugins", is_flag=True, expose_value=False, help="Load no plugin; as does TASKKIT_PLUGINS= (empty)."
 )
+@click.option("--key-file", metavar="FILE", expose_value=False, help="The key of runs that are encrypted.")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the whole traceback of an error.")
 @click.version_option(package_name="taskkit-ml", prog_name="taskkit", message="%(prog)s %(version)s")
 def main() -> None:

@@ -18,6 +18,7 @@ from taskkit.contracts.component import Component, Direction
 from taskkit.contracts.statistics import Statistic
 from taskkit.errors import CheckpointError, TaskkitError
 from taskkit.runs import manifest
+from taskkit.runs.encryption import reading
 from taskkit.runs.listing import runs_below
 from taskkit.runs.manifest import Manifest, Protocol
 from taskkit.wording import did_you_mean
@@ -193,10 +194,12 @@ def _rows(path: Path, statistic: Statistic, value: float) -> tuple[Rows | None, 
 
     file = path / "predictions.parquet"
     try:
-        there = parquet.read_schema(file).names
-        table = parquet.read_table(
-            file, columns=[each for each in ("id", "group", *statistic.columns) if each in there]
-        )
+        with reading(file) as opened:
+            there = parquet.read_schema(opened).names
+            opened.seek(0)
+            table = parquet.read_table(
+                opened, columns=[each for each in ("id", "group", *statistic.columns) if each in there]
+            )
     except (OSError, ArrowException) as error:
         return None, f"{file.name} cannot be read ({error}); {AGAIN}"
     rows = Rows.of(table.to_pylist(), statistic.columns)

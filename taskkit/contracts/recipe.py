@@ -162,12 +162,15 @@ class MeterSection:
 
 @dataclass
 class PrivacySection:
-    """How long a run may be kept, for the sake of the people in its data."""
+    """How long a run may be kept, and whether it is encrypted, for the sake of the people in its data."""
 
     retain_until: str | None = setting(
         None, "the last day on which the run may be kept, such as 2027-01-31; `taskkit runs` tells when it is over"
     )
     note: str | None = setting(None, "what was agreed about keeping it, for whoever finds the run")
+    encrypt: bool = setting(
+        False, "encrypt checkpoints, predictions and tables, with the key file that --key-file names"
+    )
 
 
 def day(text: str) -> date | None:

@@ -15,7 +15,7 @@ import platformdirs
 
 from taskkit.contracts.settings import PseudonymSection
 from taskkit.errors import DataError
-from taskkit.keyfile import read_key
+from taskkit.keyfile import read_key, warn_of_readers
 
 log = logging.getLogger("taskkit")
 
@@ -43,6 +43,7 @@ class PseudonymKey:
         """Read a key file; raises DataError when it cannot serve as one, as beside what it protects."""
         remedy = "Restore the file, or name another with data.key=FILE in training and --key FILE in prediction."
         content = read_key(path, "of pseudonyms", remedy, DataError)
+        warn_of_readers(path)
         return cls(path.absolute(), hashlib.blake2b(content).digest())
 
     @classmethod

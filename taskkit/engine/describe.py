@@ -53,14 +53,14 @@ def parameters_of(built: Built) -> int:
     return sum(p.numel() for p in built.task.parameters())
 
 
-def data_record(built: Built, sizes: Sizes, flagged: Flagged) -> DataRecord:
-    """What run.json says of the data."""
+def data_record(built: Built, sizes: Sizes, flagged: Flagged, *, named: bool = True) -> DataRecord:
+    """What run.json says of the data; without `named` no id of an example is in it."""
     return DataRecord(
         name=built.recipe.data.name,
         fingerprint=built.spec.fingerprint,
         sizes=sizes,
         flagged={
-            split: {flag: {"count": len(ids), "examples": ids[:NAMED]} for flag, ids in found.items()}
+            split: {flag: {"count": len(ids), "examples": ids[:NAMED] if named else []} for flag, ids in found.items()}
             for split, found in flagged.items()
             if found
         },

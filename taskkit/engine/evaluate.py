@@ -30,6 +30,7 @@ from taskkit.contracts.task import Results, Step, Task
 from taskkit.engine.guard import calling
 from taskkit.engine.judge import numbers
 from taskkit.errors import RunFailedError, TaskkitError
+from taskkit.runs.encryption import EncryptionKey, writing
 from taskkit.runs.manifest import Interval
 from taskkit.wording import TELL_AUTHORS, some
 
@@ -79,18 +80,25 @@ class _Part:
 class Collector:
     """Collects one row for each example of a split: id, group where the data name any, target, prediction, scores.
 
-    Attachments of predictions are written into `folder`, and a row has their path relative to the folder around it;
-    without one they stay in the row.
+    Attachments of predictions are written into `folder`, encrypted where there is a key, and a row has their path
+    relative to the folder around it; without one they stay in the row.
     """
 
     def __init__(
-        self, examples: Sequence[Example] | Stream, task: Task, owner: Chosen, spec: DataSpec, folder: Path | None
+        self,
+        examples: Sequence[Example] | Stream,
+        task: Task,
+        owner: Chosen,
+        spec: DataSpec,
+        folder: Path | None,
+        key: EncryptionKey | None = None,
     ) -> None:
         self.examples = examples
         self.task = task
         self.owner = owner
         self.spec = spec
         self.folder = folder
+        self.key = key
         self.parts: list[tuple[tuple[int, int], _Part]] = []
 
     def add(self, host: HostBatch, step: Step) -> None:
@@ -139,7 +147,7 @@ class Collector:
     def _attached(self, prediction: Prediction, example: Example) -> Prediction:
         if self.folder is None:
             return prediction
-        return _attached(prediction, self.folder, _file_name(example.id), self.folder.parent)
+        return _attached(prediction, self.folder, _file_name(example.id), self.folder.parent, self.key)
 
 
 def gather(parts: list[tuple[tuple[int, int], Any]]) -> Iterable[tuple[int, list[Any]]]:
@@ -249,7 +257,9 @@ def answers(
     return predictions
 
 
-def _attached(prediction: Prediction, folder: Path, stem: str, base: Path | None = None) -> Prediction:
+def _attached(
+    prediction: Prediction, folder: Path, stem: str, base: Path | None = None, key: EncryptionKey | None = None
+) -> Prediction:
     """The prediction with its Attachments written into files, and their paths instead, relative to `base` if given."""
     if not any(isinstance(value, Attachment) for value in prediction.values()):
         return prediction
@@ -264,7 +274,8 @@ def _attached(prediction: Prediction, folder: Path, stem: str, base: Path | None
         if isinstance(value, Attachment):
             ending = "" if name == "prediction" else f".{name}"
             path = folder / f"{stem}{ending}{value.suffix}"
-            path.write_bytes(value.content)
+            with writing(path, key) as file:
+                file.write(value.content)
             written[name] = str(path if base is None else path.relative_to(base))
     return written
 

@@ -23,6 +23,7 @@ from taskkit.engine.guard import calling, returned
 from taskkit.engine.judge import Judge, numbers, statistics_of
 from taskkit.errors import RunFailedError
 from taskkit.runs.checkpoint import HISTORY
+from taskkit.runs.encryption import EncryptionKey
 
 Optimisers = Callable[["TaskModule"], Any]
 """Makes the optimisers and schedules of a run, as Lightning takes them."""
@@ -173,12 +174,14 @@ class TaskModule(pl.LightningModule):
         examples: Sequence[Example] | Stream,
         spec: DataSpec,
         folder: Path | None,
+        key: EncryptionKey | None = None,
     ) -> Evaluation:
         """Judge the task on a split: the same at the end of a run and whenever it is asked for later.
 
-        Files of predictions are written into `folder`; without one they stay in the rows.
+        Files of predictions are written into `folder`, encrypted where there is a key; without one they stay in the
+        rows.
         """
-        self.rows = Collector(examples, self.task, self.owner, spec, folder)
+        self.rows = Collector(examples, self.task, self.owner, spec, folder, key)
         trainer.test(self, loader, verbose=False)
         rows, self.rows = self.rows.finished(), None
         protocol = {"task_protocol": dict(self.task.protocol()), "data_protocol": dict(spec.protocol)}

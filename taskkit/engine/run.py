@@ -35,6 +35,7 @@ from taskkit.errors import TaskkitError
 from taskkit.plugins.registry import Plugins
 from taskkit.runs import checkpoint
 from taskkit.runs.checkpoint import Saved
+from taskkit.runs.encryption import EncryptionKey, writing
 from taskkit.runs.manifest import Cost
 from taskkit.runs.record import Record, environment, write_file
 from taskkit.wording import printable
@@ -58,13 +59,21 @@ class Run:
     """One process's part in a run; the process of rank 0 keeps the record and prints."""
 
     def __init__(
-        self, recipe: Recipe, plugins: Plugins, directory: Path, record: Record | None, console: Console
+        self,
+        recipe: Recipe,
+        plugins: Plugins,
+        directory: Path,
+        record: Record | None,
+        console: Console,
+        key: EncryptionKey | None = None,
     ) -> None:
         self.recipe = recipe
         self.plugins = plugins
         self.directory = directory
         self.record = record
         self.console = console
+        self.key = key
+        """With a key all that the run writes of examples is encrypted."""
         self.signals = Signals()
 
     def execute(self, begun: Begun | None = None) -> None:
@@ -124,9 +133,11 @@ class Run:
         sizes, flagged = describe.sizes_of(loaders), describe.flagged_in(loaders)
         for line in describe.in_words(built, loaders, sizes, flagged):
             self.output(line)
+        if self.key is not None and self.recipe.loader.cache:
+            self.output("samples in the cache are not encrypted; loader.cache=false keeps none")
         if self.record is not None:
             self.record.update(
-                data=describe.data_record(built, sizes, flagged),
+                data=describe.data_record(built, sizes, flagged, named=self.key is None),
                 protocol=describe.protocol(built),
                 plugins=tuple(asdict(plugin) for plugin in built.plugins),
                 cost=Cost(parameters=describe.parameters_of(built)),
@@ -170,7 +181,7 @@ class Run:
         )
         others = [*self._callbacks(built, "val" in loaders), *self.plugins.callbacks(r)]
         callbacks = [place, *others, meter, checkpointer]
-        trainer = make_trainer(r, callbacks, count, built.task)
+        trainer = make_trainer(r, callbacks, count, built.task, self.key)
         self._describe_place(trainer, built, data)
         self._check_processes(trainer)
         if r.compile:
@@ -265,8 +276,9 @@ class Run:
         with calling(owner, "load_conclusion"):
             task.load_conclusion(kept)
         if self.record is not None:
-            with write_file(self.directory / "checkpoints" / checkpoint.CONCLUSION) as path:
-                torch.save(kept, path)
+            path = self.directory / "checkpoints" / checkpoint.CONCLUSION
+            with write_file(path) as beside, writing(beside, self.key) as file:
+                torch.save(kept, file)
 
     def _baseline(self, built: Built, prepared: Prepared, loaders: Loaders) -> Mapping[str, float]:
         """The baseline of the test; before training, since a metric of one process alone would wait for the others."""
@@ -293,7 +305,8 @@ class Run:
         if loader is None:
             return
         examples = prepared.examples("test")
-        evaluation = fitted.module.test(fitted.trainer, loader, examples, built.spec, self.directory / "predictions")
+        folder = self.directory / "predictions"
+        evaluation = fitted.module.test(fitted.trainer, loader, examples, built.spec, folder, self.key)
         if self.record is not None:
             judged = outcome.tested(best, fitted.trainer, fitted.epoch, built.task.headline)
             self.record.update(tested=judged)

@@ -19,7 +19,9 @@ from pytorch_lightning.accelerators import CPUAccelerator
 from taskkit.contracts.component import Component
 from taskkit.contracts.recipe import EarlyStoppingSection, Recipe, TrainerSection
 from taskkit.contracts.task import Headline, Task
+from taskkit.engine.encrypting import EncryptingIO
 from taskkit.errors import TaskkitError
+from taskkit.runs.encryption import EncryptionKey
 from taskkit.wording import did_you_mean
 
 PROCESSES = 8
@@ -91,11 +93,12 @@ def make_trainer(
     callbacks: Sequence[pl.Callback],
     batches: Callable[[], int | None] | None = None,
     task: Task | None = None,
+    key: EncryptionKey | None = None,
 ) -> pl.Trainer:
     """The Trainer of a recipe; taskkit's own callbacks replace Lightning's logging, bar, summary and checkpoints.
 
     `batches` says how many an epoch has once loaders are placed, None as of a stream; validation may be rarer than
-    epochs. `task` is what is trained, if anything is.
+    epochs. `task` is what is trained, if anything is; with a `key` its checkpoints are encrypted.
     """
     own = asdict(r.trainer)
     accelerator = own["accelerator"]
@@ -109,7 +112,9 @@ def make_trainer(
         callbacks = [*callbacks, RareValidation(interval, batches)]
     if task is not None and task.phases:
         _for_phases(own, task)
-    return _trainer(**own, callbacks=list(callbacks), num_sanity_val_steps=0, use_distributed_sampler=False)
+    plugins = None if key is None else [EncryptingIO(key)]
+    own |= {"callbacks": list(callbacks), "plugins": plugins}
+    return _trainer(**own, num_sanity_val_steps=0, use_distributed_sampler=False)
 
 
 def check_place(section: TrainerSection) -> None:

@@ -61,7 +61,7 @@ def _sections(parts: Mapping[str, Any], task: Component | None) -> Found:
     trainer, optim, loader = parts.get("trainer"), parts.get("optim"), parts.get("loader")
     stopping, privacy = parts.get("early_stopping"), parts.get("privacy")
     if privacy:
-        yield from privacy_problems(privacy)
+        yield from privacy_problems(privacy, trainer)
     if trainer:
         yield from trainer_problems(trainer)
     if trainer and loader:
@@ -74,12 +74,18 @@ def _sections(parts: Mapping[str, Any], task: Component | None) -> Found:
         yield from monitor_problems(stopping.monitor, stopping.mode, task)
 
 
-def privacy_problems(privacy: PrivacySection) -> Found:
-    """A day that is none."""
+def privacy_problems(privacy: PrivacySection, trainer: TrainerSection | None) -> Found:
+    """A day that is none, checkpoints that others write."""
     if privacy.retain_until is not None and day(privacy.retain_until) is None:
         yield (
             ("privacy", "retain_until"),
             f"privacy.retain_until is {privacy.retain_until!r}, which is no day. One such as 2027-01-31 was expected.",
+        )
+    if privacy.encrypt and trainer and trainer.strategy in _GPUS_ALONE:
+        yield (
+            ("privacy", "encrypt"),
+            f"privacy.encrypt is true, and trainer.strategy is {trainer.strategy}, which writes checkpoints of its own "
+            "as they are. Expected auto or ddp. Change one of them.",
         )
 
 

@@ -17,6 +17,7 @@ import torch
 from taskkit.contracts.component import Component, PluginInfo, load
 from taskkit.contracts.facts import Catalogue, DataSpec, Fact, Origin
 from taskkit.errors import CheckpointError, PluginError
+from taskkit.runs.encryption import check_whole, is_encrypted, reading
 
 FORMAT = 2
 READABLE = (1, 2)
@@ -105,9 +106,18 @@ def read(path: Path) -> Saved:
 def load_safely(path: Path | io.BytesIO) -> Any:
     """`torch.load` with `weights_only`, on the CPU; raises CheckpointError, never runs a pickle's code.
 
-    torch reads weights without comparing the checksums that it wrote beside them, so they are compared here.
+    torch reads weights without comparing the checksums that it wrote beside them, so they are compared here. What is
+    encrypted has been authenticated as it is read.
     """
     try:
+        if isinstance(path, Path) and is_encrypted(path):
+            try:
+                with reading(path) as file:
+                    return torch.load(file, map_location="cpu", weights_only=True)
+            except (RuntimeError, ValueError):
+                # torch hides what its reader met.
+                check_whole(path)
+                raise
         if isinstance(path, Path) and zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 if (damaged := archive.testzip()) is not None:

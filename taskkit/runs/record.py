@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from taskkit.errors import CheckpointError, TaskkitError
+from taskkit.runs.encryption import EncryptionKey, writing
 from taskkit.runs.manifest import FILE, Manifest, Process, Status, read
 from taskkit.wording import printable
 
@@ -34,16 +35,18 @@ _UNSAFE = re.compile(r"[^\w.+-]+", re.ASCII)
 class Record:
     """Writes a run directory, but for its checkpoints; the manifest is replaced in one piece at each change."""
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
+    def __init__(self, path: Path, manifest: Manifest, key: EncryptionKey | None = None) -> None:
         self.path = path
         self.manifest = manifest
+        self.key = key
+        """With a key the run's words about examples are encrypted, or not kept."""
 
     @classmethod
-    def create(cls, path: Path, manifest: Manifest, recipe: str) -> Record:
+    def create(cls, path: Path, manifest: Manifest, recipe: str, key: EncryptionKey | None = None) -> Record:
         """Begin a run of a recipe, which is kept as text, in a directory in which nothing was trained."""
         with _making(path):
             path.mkdir(parents=True, exist_ok=True)
-        record = cls(path, manifest)
+        record = cls(path, manifest, key)
         # First: it says whose directory this is, and holds all that the run needs to go on.
         record.update(started=now())
         write_atomically(path / RECIPE, recipe)
@@ -57,6 +60,8 @@ class Record:
 
     def end(self, status: Status, reason: str | None = None) -> None:
         """Write how the run ended: finished, failed or preempted."""
+        if status == "failed" and self.key is not None:
+            reason = "The reason was printed and is not kept, since it may quote data (privacy.encrypt)."
         self.update(status=status, reason=reason, ended=now())
 
     def metrics(self, line: Mapping[str, Any]) -> None:
@@ -71,7 +76,9 @@ class Record:
             write_atomically(path, "".join(path.read_text().splitlines(keepends=True)[:count]))
 
     def log(self, text: str) -> None:
-        """Append to log.txt what is printed on the terminal, with control characters escaped."""
+        """Append to log.txt what is printed on the terminal, with control characters escaped; none if encrypted."""
+        if self.key is not None:
+            return
         with (self.path / "log.txt").open("a", encoding="utf-8") as file:
             file.write(printable(text) + "\n")
 
@@ -80,8 +87,8 @@ class Record:
         import pyarrow as pa
         from pyarrow import csv
 
-        with write_file(self.path / f"{name}.csv") as path:
-            csv.write_csv(pa.table(dict(table)), path)
+        with write_file(self.path / f"{name}.csv") as path, writing(path, self.key) as file:
+            csv.write_csv(pa.table(dict(table)), file)
 
     def rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Keep one row per example as NAME.parquet; nested values are written as JSON."""
@@ -89,8 +96,8 @@ class Record:
         from pyarrow import parquet
 
         flat = [{k: v if isinstance(v, _PLAIN) else json.dumps(v) for k, v in row.items()} for row in rows]
-        with write_file(self.path / f"{name}.parquet") as path:
-            parquet.write_table(pa.Table.from_pylist(flat), path)
+        with write_file(self.path / f"{name}.parquet") as path, writing(path, self.key) as file:
+            parquet.write_table(pa.Table.from_pylist(flat), file)
 
 
 _PLAIN = (str, int, float, bool, type(None))
