@@ -36,6 +36,7 @@ VERBS = {
     "list": ("taskkit.cli.list:command", "List recipes, tasks, models, data and plugins."),
     "show": ("taskkit.cli.show:command", "Show a component's fields or a resolved recipe."),
     "doctor": ("taskkit.cli.doctor:command", "Look for what is wrong with this machine and environment."),
+    "scrub": ("taskkit.cli.scrub:command", "Remove what runs have of their examples."),
     "cache": ("taskkit.cli.cache:command", "List encoded samples and fetched data, or make room."),
 }
 

@@ -45,7 +45,10 @@ def command(pattern: str, root: Path, statuses: Sequence[str], sort: str, revers
 def _remark(overdue: Sequence[Row], root: Path) -> str:
     """Which runs were to be kept no longer."""
     named = [f"{os.path.relpath(row.run, root)} (until {row.retain_until})" for row in overdue]
-    return f"{len(overdue)} of these were not to be kept any longer: {some(named)}. Remove their directories."
+    return (
+        f"{len(overdue)} of these were not to be kept any longer: {some(named)}. Remove their directories, or what "
+        "they have of their examples: taskkit scrub RUN"
+    )
 
 
 def _cells(row: Row, root: Path) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from taskkit.compare.reading import Tested
+from taskkit.runs.scrub import ENOUGH
 from taskkit.wording import shown
 
 
@@ -35,12 +36,25 @@ def _examples(one: Tested, other: Tested) -> list[str]:
         return []
     if len(one.rows) != len(other.rows):
         return [f"tested examples: {len(one.rows):,} and {len(other.rows):,}"]
-    if one.rows.ids != other.rows.ids:
+    if (one.scrubbed, other.scrubbed) != (None, None):
+        if not one.examples or one.examples != other.examples:
+            return [f"tested examples: of {_scrubbed(one, other)} the ids were scrubbed, and {_why(one, other)}"]
+    elif one.rows.ids != other.rows.ids:
         first = next(i for i, ids in enumerate(zip(one.rows.ids, other.rows.ids, strict=True)) if ids[0] != ids[1])
         return [f"tested examples: {one.rows.ids[first]!r} and {other.rows.ids[first]!r} at place {first + 1}"]
     if not np.array_equal(one.rows.group, other.rows.group):
         return [f"groups of the examples: {one.rows.groups:,} and {other.rows.groups:,}, or others"]
     return []
+
+
+def _scrubbed(one: Tested, other: Tested) -> str:
+    return " and ".join(str(run.path) for run in (one, other) if run.scrubbed is not None)
+
+
+def _why(one: Tested, other: Tested) -> str:
+    if one.examples and other.examples:
+        return "they were others, or in another order"
+    return f"fewer than {ENOUGH} cannot be told from others"
 
 
 def _mappings(what: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:

@@ -21,6 +21,7 @@ from taskkit.runs import manifest
 from taskkit.runs.encryption import reading
 from taskkit.runs.listing import runs_below
 from taskkit.runs.manifest import Manifest, Protocol
+from taskkit.runs.scrub import fingerprint, mark_of
 from taskkit.wording import did_you_mean
 
 AGAIN = "run its recipe.yaml again"
@@ -44,6 +45,15 @@ class Tested:
     """None: no test can be had of it."""
     lacking: str
     """Why not, in words; empty when there is nothing lacking."""
+    scrubbed: str | None = None
+    """What tells the ids that its predictions had; None: they have them."""
+
+    @property
+    def examples(self) -> str:
+        """What tells the examples of its test from others, whether or not their ids are there; empty: not known."""
+        if self.scrubbed is not None or self.rows is None:
+            return self.scrubbed or ""
+        return fingerprint(self.protocol.splits, self.rows.ids)
 
     @property
     def value(self) -> float:
@@ -105,7 +115,7 @@ def read(path: Path, metric: str | None, components: Iterable[Component]) -> Tes
     declared = protocol.statistics.get(name)
     functions = {function for component in components for function in component.statistics}
     statistic = None if declared is None else read_back(declared, functions)
-    rows, lacking = None, ""
+    rows, lacking, scrubbed = None, "", None
     if not protocol.statistics:
         lacking = f"an older taskkit wrote it, which did not keep how metrics follow from examples; {AGAIN}"
     elif declared is None:
@@ -113,8 +123,9 @@ def read(path: Path, metric: str | None, components: Iterable[Component]) -> Tes
     elif statistic is None:
         lacking = f"the plugin of {protocol.task}, with {declared.get('function')}, is not installed"
     else:
-        rows, lacking = _rows(path, statistic, said.metrics[f"test/{name}"])
-    return Tested(path, said, protocol, name, _direction(protocol, name, components), statistic, rows, lacking)
+        rows, lacking, scrubbed = _rows(path, statistic, said.metrics[f"test/{name}"])
+    direction = _direction(protocol, name, components)
+    return Tested(path, said, protocol, name, direction, statistic, rows, lacking, scrubbed)
 
 
 def value_of(run: Tested, key: str) -> Any:
@@ -189,22 +200,23 @@ def _matching(pattern: str) -> list[Path]:
     return sorted(map(Path, glob.glob(pattern, recursive=True)))  # noqa: PTH207
 
 
-def _rows(path: Path, statistic: Statistic, value: float) -> tuple[Rows | None, str]:
+def _rows(path: Path, statistic: Statistic, value: float) -> tuple[Rows | None, str, str | None]:
+    """The rows of a run's test, what they lack for a statistic, and the mark of those that were scrubbed."""
     from pyarrow import ArrowException, parquet
 
     file = path / "predictions.parquet"
     try:
         with reading(file) as opened:
-            there = parquet.read_schema(opened).names
+            schema = parquet.read_schema(opened)
             opened.seek(0)
             table = parquet.read_table(
-                opened, columns=[each for each in ("id", "group", *statistic.columns) if each in there]
+                opened, columns=[each for each in ("id", "group", *statistic.columns) if each in schema.names]
             )
     except (OSError, ArrowException) as error:
-        return None, f"{file.name} cannot be read ({error}); {AGAIN}"
+        return None, f"{file.name} cannot be read ({error}); {AGAIN}", None
     rows = Rows.of(table.to_pylist(), statistic.columns)
     lacking = rows.lacks(statistic) or disagreement(value, float(rows.values([statistic])[0]))
-    return (None, lacking) if lacking else (rows, "")
+    return None if lacking else rows, lacking, mark_of(schema.metadata)
 
 
 def _direction(protocol: Protocol, metric: str, components: Iterable[Component]) -> Direction | None:

@@ -103,6 +103,21 @@ def read(path: Path) -> Saved:
         ) from None
 
 
+def learnt(path: Path) -> list[str]:
+    """What a checkpoint has that the processor learnt, by name with its kind and size; raises as `read` does."""
+    return [f"{name} ({_kind(value)})" for name, value in read(path).processor.items()]
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"a tensor of {value.numel():,}"
+    if isinstance(value, str):
+        return f"a text of {len(value):,} characters"
+    if isinstance(value, Mapping | list | tuple | set):
+        return f"{len(value):,} entries"
+    return type(value).__name__
+
+
 def load_safely(path: Path | io.BytesIO) -> Any:
     """`torch.load` with `weights_only`, on the CPU; raises CheckpointError, never runs a pickle's code.
 

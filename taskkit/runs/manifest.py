@@ -194,6 +194,8 @@ class Manifest:
     cost: Cost = Cost()
     checkpoints: Mapping[str, str] = field(default_factory=dict)
     """`best` and `last`, relative to the directory."""
+    scrubbed: tuple[Mapping[str, Any], ...] = ()
+    """What was removed by `taskkit scrub`, call by call: when it `ended`, and what was `removed`."""
     schema: int = SCHEMA
 
     @property
@@ -279,7 +281,8 @@ def _manifest(found: Mapping[str, Any]) -> Manifest:
         isinstance(each, dict) for each in dict(values["protocol"].statistics).values()
     ):
         raise ValueError("a statistic of its protocol is no mapping")
-    values["plugins"] = tuple(values.get("plugins", ()))
+    for name in ("plugins", "scrubbed"):
+        values[name] = tuple(values.get(name, ()))
     return Manifest(**values)
 
 

@@ -344,18 +344,20 @@ _SPLITS: tuple[Split, ...] = ("test", "val", "train")
 
 
 def _of_evaluations(one: Evaluation, other: Evaluation) -> Difference:
+    # What is found is kept with the run, which may be one that names no example.
+    numbers = {row["id"]: number for number, row in enumerate(one.rows, 1)}
     return compare.largest(
         [
             compare.of_numbers(one.numbers, other.numbers, relative=True),
-            compare.of_numbers(_scores(one), _scores(other), relative=True),
+            compare.of_numbers(_scores(one, numbers), _scores(other, numbers), relative=True),
         ]
     )
 
 
-def _scores(evaluation: Evaluation) -> dict[str, float]:
-    """The numbers in the rows of an evaluation, by the column and the example's id."""
+def _scores(evaluation: Evaluation, numbers: Mapping[str, int]) -> dict[str, float]:
+    """The numbers in the rows of an evaluation, by the column and the example's number."""
     return {
-        f"{column} of {row['id']}": float(value)
+        f"{column} of example {numbers[row['id']]}": float(value)
         for row in evaluation.rows
         for column, value in row.items()
         if column not in ("id", "target") and isinstance(value, float)
