@@ -17,6 +17,7 @@ import torch
 
 from taskkit.contracts.recipe import CheckpointSection
 from taskkit.contracts.task import Headline
+from taskkit.engine.checkpoint_file import settle
 from taskkit.engine.optim import batches_of_steps, total_steps
 from taskkit.engine.signals import Signals
 from taskkit.errors import RunFailedError
@@ -115,8 +116,10 @@ class Checkpointer(pl.Callback):
             if trainer.is_global_zero:
                 for copy, path in zip(copies, paths, strict=False):
                     shutil.copyfile(written, copy)
+                    settle(copy)
                     copy.replace(path)
                 written.replace(paths[-1])
+                settle(self.last.parent)
         finally:
             # On a full disk half a checkpoint would take the room for saying so.
             if trainer.is_global_zero:

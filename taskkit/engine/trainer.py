@@ -15,11 +15,12 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_fabric.utilities.warnings import PossibleUserWarning
 from pytorch_lightning.accelerators import CPUAccelerator
+from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 
 from taskkit.contracts.component import Component
 from taskkit.contracts.recipe import EarlyStoppingSection, Recipe, TrainerSection
 from taskkit.contracts.task import Headline, Task
-from taskkit.engine.encrypting import EncryptingIO
+from taskkit.engine.checkpoint_file import CheckpointFile
 from taskkit.errors import TaskkitError
 from taskkit.runs.encryption import EncryptionKey
 from taskkit.wording import did_you_mean
@@ -112,9 +113,16 @@ def make_trainer(
         callbacks = [*callbacks, RareValidation(interval, batches)]
     if task is not None and task.phases:
         _for_phases(own, task)
-    plugins = None if key is None else [EncryptingIO(key)]
-    own |= {"callbacks": list(callbacks), "plugins": plugins}
-    return _trainer(**own, num_sanity_val_steps=0, use_distributed_sampler=False)
+    own |= {"callbacks": list(callbacks)}
+    trainer = _trainer(**own, num_sanity_val_steps=0, use_distributed_sampler=False)
+    if isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
+        trainer.strategy.checkpoint_io = CheckpointFile(key)
+    elif key is not None:
+        raise TaskkitError(
+            f"privacy.encrypt is true, but trainer.strategy={r.trainer.strategy} writes its checkpoints itself, which "
+            "nobody would encrypt. Set trainer.strategy=ddp, or encrypt the disk and set privacy.encrypt=false."
+        )
+    return trainer
 
 
 def check_place(section: TrainerSection) -> None:

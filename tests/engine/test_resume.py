@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -267,6 +268,13 @@ class Full(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if trainer.current_epoch == 1:
             resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+def test_a_checkpoint_needs_no_room_but_beside_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of a folder for temporary files that is full, or on another file system, a run must not hear.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    assert taskkit.run("waves.yaml", out="run").status == "finished"
+    assert torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 12
 
 
 def test_a_full_disk_leaves_the_checkpoint_before_whole_and_says_so(tmp_path: Path) -> None:
