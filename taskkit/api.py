@@ -15,20 +15,20 @@ from taskkit.contracts.data import Stream
 from taskkit.contracts.facts import DataProblem, Severity
 from taskkit.contracts.recipe import Recipe
 from taskkit.data.quality import find_missing_splits
-from taskkit.engine import build
+from taskkit.engine import again, build
+from taskkit.engine.again import GoingOn
 from taskkit.engine.guard import calling
 from taskkit.engine.launch import directory_for_children, is_primary, shared_directory
 from taskkit.engine.resuming import Begun
 from taskkit.engine.run import Run
 from taskkit.engine.trainer import check_place
-from taskkit.errors import CheckpointError
 from taskkit.loaded_run import LoadedRun
 from taskkit.plugins.compatibility import imported
 from taskkit.plugins.discovery import from_environment
 from taskkit.plugins.registry import Plugins
 from taskkit.recipe import load as recipes
 from taskkit.recipe.load import Resolved
-from taskkit.runs import checkpoint, manifest
+from taskkit.runs import manifest
 from taskkit.runs.encryption import EncryptionKey
 from taskkit.runs.manifest import Manifest, Process, RecipeFiles
 from taskkit.runs.record import Record, check_unused, locked, new_directory, run_label
@@ -67,46 +67,72 @@ def start(resolved: Resolved, plugins: Plugins, out: Path | None, console: Conso
         return _execute(Run(resolved.recipe, plugins, directory, record, console, key))
 
 
-def resume(path: str | Path, *, plugins: Plugins | None = None, console: Console | None = None) -> LoadedRun:
+def resume(
+    path: str | Path,
+    *,
+    from_good: Sequence[str] | None = None,
+    plugins: Plugins | None = None,
+    console: Console | None = None,
+) -> LoadedRun:
     """Go on with a run where its last checkpoint was written; a finished run is returned as it is.
 
-    Raises CheckpointError when there is no run, TaskkitError when it is still going on, and DataError when its data are
-    others now.
+    `from_good`, `key=value` changes of what keeps numbers finite, is for a run that ended since they were not; without
+    any the learning rate is halved. Raises CheckpointError when there is no run, TaskkitError when it is still going on
+    or may not be changed so, and DataError when its data are others now.
     """
-    plugins, console, directory = plugins or from_environment(), console or Console(), Path(path)
+    return _resume(Path(path), plugins or from_environment(), console or Console(), from_good, by_itself=False)
+
+
+def resume_by_itself(path: Path, plugins: Plugins, console: Console) -> LoadedRun:
+    """Go on with a run that nobody looked at; raises TaskkitError where it would only end again as it did.
+
+    The error has the exit code of what ended it.
+    """
+    return _resume(path, plugins, console, None, by_itself=True)
+
+
+def _resume(
+    directory: Path, plugins: Plugins, console: Console, from_good: Sequence[str] | None, *, by_itself: bool
+) -> LoadedRun:
     found = manifest.read(directory)
     if found.status == "finished":
         console.print(f"{directory} is finished: there is nothing to go on with.", highlight=False, soft_wrap=True)
         return LoadedRun(directory, found, plugins)
     if not is_primary():
-        return _go_on(directory, found, plugins, console, primary=False)
+        # The first process has written down what is changed.
+        going = again.going_on(directory, found, plugins)
+        key = EncryptionKey.of(going.recipe.privacy)
+        return _go_on(going, Record(directory, found, key), plugins, console, primary=False)
     with locked(directory):
-        return _go_on(directory, manifest.read(directory), plugins, console, primary=True)
+        found = manifest.read(directory)
+        going = again.going_on(directory, found, plugins)
+        if by_itself:
+            going = again.taken_up(going, found)
+        if from_good is not None:
+            going = again.from_good(going, found, from_good, plugins)
+        record = Record(directory, found, EncryptionKey.of(going.recipe.privacy))
+        return _go_on(going, record, plugins, console, primary=True)
 
 
-def _go_on(directory: Path, found: Manifest, plugins: Plugins, console: Console, *, primary: bool) -> LoadedRun:
-    last = directory / "checkpoints" / "last.ckpt"
-    if not last.exists():
-        begun, recipe, step, lines = None, recipes.from_plain(found.resolved, plugins), 0, 0
-    else:
-        saved = checkpoint.read(last)
-        if saved.format != checkpoint.FORMAT or saved.lines is None:
-            raise CheckpointError(
-                f"{last}: it was written by an older taskkit, which can be asked and judged but not gone on with. Run "
-                f"{directory}/recipe.yaml again, or go on with the taskkit version that wrote it."
-            )
-        recipe, step, lines = recipes.from_plain(saved.recipe, plugins), saved.step, saved.lines
-        begun = Begun(saved, found.data.sizes if found.data is not None else {})
-    check_place(recipe.trainer)
-    key = EncryptionKey.of(recipe.privacy)
-    record = Record(directory, found, key)
+def _go_on(going: GoingOn, record: Record, plugins: Plugins, console: Console, *, primary: bool) -> LoadedRun:
+    directory = record.path
+    check_place(going.recipe.trainer)
     if primary:
         (directory / "checkpoints").mkdir(exist_ok=True)
-        record.keep_lines(lines)
-        record.update(status="running", reason=None, ended=None, process=Process.here())
-    this = Run(recipe, plugins, directory, record if primary else None, console, key)
-    this.output(f"Going on with {directory} from step {step}.")
-    return _execute(this, begun)
+        record.keep_lines(going.lines)
+        record.update(
+            status="running",
+            reason=None,
+            failure=None,
+            ended=None,
+            process=Process.here(),
+            changes=going.changes,
+            attempts=going.attempts,
+        )
+    this = Run(going.recipe, plugins, directory, record if primary else None, console, record.key)
+    changed = "".join(f", {name}={value}" for each in going.changes[-1:] for name, value in each.values.items())
+    this.output(f"Going on with {directory} from step {going.step}{changed}.")
+    return _execute(this, going.begun)
 
 
 def preload(recipe: Recipe) -> None:

@@ -4,22 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+Failure = Literal["input", "source", "code", "numbers", "machine"]
+"""What ended a run: what a person gave it, a source that could not be reached, a fault in somebody's code, numbers that
+were no longer finite, or what happened to the machine."""
+
+PASSING: frozenset[Failure] = frozenset({"source", "machine"})
+"""What may be over when a run goes on; the others come again until somebody changes something."""
 
 
 class TaskkitError(Exception):
     """Something the user can change; the command line prints it as one line and exits with `exit_code`."""
 
     exit_code = 2
+    failure: Failure = "input"
 
 
 class RunFailedError(TaskkitError):
     """A run that began and could not go on: a loss that is not a number, a batch that raised, a full disk."""
 
     exit_code = 1
+    failure: Failure = "code"
+
+
+class MachineError(RunFailedError):
+    """What happened to the machine, and is nobody's fault: a full disk or memory, a lost process or device."""
+
+    failure: Failure = "machine"
+
+
+class NonfiniteError(RunFailedError):
+    """A training whose numbers are no longer finite, which it would meet again."""
+
+    failure: Failure = "numbers"
 
 
 class SourceError(TaskkitError):
     """Data or weights that no source could give; the message lists every source and why it failed."""
+
+    failure: Failure = "source"
 
 
 class DataError(TaskkitError):

@@ -15,9 +15,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from taskkit.batches import entries
 from taskkit.batches.store import Encoded, PackedSample, Writer, class_name
+from taskkit.batches.workers import SLOW_SECONDS, received
 from taskkit.cachedir import exclusive, filling
 from taskkit.contracts.facts import Example
-from taskkit.errors import DataError, RunFailedError
+from taskkit.errors import DataError, MachineError
 
 if TYPE_CHECKING:
     from taskkit.contracts.model import Processor, Sample
@@ -45,7 +46,7 @@ def encode(
     Without a key the samples stay in memory. With one they are kept, and least recently used ones are removed until the
     store is within its limit; `about` is what `taskkit cache` shows of them: `data`, `split` and `model`. A field has
     one dtype throughout; its shape may differ from sample to sample, and samples may lack it. Raises DataError, naming
-    the example, when one cannot be encoded or gives no sample, and RunFailedError when the samples cannot be written or
+    the example, when one cannot be encoded or gives no sample, and MachineError when the samples cannot be written or
     a worker dies.
     """
     work = _Work(examples, processor)
@@ -82,7 +83,7 @@ def _make(entry: Path, work: _Work, workers: int, progress: EncodeProgress | Non
                 _fill(writer, work, workers, progress)
                 writer.save({**about, "processor": class_name(work.processor)})
         except OSError as error:
-            raise RunFailedError(
+            raise MachineError(
                 f"{entry}: the encoded samples cannot be written: {error}. Room in the cache was expected. "
                 "Make some, as with `taskkit cache --prune`, name another with TASKKIT_CACHE=FOLDER, or do without it "
                 "with loader.cache=false."
@@ -172,10 +173,6 @@ def _chunks(work: _Work, workers: int) -> Iterator[list[tuple[str, list[PackedSa
     # Its own generator leaves torch's alone: a run must not depend on whether its samples were found.
     generator = torch.Generator()
     workers = min(workers, -(-len(work) // _CHUNK))
-    try:
-        yield from DataLoader(work, _CHUNK, num_workers=workers, collate_fn=list, generator=generator)
-    except RuntimeError as error:
-        raise RunFailedError(
-            f"encoding: a worker process died: {error}. All {workers} were expected to live. Memory may have "
-            "run out: try loader.workers=0."
-        ) from error
+    timeout = SLOW_SECONDS if workers else 0
+    loader = DataLoader(work, _CHUNK, num_workers=workers, collate_fn=list, generator=generator, timeout=timeout)
+    yield from received(loader)

@@ -15,15 +15,17 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import psutil
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from taskkit.batches.encode import Failure, samples_of
 from taskkit.batches.plan import Indices, Plan
+from taskkit.batches.raised import Raised
 from taskkit.batches.store import Encoded, is_flag
+from taskkit.batches.workers import SLOW_SECONDS, received
 from taskkit.contracts.data import Batch, Stream
 from taskkit.contracts.facts import Example
 from taskkit.contracts.model import Processor, Sample
-from taskkit.errors import DataError, RunFailedError
+from taskkit.errors import DataError
 
 RESIDENT_SHARE = 0.25
 """The share of a device's free memory that resident data may take."""
@@ -161,14 +163,15 @@ class Loader:
                 num_workers=self.workers or 0,
                 pin_memory=self.pin_memory,
                 persistent_workers=bool(self.workers),
+                timeout=SLOW_SECONDS if self.workers else 0,
                 worker_init_fn=_leave_signals_to_the_parent,
                 # A generator of its own: the default one draws from torch's and a resumed run would draw once more.
                 generator=torch.Generator(),
             )
         assert self._read is not None
         self._read.start = start
-        for batch in _received(self._data_loader):
-            if isinstance(batch, Failure):
+        for batch in received(self._data_loader):
+            if isinstance(batch, Failure | Raised):
                 raise batch.error()
             yield batch
 
@@ -300,10 +303,20 @@ class _Collate:
     processor: Processor
     draws: bool
 
-    def __call__(self, numbered: Sequence[_One | Failure]) -> HostBatch | Failure:
+    def __call__(self, numbered: Sequence[_One | Failure]) -> HostBatch | Failure | Raised:
         for each in numbered:
             if isinstance(each, Failure):
                 return each
+        try:
+            return self._batch([each for each in numbered if isinstance(each, _One)])
+        except DataError as error:
+            return Failure(str(error), traceback.format_exc())
+        except Exception as error:
+            if get_worker_info() is None:
+                raise
+            return Raised.of(error)
+
+    def _batch(self, numbered: Sequence[_One]) -> HostBatch:
         which, numbers, samples = zip(*numbered, strict=True)
         if self.draws:
             samples = tuple(
@@ -312,39 +325,6 @@ class _Collate:
         batch = {**self.processor.collate(samples), "example": torch.tensor(numbers)}
         indices = np.array([index for _, _, index in which])
         return HostBatch(batch, indices, sum(map(self.processor.length, samples)))
-
-
-def _received(data_loader: DataLoader[Any]) -> Iterator[HostBatch | Failure]:
-    batches = iter(data_loader)
-    while True:
-        try:
-            batch = next(batches)
-        except StopIteration:
-            return
-        except (ConnectionError, EOFError) as error:
-            # A worker that ends while it hands over a batch. What its own code raised is told as `Caught …`.
-            if str(error).startswith("Caught "):
-                raise
-            raise lost_worker(error) from error
-        except RuntimeError as error:
-            if not is_lost_worker(error):
-                raise
-            raise lost_worker(error) from error
-        yield batch
-
-
-def is_lost_worker(error: Exception) -> bool:
-    """Whether a process that reads samples was killed; torch says so wherever the main one is at that moment."""
-    return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker (pid")
-
-
-def lost_worker(error: Exception) -> RunFailedError:
-    """What to change when a process that reads samples was killed."""
-    said = str(error).partition(". ")[0].rstrip(". ")
-    return RunFailedError(
-        f"A process that reads samples ended before its time ({said}). Often the memory was full and the system killed "
-        "it. Lower loader.workers or loader.batch_size, and go on from the last checkpoint."
-    )
 
 
 def _leave_signals_to_the_parent(worker: int) -> None:

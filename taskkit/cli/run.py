@@ -37,6 +37,12 @@ def smoke_changes(recipe: Recipe) -> list[str]:
 @click.argument("words", nargs=-1, metavar="[RECIPE… [KEY=VALUE…]]")
 @click.option("--out", type=click.Path(path_type=Path), help="The run directory itself: new or empty.")
 @click.option("--resume", metavar="RUN", help="Go on with a run; `auto`: with this recipe's last unfinished one.")
+@click.option(
+    "--from-good",
+    is_flag=True,
+    help="With --resume RUN, after numbers that were not finite: go on from the last good checkpoint with a lower "
+    "optim.lr, or with changes.",
+)
 @click.option("--seed", type=int, help="The same as seed=N.")
 @click.option("--smoke", is_flag=True, help="Two steps of training, validation and test, to see that all works.")
 @click.pass_context
@@ -45,6 +51,7 @@ def command(
     words: tuple[str, ...],
     out: Path | None,
     resume: str | None,
+    from_good: bool,
     seed: int | None,
     smoke: bool,
 ) -> None:
@@ -54,13 +61,15 @@ def command(
     """
     ours: Context = context.obj
     changes = [f"seed={seed}"] if seed is not None else []
+    if from_good and resume in (None, "auto"):
+        raise click.UsageError("--from-good goes with --resume RUN: name the run whose numbers were not finite.")
     if resume is not None and resume != "auto":
-        if words or out or changes or smoke:
+        if (words and not from_good) or out or changes or smoke:
             raise click.UsageError(
                 "--resume RUN stands alone: a run goes on as it began. To begin another from its recipe, run "
                 f"{resume}/recipe.yaml with your changes."
             )
-        _go_on(context, ours, Path(resume))
+        _go_on(context, ours, Path(resume), words if from_good else None)
         return
     if not words:
         raise click.UsageError("Name a recipe, such as recipes/vit.yaml; `taskkit list recipes` shows those at hand.")
@@ -93,19 +102,19 @@ def _begin(
 
     try:
         if auto and (found := api.unfinished(resolved)) is not None:
-            api.resume(found, plugins=ours.plugins)
+            api.resume_by_itself(found, ours.plugins, Console())
         else:
             api.start(resolved, ours.plugins, out, Console())
     except Preempted as stop:
         context.exit(128 + stop.number)
 
 
-def _go_on(context: click.Context, ours: Context, run: Path) -> None:
+def _go_on(context: click.Context, ours: Context, run: Path, from_good: Sequence[str] | None) -> None:
     with loading():
         from taskkit import api
         from taskkit.engine.signals import Preempted
 
     try:
-        api.resume(run, plugins=ours.plugins)
+        api.resume(run, from_good=from_good, plugins=ours.plugins)
     except Preempted as stop:
         context.exit(128 + stop.number)

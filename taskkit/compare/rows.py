@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskkit.contracts.statistics import Mean, Of, Ratio, Statistic
-from taskkit.errors import PluginError
+from taskkit.errors import RunFailedError
 from taskkit.wording import TELL_AUTHORS
 
 Floats = NDArray[np.float64]
@@ -126,11 +126,11 @@ class Rows:
         try:
             found = np.asarray(statistic.function(*columns, sample_weight=weight), dtype=float)
         except Exception as error:
-            raise PluginError(
+            raise RunFailedError(
                 f"{statistic.reference} failed: {type(error).__name__}: {error}. {TELL_AUTHORS}"
             ) from error
         if found.shape != weight.shape[:1]:
-            raise PluginError(
+            raise RunFailedError(
                 f"{statistic.reference} answered the shape {found.shape}. One number for each of {len(weight)} rows of "
                 f"`sample_weight` was expected. {TELL_AUTHORS}"
             )

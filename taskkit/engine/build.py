@@ -20,7 +20,7 @@ from taskkit.contracts.recipe import Recipe
 from taskkit.contracts.task import Task
 from taskkit.data.splits import Share
 from taskkit.engine.guard import calling, returned
-from taskkit.errors import CheckpointError, PluginError, TaskkitError
+from taskkit.errors import CheckpointError, RunFailedError, TaskkitError
 from taskkit.plugins.compatibility import imported
 from taskkit.runs import checkpoint
 from taskkit.wording import TELL_AUTHORS
@@ -57,7 +57,8 @@ def data_module(recipe: Recipe) -> DataModule:
 
 
 def prepare(module: DataModule, recipe: Recipe, components: Iterable[Component] | None = None) -> Prepared:
-    """Prepare the data for the recipe's task; raises PluginError for facts that cannot be kept.
+    """Prepare the data for the recipe's task; raises RunFailedError for facts that cannot be kept, TaskkitError for
+    others than the task judges.
 
     Where the data are to be trained on, `components` are all that are installed: every fact must be found by them.
     """
@@ -72,7 +73,7 @@ def prepare(module: DataModule, recipe: Recipe, components: Iterable[Component] 
     if not issubclass(judged, SelfSupervised):
         _check_declared(data, spec.target, data.component.targets)
     if not isinstance(spec.target, judged):
-        raise PluginError(
+        raise TaskkitError(
             f"{data.name}: these data state {type(spec.target).__name__}; {task.name} needs {judged.__name__}. Check "
             "the settings of the data section."
         )
@@ -144,13 +145,13 @@ def head(prepared: Prepared, split: Split) -> Sequence[Example]:
 
 
 def check_tensors(recipe: Recipe, spec: DataSpec, processor: Processor, example: Example) -> None:
-    """Make a batch of one example and raise PluginError where it is not as the facts promise others, or not the same
+    """Make a batch of one example and raise RunFailedError where it is not as the facts promise others, or not the same
     again."""
     model = recipe.model
     with calling(model, "Processor.encode"):
         samples, again = processor.encode(example), processor.encode(example)
     if not same(samples, again):
-        raise PluginError(
+        raise RunFailedError(
             f"{model.name} ({model.plugin}): `encode` made something else of the same example when called again. The "
             "same samples were expected, since they are kept. Draw random views in `draw`, by its `random`."
         )
@@ -163,7 +164,7 @@ def check_tensors(recipe: Recipe, spec: DataSpec, processor: Processor, example:
     for fact in (spec.input, spec.target):
         for name, form in fact.tensors().items():
             if (given := batch.get(name)) is None or not _has_form(given, form):
-                raise PluginError(
+                raise RunFailedError(
                     f"{model.name} ({model.plugin}): its processor makes {_described(batch)}. Data that state "
                     f"{type(fact).__name__} are distorted and judged as `{name}`: {form}. Make that in `encode` and "
                     "`collate`."
@@ -189,36 +190,36 @@ def _has_form(tensor: Tensor, form: str) -> bool:
 
 
 def _check_declared(data: Chosen, fact: Fact, declared: Sequence[str]) -> None:
-    """Raise PluginError for a fact that a data module states and its component does not declare."""
+    """Raise RunFailedError for a fact that a data module states and its component does not declare."""
     if type(fact) not in [load(reference) for reference in declared if reference]:
-        raise PluginError(
+        raise RunFailedError(
             f"{data.name} ({data.plugin}): `prepare` stated {type(fact).__name__}, which its declaration does not. "
             f"One of {', '.join(declared)} was expected; declare it in the plugin's Component."
         )
 
 
 def _check_found(data: Chosen, spec: DataSpec, find: checkpoint.FindFact) -> None:
-    """Raise PluginError for a fact inside a Record by which a run could not be read back."""
+    """Raise RunFailedError for a fact inside a Record by which a run could not be read back."""
     for reference in checkpoint.references(spec):
         try:
             find(reference)
         except CheckpointError:
-            raise PluginError(
+            raise RunFailedError(
                 f"{data.name} ({data.plugin}): `prepare` stated {reference} inside a Record. A fact that a component "
                 "declares was expected, or one that stands in the same module. Move it there, or declare it."
             ) from None
 
 
 def _made(chosen: Chosen, kind: type[Any], *arguments: Any) -> Any:
-    """An object of a component's class; raises PluginError when that is of another kind, or abstract."""
+    """An object of a component's class; raises RunFailedError when that is of another kind, or abstract."""
     implementation = imported(chosen.component, chosen.component.implementation, chosen.plugin)
     if not (isinstance(implementation, type) and issubclass(implementation, kind)):
-        raise PluginError(
+        raise RunFailedError(
             f"{chosen.name} ({chosen.plugin}): {chosen.component.implementation} is not a taskkit.{kind.__name__}. "
             f"{TELL_AUTHORS}"
         )
     if missing := sorted(getattr(implementation, "__abstractmethods__", ())):
-        raise PluginError(
+        raise RunFailedError(
             f"{chosen.name} ({chosen.plugin}): {implementation.__name__} has no `{'`, `'.join(missing)}`, which every "
             f"{kind.__name__} writes. {TELL_AUTHORS}"
         )
@@ -240,7 +241,7 @@ def _network(recipe: Recipe, model: Model, spec: DataSpec, processor: Processor)
 def _task(recipe: Recipe, network: nn.Module, processor: Processor, spec: DataSpec) -> Task:
     task: Task = _made(recipe.task, Task, recipe.task.section, network, processor, spec)
     if not hasattr(task, "headline"):
-        raise PluginError(
+        raise RunFailedError(
             f"{recipe.task.name} ({recipe.task.plugin}): it has no `headline`, the metric that a run is judged by. "
             'Write `headline = Headline("accuracy", "max")`.'
         )
@@ -248,7 +249,8 @@ def _task(recipe: Recipe, network: nn.Module, processor: Processor, spec: DataSp
 
 
 def _check_state(owner: Chosen, model: Model, processor: Processor, spec: DataSpec) -> None:
-    """Raise PluginError, before the first step, when a run of this processor could not be read back after the last."""
+    """Raise RunFailedError, before the first step, when a run of this processor could not be
+    read back after the last."""
     with calling(owner, "Processor.state_dict"):
         state = dict(processor.state_dict())
     checkpoint.check_plain(f"{owner.name} ({owner.plugin}): `Processor.state_dict`", state)
@@ -261,7 +263,7 @@ def _check_state(owner: Chosen, model: Model, processor: Processor, spec: DataSp
         again.load_state_dict(read["state"])
         lost = sorted(name for name, value in state.items() if not same(dict(again.state_dict()).get(name), value))
     if lost:
-        raise PluginError(
+        raise RunFailedError(
             f"{owner.name} ({owner.plugin}): `Processor.load_state_dict` does not take back {', '.join(lost)}, which "
             f"`state_dict` gave. A run could not be asked once it ended. {TELL_AUTHORS}"
         )

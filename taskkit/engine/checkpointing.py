@@ -42,6 +42,7 @@ class Checkpointer(pl.Callback):
         headline: Headline,
         contents: Callable[[], Mapping[str, Any]],
         signals: Signals,
+        check: Callable[[pl.Trainer], None],
     ) -> None:
         self.last = directory / "last.ckpt"
         self.best = directory / "best.ckpt"
@@ -49,6 +50,8 @@ class Checkpointer(pl.Callback):
         self.headline = headline
         self.contents = contents
         self.signals = signals
+        self.check = check
+        """Raises where something is not finite, so that whatever was saved can be gone on from."""
         self.best_score: float | None = None
         self.batches = 0
         """How many the run was trained on, those before it was gone on with too."""
@@ -108,7 +111,8 @@ class Checkpointer(pl.Callback):
         self._write(trainer, [self.last])
 
     def _write(self, trainer: pl.Trainer, paths: Sequence[Path]) -> None:
-        """Write one checkpoint, and move it or copies of it to these paths in this order."""
+        """Write one checkpoint, once all in it is finite, and move it or copies of it to these paths in this order."""
+        self.check(trainer)
         written = self.last.with_name(".last.ckpt")
         copies = [path.with_name(f".{path.name}") for path in paths[:-1]]
         try:

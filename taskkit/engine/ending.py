@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
-from taskkit.batches.loader import is_lost_worker, lost_worker
 from taskkit.contracts.recipe import Recipe
 from taskkit.engine.guard import blaming
+from taskkit.engine.machine import explained
 from taskkit.engine.signals import Preempted, Signals
-from taskkit.errors import RunFailedError, TaskkitError
+from taskkit.errors import Failure, TaskkitError
 from taskkit.runs.manifest import Status
 from taskkit.runs.record import Record
 
@@ -25,7 +22,8 @@ def ending(
 ) -> Iterator[None]:
     """Record how the run ended, and raise what a person should read.
 
-    Raises RunFailedError for what happened to the machine and for what a plugin's code raised, Preempted for a signal.
+    Raises MachineError for what happened to the machine, RunFailedError for what a plugin's code raised, Preempted for
+    a signal.
     """
 
     def preempted(stop: Preempted) -> None:
@@ -47,48 +45,23 @@ def ending(
             raise heard from stop
         _end(record, "preempted", type(stop).__name__)
         raise
-    except TaskkitError as error:
-        _end(record, "failed", str(error))
-        if error.__cause__ is not None:
-            _log_traceback(record)
-        raise
     except Exception as error:
-        message = explained(error, recipe, directory)
-        _end(record, "failed", message or f"{type(error).__name__}: {error}")
-        if message is not None:
-            raise RunFailedError(message) from error
-        _log_traceback(record)
-        raise
+        told = error if isinstance(error, TaskkitError) else explained(error, recipe, directory)
+        reason = str(told) if told is not None else f"{type(error).__name__}: {error}"
+        _end(record, "failed", reason, "code" if told is None else told.failure)
+        if told is not error or error.__cause__ is not None:
+            _log_traceback(record)
+        if told is None or told is error:
+            raise
+        raise told from error
     _end(record, "finished", None)
 
 
-def explained(error: Exception, recipe: Recipe, directory: Path) -> str | None:
-    """What happened to the machine, in words; None for what is an error of somebody's code."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return out_of_memory(recipe, error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return (
-            f"{directory}: the disk is full or a file is larger than it may be ({error.strerror}). The "
-            f"checkpoint before is whole. Make room, and go on with: taskkit run --resume {directory}"
-        )
-    return str(lost_worker(error)) if is_lost_worker(error) else None
-
-
-def out_of_memory(r: Recipe, error: Exception) -> str:
-    """What to change when the device's memory is full, with the numbers."""
-    half = max(1, r.loader.batch_size // 2)
-    return (
-        f"The device's memory is full ({str(error).splitlines()[0]}). Halve the batch and keep the optimisation the "
-        f"same: loader.batch_size={half} trainer.accumulate_grad_batches={2 * r.trainer.accumulate_grad_batches}; "
-        "or set trainer.precision=bf16-mixed, or loader.resident=no."
-    )
-
-
-def _end(record: Record | None, status: Status, reason: str | None) -> None:
+def _end(record: Record | None, status: Status, reason: str | None, failure: Failure | None = None) -> None:
     if record is None:
         return
     try:
-        record.end(status, reason)
+        record.end(status, reason, failure)
     except OSError:
         # Of a disk that is still full: why the run failed matters more.
         if status != "failed":

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-
-from taskkit.batches.loader import is_lost_worker
+from taskkit.batches.raised import Frame, RaisedElsewhere, frames_of
 from taskkit.contracts.component import Chosen
-from taskkit.errors import PluginError, RunFailedError, TaskkitError
+from taskkit.engine.machine import is_of_machine
+from taskkit.errors import RunFailedError, TaskkitError
 from taskkit.wording import TELL_AUTHORS
 
 T = TypeVar("T")
@@ -41,13 +40,9 @@ class calling:  # noqa: N801 - it is called like a function
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if error is None or not isinstance(error, Exception) or _is_no_fault(error):
             return
-        message = " ".join(str(error).split())
         given = "" if self.batch is None else f" The batch has {', '.join(self.batch)}."
-        raise RunFailedError(
-            f"{self.owner.name} ({self.owner.plugin}): `{self.method}` raised {type(error).__name__}"
-            f"{f': {message}' if message else ''}.{f' {self.expected}' if self.expected else ''}{given} --debug "
-            f"shows where. {TELL_AUTHORS}"
-        ) from error
+        expected = f" {self.expected}" if self.expected else ""
+        raise _fault(self.owner, self.method, error, f"{expected}{given}") from error
 
 
 @contextmanager
@@ -61,36 +56,63 @@ def blaming(chosen: Iterable[Chosen]) -> Iterator[None]:
     except Exception as error:
         if _is_no_fault(error) or (found := _blamed(error, tuple(chosen))) is None:
             raise
-        owner, method = found
-        message = " ".join(str(error).split())
-        raise RunFailedError(
-            f"{owner.name} ({owner.plugin}): `{method}` raised {type(error).__name__}"
-            f"{f': {message}' if message else ''}. --debug shows where. {TELL_AUTHORS}"
-        ) from error
+        raise _fault(*found, error) from error
+
+
+def _fault(owner: Chosen, method: str, error: Exception, more: str = "") -> RunFailedError:
+    """What a component's method raised, in words, and where in its file."""
+    name = error.name if isinstance(error, RaisedElsewhere) else type(error).__name__
+    message = " ".join(str(error).split())
+    place = next((_place(frame) for frame in reversed(frames_of(error)) if _is_of(frame, owner)), None)
+    where = f" That was in {place};" if place else ""
+    return RunFailedError(
+        f"{owner.name} ({owner.plugin}): `{method}` raised {name}{f': {message}' if message else ''}.{more}{where} "
+        f"--debug shows the whole way there. {TELL_AUTHORS}"
+    )
 
 
 def _is_no_fault(error: Exception) -> bool:
     """Whether an error is meant for a person as it is, or tells of the machine, wherever it was met."""
-    return isinstance(error, TaskkitError | torch.OutOfMemoryError | MemoryError) or is_lost_worker(error)
+    return isinstance(error, TaskkitError) or is_of_machine(error)
 
 
 def _blamed(error: Exception, chosen: Sequence[Chosen]) -> tuple[Chosen, str] | None:
     """Whose method the host called when this was raised, and which; None: the host's own."""
-    packages = {each.component.implementation.partition(":")[0].partition(".")[0]: each for each in reversed(chosen)}
-    modules = {each.component.implementation.partition(":")[0]: each for each in reversed(chosen)}
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        module = frame.f_globals.get("__name__", "")
-        owner = modules.get(module) or packages.get(module.partition(".")[0])
-        if owner is not None:
-            return owner, frame.f_code.co_qualname
+    for frame in frames_of(error):
+        among = [each for each in chosen if _module(each) == frame.module]
+        among = among or [each for each in chosen if _is_of(frame, each)]
+        if among:
+            # One module may hold several components, and a processor is its model's.
+            named = [each for each in among if _class(each) == frame.function.partition(".")[0]]
+            of_kind = [each for each in among if each.component.kind == frame.kind]
+            return (named or of_kind or among)[0], frame.function
     return None
 
 
+def _module(owner: Chosen) -> str:
+    return owner.component.implementation.partition(":")[0]
+
+
+def _class(owner: Chosen) -> str:
+    return owner.component.implementation.partition(":")[2]
+
+
+def _is_of(frame: Frame, owner: Chosen) -> bool:
+    """Whether a call is in the package of a component."""
+    return frame.module.partition(".")[0] == _module(owner).partition(".")[0]
+
+
+def _place(frame: Frame) -> str:
+    """The file from its package on, and the line."""
+    depth = frame.module.count(".") + 1 + (Path(frame.file).name == "__init__.py")
+    return f"{'/'.join(Path(frame.file).parts[-depth:])}:{frame.line}"
+
+
 def returned(owner: Chosen, method: str, value: T, expected: type[Any]) -> T:
-    """The value, once it is of the type that the contract wants; raises PluginError, which names who gave what."""
+    """The value, once it is of the type that the contract wants; raises RunFailedError, which names who gave what."""
     if not isinstance(value, expected):
         name = expected.__name__ if expected.__module__.startswith("torch") else f"taskkit.{expected.__name__}"
-        raise PluginError(
+        raise RunFailedError(
             f"{owner.name} ({owner.plugin}): `{method}` returned {_short(value)}. A {name} was expected. {TELL_AUTHORS}"
         )
     return value

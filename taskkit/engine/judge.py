@@ -17,7 +17,7 @@ from taskkit.contracts.component import Chosen
 from taskkit.contracts.statistics import Statistic
 from taskkit.contracts.task import Results, Step, Task
 from taskkit.engine.guard import calling, returned
-from taskkit.errors import PluginError
+from taskkit.errors import RunFailedError
 from taskkit.wording import TELL_AUTHORS
 
 
@@ -36,7 +36,7 @@ class Judge(nn.Module):
         for name, metric in metrics.items():
             returned(owner, f"metrics()[{name!r}]", metric, Metric)
         if task.headline.metric not in metrics:
-            raise PluginError(
+            raise RunFailedError(
                 f"{owner.name} ({owner.plugin}): its headline {task.headline.metric!r} is not one of its metrics "
                 f"({', '.join(metrics)}). Name one of them in `headline`, or add it in `metrics()`."
             )
@@ -63,7 +63,7 @@ class Judge(nn.Module):
     def compute(self) -> Results:
         """What all processes together came to; `loss` is there if any step had one.
 
-        Raises PluginError when the headline is not one number.
+        Raises RunFailedError when the headline is not one number.
         """
         results: dict[str, Tensor] = {}
         total, weight = _summed(self.total), _summed(self.weight)
@@ -80,7 +80,7 @@ class Judge(nn.Module):
             results |= _named(name, value)
         found = {name: torch.as_tensor(value) for name, value in results.items()}
         if self.headline not in numbers(found):
-            raise PluginError(
+            raise RunFailedError(
                 f"{self.owner.name} ({self.owner.plugin}): its headline {self.headline!r} is not one number. Its "
                 f"metrics give {', '.join(numbers(found))}: name one of these in `headline`."
             )
@@ -111,7 +111,7 @@ class Judge(nn.Module):
             if each.default is inspect.Parameter.empty and each.kind is not inspect.Parameter.VAR_POSITIONAL
         ]
         if lacking := [each for each in needed if each not in given]:
-            raise PluginError(
+            raise RunFailedError(
                 f"{self.owner.name} ({self.owner.plugin}): the metric {name!r} takes {', '.join(needed)}; `step` "
                 f"scored {', '.join(given) or 'nothing'}. Give Step(scored=…) an entry {lacking[0]!r}, or one under "
                 f"{name!r} with the arguments of that metric alone."
@@ -120,23 +120,24 @@ class Judge(nn.Module):
 
 
 def statistics_of(task: Task, owner: Chosen) -> Mapping[str, Statistic]:
-    """How the task's metrics follow from rows; raises PluginError for what could not be found again from run.json."""
+    """How the task's metrics follow from rows; raises RunFailedError for what could not be found again from
+    run.json."""
     with calling(owner, "statistics"):
         statistics = dict(returned(owner, "statistics", task.statistics(), Mapping))
         metrics = [*task.metrics(), "loss"]
     for name, statistic in statistics.items():
         if not isinstance(statistic, Statistic):
-            raise PluginError(
+            raise RunFailedError(
                 f"{owner.name} ({owner.plugin}): `statistics` gave a {type(statistic).__name__} for {name!r}. A "
                 f"taskkit.Mean, Ratio or Of was expected. {TELL_AUTHORS}"
             )
         if not any(f"{name}_".startswith(f"{metric}_") for metric in metrics):
-            raise PluginError(
+            raise RunFailedError(
                 f"{owner.name} ({owner.plugin}): its statistics name {name!r}, which is none of its metrics "
                 f"({', '.join(metrics)}). Name one of them."
             )
         if lost := declared.undeclared(statistic, owner.component.statistics):
-            raise PluginError(
+            raise RunFailedError(
                 f"{owner.name} ({owner.plugin}): the statistic {name!r} is of {lost}, which its component does not "
                 f"declare, so that runs could not be compared. Write a function in a module without torch, and "
                 f"Component(statistics=({lost!r},))."

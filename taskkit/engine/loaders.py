@@ -57,7 +57,8 @@ def encoded_split(
     section = r.plain()["model"]
     part = split if split != "train" or r.loader.fraction == 1 else f"{r.loader.fraction} of {split}"
     key = store.key(spec.fingerprint, part, spec.target, built.processor, section) if r.loader.cache else None
-    workers = (os.cpu_count() or 1) if len(examples) >= PARALLEL_FROM else 0
+    wanted = (os.cpu_count() or 1) if r.loader.workers is None else r.loader.workers
+    workers = wanted if len(examples) >= PARALLEL_FROM else 0
     about = {"data": r.data.name, "split": split, "model": r.model.name}
     return encode(examples, built.processor, key=key, workers=workers, progress=progress, about=about)
 

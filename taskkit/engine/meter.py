@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import math
-import resource
-import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.utilities.throughput import get_available_flops
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from taskkit.batches.loader import HostBatch
-from taskkit.contracts.data import Batch
 from taskkit.contracts.model import Processor
-from taskkit.contracts.task import Task
+from taskkit.engine.finite import Trail
 from taskkit.engine.module import TaskModule
 from taskkit.engine.optim import total_steps
 from taskkit.engine.progress import Length, Progress
-from taskkit.errors import RunFailedError
+from taskkit.engine.throughput import Clock, flops_per_example, mfu, peak_memory
 from taskkit.runs.checkpoint import LINES
 from taskkit.runs.manifest import Cost
 from taskkit.runs.record import Record
@@ -43,6 +35,7 @@ class Meter(pl.Callback):
         batches: Callable[[], int | None],
         record: Record | None,
         progress: Progress,
+        trail: Trail,
         *,
         flops: bool,
     ) -> None:
@@ -52,6 +45,7 @@ class Meter(pl.Callback):
         """Says how many an epoch has, once loaders are placed; None: nobody knows, as of a stream."""
         self.record = record
         self.progress = progress
+        self.trail = trail
         self.count_flops = flops
         self.pending: list[dict[str, torch.Tensor]] = []
         self.clock = Clock()
@@ -69,6 +63,8 @@ class Meter(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock and the display."""
+        assert isinstance(pl_module, TaskModule)
+        self.trail.follow(pl_module.task)
         self.drained = trainer.global_step - trainer.global_step % self.every_n_steps
         self._window = (self.clock.seconds, self.examples, self.real_size)
         self.clock.start()
@@ -78,11 +74,16 @@ class Meter(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: HostBatch, i: int
     ) -> None:
-        """Count the operations of the network, on the first batch."""
+        """Note the batch; count the operations of the network on the first one."""
+        self.trail.batch(trainer.global_step + 1, batch)
         assert isinstance(pl_module, TaskModule)
         if self.count_flops and self.flops_per_example is None and not pl_module.task.phases:
             with trainer.precision_plugin.forward_context():
                 self.flops_per_example = flops_per_example(pl_module.task, batch.tensors)
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
+        """Note the gradients."""
+        self.trail.gradients(trainer.global_step + 1)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: HostBatch, i: int
@@ -154,12 +155,22 @@ class Meter(pl.Callback):
         """Go on counting lines."""
         self.lines = checkpoint[LINES]
 
+    def check(self, trainer: pl.Trainer) -> None:
+        """Raise NonfiniteError where a loss since the last drain, a weight or an optimiser's state is not finite."""
+        if self.pending:
+            self.trail.judge(read(self.pending, trainer)["loss"], self._losses())
+        states = (state for optimiser in trainer.optimizers for state in optimiser.state.values())
+        self.trail.check_weights(
+            value for state in states for value in state.values() if isinstance(value, torch.Tensor)
+        )
+
     def drain(self, trainer: pl.Trainer) -> None:
-        """Read the scalars of the steps since the last drain; raises RunFailedError when a loss is not finite."""
+        """Read the scalars of the steps since the last drain; raises NonfiniteError when a loss is not finite."""
         if not self.pending:
             return
         values = read(self.pending, trainer)
-        self._stop_on_nan(values["loss"], trainer.global_step)
+        self.trail.judge(values["loss"], self._losses())
+        self.trail.forget()
         self.pending = []
         self.drained = trainer.global_step
         line = {
@@ -205,14 +216,8 @@ class Meter(pl.Callback):
             "units_per_second": (size - past[2]) / scale / elapsed,
         }
 
-    def _stop_on_nan(self, losses: list[float], step: int) -> None:
-        bad = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), None)
-        if bad is not None:
-            raise RunFailedError(
-                f"The training loss was {losses[bad]} within the {len(losses) - bad} batches up to step {step}. "
-                "A finite number was expected. Lower optim.lr, set trainer.gradient_clip_val=1, or find the operation "
-                "with trainer.detect_anomaly=true."
-            )
+    def _losses(self) -> list[torch.Tensor]:
+        return [scalars["loss"] for scalars in self.pending]
 
 
 def _learning_rates(trainer: pl.Trainer) -> dict[str, float]:
@@ -221,33 +226,6 @@ def _learning_rates(trainer: pl.Trainer) -> dict[str, float]:
     assert isinstance(module, TaskModule)
     rates = [max(group["lr"] for group in optimiser.param_groups) for optimiser in trainer.optimizers]
     return {"lr": rates[0], **{f"lr/{phase}": rate for phase, rate in zip(module.task.phases, rates, strict=False)}}
-
-
-class Clock:
-    """Seconds of training, without what happened while it was stopped."""
-
-    def __init__(self) -> None:
-        self._past = 0.0
-        self._since: float | None = None
-
-    @property
-    def seconds(self) -> float:
-        """How long it has run."""
-        return self._past + (time.perf_counter() - self._since if self._since is not None else 0.0)
-
-    @seconds.setter
-    def seconds(self, value: float) -> None:
-        self._past = value
-        self._since = None if self._since is None else time.perf_counter()
-
-    def start(self) -> None:
-        """Let it run."""
-        if self._since is None:
-            self._since = time.perf_counter()
-
-    def stop(self) -> None:
-        """Hold it."""
-        self._past, self._since = self.seconds, None
 
 
 def read(pending: list[dict[str, torch.Tensor]], trainer: pl.Trainer) -> dict[str, list[float]]:
@@ -262,37 +240,3 @@ def read(pending: list[dict[str, torch.Tensor]], trainer: pl.Trainer) -> dict[st
         out[name] = flat[at : at + len(column)]
         at += len(column)
     return out
-
-
-def flops_per_example(task: Task, batch: Batch) -> float:
-    """Floating-point operations of one training step for one example: three times those of the forward pass.
-
-    The backward pass costs about twice the forward pass (Kaplan et al. 2020, section 2.1). The forward pass is counted
-    in evaluation mode, so that neither random numbers nor batch statistics change.
-    """
-    training = task.training
-    task.eval()
-    counter = FlopCounterMode(display=False)
-    eager: AbstractContextManager[Any] = (
-        torch.compiler.set_stance("force_eager") if hasattr(torch.compiler, "set_stance") else nullcontext()
-    )
-    with torch.no_grad(), eager, sdpa_kernel(SDPBackend.MATH), counter:
-        task(batch)
-    task.train(training)
-    return 3.0 * counter.get_total_flops() / len(batch["example"])
-
-
-def peak_memory(device: torch.device) -> int:
-    """Bytes: the most that torch held on a CUDA device, or the most that this process held."""
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def mfu(device: torch.device, precision: str, flops: float | None, per_second: float | None) -> float | None:
-    """Model FLOPs utilisation: the share of a CUDA device's peak that the operations used, where the peak is known."""
-    if device.type != "cuda" or not flops or not per_second:
-        return None
-    dtype = {"bf16": torch.bfloat16, "16": torch.float16}.get(precision.split("-")[0], torch.float32)
-    peak = get_available_flops(device, dtype)
-    return flops * per_second / peak if peak else None

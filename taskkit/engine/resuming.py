@@ -1,13 +1,19 @@
-"""Whether a run that is gone on with is still the same run: its data, and what its processor learnt from them."""
+"""Whether a run that is gone on with is still the same run, in its data and in what was learnt from them, and at which
+rates it goes on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
 
 from taskkit.contracts.data import Prepared, Stream
 from taskkit.contracts.facts import SPLITS
+from taskkit.contracts.recipe import OptimSection
 from taskkit.engine.build import Built, same
+from taskkit.engine.optim import of_phase
 from taskkit.errors import DataError
 from taskkit.runs import checkpoint
 
@@ -17,6 +23,7 @@ class Begun:
     """What a run was when its last checkpoint was written."""
 
     saved: checkpoint.Saved
+    optim: OptimSection
     sizes: Mapping[str, int | None]
     """Examples in each split; None: a stream."""
 
@@ -59,3 +66,31 @@ def _sizes(prepared: Prepared) -> dict[str, int | None]:
         for split, examples in splits.items()
         if isinstance(examples, Stream) or len(examples)
     }
+
+
+class ChangedRates(pl.Callback):
+    """Gives the optimisers and schedules of a run that goes on the rates that its recipe has now.
+
+    Their saved states hold the rates of the recipe before. `ratios`: for each optimiser the rate now over that before.
+    """
+
+    def __init__(self, ratios: Sequence[float]) -> None:
+        self.ratios = ratios
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Change the rates in a checkpoint that was read, before the optimisers take them."""
+        states = zip(checkpoint["optimizer_states"], checkpoint["lr_schedulers"], self.ratios, strict=True)
+        for optimiser, schedule, ratio in states:
+            for group in optimiser["param_groups"]:
+                group["lr"], group["initial_lr"] = group["lr"] * ratio, group["initial_lr"] * ratio
+            for rates in ("base_lrs", "_last_lr"):
+                schedule[rates] = [rate * ratio for rate in schedule[rates]]
+
+
+def changed_rates(before: OptimSection, after: OptimSection, phases: Sequence[str]) -> ChangedRates | None:
+    """What changes the rates of a run that goes on with other settings; None: they are the same."""
+    sections = [(of_phase(before, each), of_phase(after, each)) for each in phases] or [(before, after)]
+    ratios = [new.lr / old.lr for old, new in sections]
+    return None if set(ratios) == {1.0} else ChangedRates(ratios)

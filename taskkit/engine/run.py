@@ -23,12 +23,13 @@ from taskkit.engine.build import Built
 from taskkit.engine.checkpointing import Checkpointer, check_planned
 from taskkit.engine.ending import ending
 from taskkit.engine.evaluate import Evaluation
+from taskkit.engine.finite import Trail
 from taskkit.engine.guard import calling
 from taskkit.engine.loaders import Loaders, PlaceLoaders, batches_of, ids_of, make_loaders
 from taskkit.engine.meter import Meter
 from taskkit.engine.module import TaskModule
 from taskkit.engine.progress import LiveProgress, Progress, forward_logs
-from taskkit.engine.resuming import Begun
+from taskkit.engine.resuming import Begun, changed_rates
 from taskkit.engine.signals import Signals
 from taskkit.engine.trainer import early_stopping, make_trainer, quiet, refuse_no_batches
 from taskkit.errors import TaskkitError
@@ -156,7 +157,6 @@ class Run:
         r, headline, train = self.recipe, built.task.headline, loaders["train"]
         count = train.__len__ if isinstance(train, Loader) else _unknown
         contents = partial(checkpoint.contents, r.plain(), built.spec, built.processor.state_dict(), built.plugins)
-        checkpointer = Checkpointer(self.directory / "checkpoints", r.checkpoint, headline, contents, self.signals)
         place = PlaceLoaders(loaders.values())
         meter = Meter(
             r.meter.every_n_steps,
@@ -164,8 +164,11 @@ class Run:
             count,
             self.record,
             self._progress(built),
+            Trail(r, self.directory, train),
             flops=r.meter.flops,
         )
+        folder = self.directory / "checkpoints"
+        checkpointer = Checkpointer(folder, r.checkpoint, headline, contents, self.signals, meter.check)
         module = TaskModule(
             built.task,
             r.task,
@@ -181,6 +184,8 @@ class Run:
         )
         others = [*self._callbacks(built, "val" in loaders), *self.plugins.callbacks(r)]
         callbacks = [place, *others, meter, checkpointer]
+        if begun is not None and (rates := changed_rates(begun.optim, r.optim, built.task.phases)) is not None:
+            callbacks.append(rates)
         trainer = make_trainer(r, callbacks, count, built.task, self.key)
         self._describe_place(trainer, built, data)
         self._check_processes(trainer)

@@ -16,7 +16,7 @@ import torch
 
 from taskkit.contracts.component import Component, PluginInfo, load
 from taskkit.contracts.facts import Catalogue, DataSpec, Fact, Origin
-from taskkit.errors import CheckpointError, PluginError
+from taskkit.errors import CheckpointError, RunFailedError
 from taskkit.runs.encryption import check_whole, is_encrypted, reading
 
 FORMAT = 2
@@ -230,7 +230,7 @@ def _nested(value: Any) -> Iterator[Fact]:
 
 
 def check_plain(what: str, value: Any) -> None:
-    """Raise PluginError, which names the place, for what could be written into a checkpoint and not be read back."""
+    """Raise RunFailedError, which names the place, for what could be written into a checkpoint and not be read back."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             check_plain(f"{what}[{name!r}]", item)
@@ -239,14 +239,14 @@ def check_plain(what: str, value: Any) -> None:
             check_plain(f"{what}[{number}]", item)
     elif type(value) not in (*_PLAIN, bytes, torch.Tensor):
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
-        raise PluginError(
+        raise RunFailedError(
             f"{what} is a {kind}, which a checkpoint cannot give back. Plain data were expected: None, bool, int, "
             "float, str, bytes, tensors, and lists, tuples or mappings of these. Convert it, as with float() or str()."
         )
 
 
 def check_facts(what: str, fact: Fact) -> None:
-    """Raise PluginError for a field of a fact that a checkpoint cannot give back."""
+    """Raise RunFailedError for a field of a fact that a checkpoint cannot give back."""
     for each in dataclasses.fields(fact):
         _check_field(f"{what}: {type(fact).__name__}.{each.name}", getattr(fact, each.name))
 

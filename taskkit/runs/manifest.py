@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import psutil
 
 from taskkit.contracts.recipe import day
-from taskkit.errors import CheckpointError
+from taskkit.errors import CheckpointError, Failure
 from taskkit.wording import shown
 
 SCHEMA = 1
@@ -162,6 +162,25 @@ class WeightsTested:
 
 
 @dataclass(frozen=True)
+class Change:
+    """What a run went on with otherwise than it began."""
+
+    step: int
+    """After which."""
+    time: str
+    values: Mapping[str, Any]
+    """By dotted key."""
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """How often a run was taken up again without getting further."""
+
+    step: int
+    count: int
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What run.json says; a key that is None there, or missing, is not known yet."""
 
@@ -171,6 +190,12 @@ class Manifest:
     """The whole recipe, as plain data."""
     reason: str | None = None
     """Why it failed or stopped."""
+    failure: Failure | None = None
+    """What kind of thing made it fail."""
+    changes: tuple[Change, ...] = ()
+    """What was changed in the midst of it, the first one first."""
+    attempts: Attempts | None = None
+    """How often it was taken up again at one step by itself; None: it got further, or a person did it."""
     command: str = ""
     recipe: RecipeFiles = RecipeFiles()
     seed: int = 0
@@ -215,6 +240,7 @@ class Manifest:
         if self.cost.train_seconds is None:
             plain["cost"] = {key: value for key, value in plain["cost"].items() if value is not None}
         first = {"schema": self.schema, "id": self.id, "status": self.status, "reason": self.reason}
+        first["failure"] = self.failure
         first["stopped"] = self.stopped
         return json.dumps({**first, **plain, "ended": self.ended, "metrics": dict(self.metrics)}, indent=2, default=str)
 
@@ -226,6 +252,7 @@ _PARTS: Mapping[str, type] = {
     "protocol": Protocol,
     "cost": Cost,
     "tested": WeightsTested,
+    "attempts": Attempts,
 }
 
 
@@ -281,6 +308,7 @@ def _manifest(found: Mapping[str, Any]) -> Manifest:
         isinstance(each, dict) for each in dict(values["protocol"].statistics).values()
     ):
         raise ValueError("a statistic of its protocol is no mapping")
+    values["changes"] = tuple(_part(Change, each) for each in values.get("changes", ()))
     for name in ("plugins", "scrubbed"):
         values[name] = tuple(values.get(name, ()))
     return Manifest(**values)

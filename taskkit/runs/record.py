@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from taskkit.errors import CheckpointError, TaskkitError
+from taskkit.errors import CheckpointError, Failure, TaskkitError
 from taskkit.runs.encryption import EncryptionKey, writing
 from taskkit.runs.manifest import FILE, Manifest, Process, Status, read
 from taskkit.wording import printable
@@ -58,11 +58,11 @@ class Record:
         self.manifest = replace(self.manifest, **changes)
         write_atomically(self.path / FILE, self.manifest.to_json() + "\n")
 
-    def end(self, status: Status, reason: str | None = None) -> None:
+    def end(self, status: Status, reason: str | None = None, failure: Failure | None = None) -> None:
         """Write how the run ended: finished, failed or preempted."""
         if status == "failed" and self.key is not None:
             reason = "The reason was printed and is not kept, since it may quote data (privacy.encrypt)."
-        self.update(status=status, reason=reason, ended=now())
+        self.update(status=status, reason=reason, failure=failure, ended=now())
 
     def metrics(self, line: Mapping[str, Any]) -> None:
         """Append one line of metrics."""

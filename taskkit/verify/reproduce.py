@@ -60,6 +60,12 @@ def reproduce(run: LoadedRun, plugins: Plugins, out: Path | None, console: Conso
             f"{run.path}: it is {run.status} and has {len(run.metrics)} test metrics. A finished run that was tested "
             f"was expected. Go on with it first: taskkit run --resume {run.path}"
         )
+    if run.manifest.changes:
+        raise CheckpointError(
+            f"{run.path}: it was changed after step {run.manifest.changes[0].step}, by --from-good, so its recipe "
+            f"gives other numbers. A run that went on as it began was expected. Begin one: "
+            f"taskkit run {run.path}/recipe.yaml"
+        )
     resolved = load([run.path / "recipe.yaml"], [], plugins)
     again = api.start(resolved, plugins, out or _beside(run.path), console)
     return again, compared(run, again)

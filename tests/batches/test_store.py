@@ -308,7 +308,7 @@ class Dying(Words):
 
 
 def test_a_worker_that_dies_fails_the_run_and_says_what_to_try():
-    with pytest.raises(RunFailedError, match=r"worker process died.*loader\.workers=0"):
+    with pytest.raises(RunFailedError, match=r"process that reads samples ended before its time.*loader\.workers"):
         encode(words(), Dying(), key=None, workers=1)
 
 
@@ -422,7 +422,7 @@ def test_a_cache_without_room_fails_the_run_and_says_what_to_do(filler, cache):
     full = filler("goes on", room=100_000)
     _, error = full.communicate()
     assert full.returncode == 1
-    assert error.startswith(f"RunFailedError: {cache / 'k'}: the encoded samples cannot be written: ")
+    assert error.startswith(f"MachineError: {cache / 'k'}: the encoded samples cannot be written: ")
     assert "File too large" in error
     assert "loader.cache=false" in error
     assert not list(cache.glob("k*/"))

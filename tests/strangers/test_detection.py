@@ -119,7 +119,7 @@ def test_a_processor_that_breaks_the_promise_of_the_boxes_is_refused(
             return {**batch, "target_labels": batch["target_labels"].float()}
 
     monkeypatch.setattr(detection, "Squares", Careless)
-    with pytest.raises(taskkit.PluginError, match=r"Boxes.*`target_labels`: int \(batch, boxes\)"):
+    with pytest.raises(taskkit.RunFailedError, match=r"Boxes.*`target_labels`: int \(batch, boxes\)"):
         stranger.run(*SHORT, out="careless")
 
 

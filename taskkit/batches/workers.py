@@ -1,0 +1,80 @@
+"""Processes that read samples: what comes from them, and what is said when one is killed, hangs or is slow."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from taskkit.errors import MachineError
+
+log = logging.getLogger("taskkit")
+
+SLOW_SECONDS = 30.0
+"""After so long without a batch it is said what is waited for; what a DataLoader's `timeout` is set to."""
+HUNG_SECONDS = 600.0
+"""After so long without a batch none is expected any more."""
+
+
+def received(data_loader: DataLoader[Any], hung: float = HUNG_SECONDS) -> Iterator[Any]:
+    """The batches of a loader with processes of its own; raises MachineError where one of these is gone or hangs.
+
+    Where its `timeout` passes without a batch a warning is logged; `hung`: seconds after which none is expected.
+    """
+    batches, waited = iter(data_loader), 0.0
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except (ConnectionError, EOFError) as error:
+            # A worker that ends while it hands over a batch. What its own code raised is told as `Caught …`.
+            if str(error).startswith("Caught "):
+                raise
+            raise lost_worker(error) from error
+        except RuntimeError as error:
+            if _is_late(error):
+                waited = _wait_on(waited + data_loader.timeout, data_loader, hung)
+                continue
+            if not is_lost_worker(error):
+                raise
+            raise lost_worker(error) from error
+        waited = 0.0
+        yield batch
+
+
+def is_lost_worker(error: BaseException) -> bool:
+    """Whether a process that reads samples was killed; torch says so wherever the main one is at that moment."""
+    return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker (pid")
+
+
+def lost_worker(error: Exception) -> MachineError:
+    """What to change when a process that reads samples was killed."""
+    said = str(error).partition(". ")[0].rstrip(". ")
+    return MachineError(
+        f"A process that reads samples ended before its time ({said}). Often the memory was full and the system killed "
+        "it. Lower loader.workers or loader.batch_size."
+    )
+
+
+def _is_late(error: RuntimeError) -> bool:
+    return str(error).startswith("DataLoader timed out")
+
+
+def _wait_on(waited: float, data_loader: DataLoader[Any], hung: float) -> float:
+    """Say once that a batch is late; raises MachineError when it is not waited for any longer."""
+    if waited >= hung:
+        raise MachineError(
+            f"The {data_loader.num_workers} processes that read samples gave no batch for {waited:.0f} seconds. They "
+            "hang, as on a file system that does not answer, or on a lock of a library that is not made for several "
+            "processes. See that the data can be read, or set loader.workers=0."
+        )
+    if waited <= data_loader.timeout:
+        log.warning(
+            "no batch for %.0f s: the processes that read samples are slow. Raise loader.workers, or look at where the "
+            "data lie",
+            waited,
+        )
+    return waited
