@@ -14,7 +14,7 @@ from rich.console import Console
 from taskkit.contracts.data import Stream
 from taskkit.contracts.facts import DataProblem, Severity
 from taskkit.contracts.recipe import Recipe
-from taskkit.data.quality import find_missing_splits
+from taskkit.data.quality import find_missing_splits, split_sizes
 from taskkit.engine import again, build
 from taskkit.engine.again import GoingOn
 from taskkit.engine.guard import calling
@@ -142,12 +142,13 @@ def preload(recipe: Recipe) -> None:
 
 
 def inspect(resolved: Resolved) -> list[DataProblem]:
-    """Prepare a recipe's data and return what their module finds wrong with them, errors first."""
+    """Prepare a recipe's data and return what they are and what their module finds wrong with them, errors first."""
     prepared = build.prepare(build.data_module(resolved.recipe), resolved.recipe)
+    sizes = {split: None if isinstance(part, Stream) else len(part) for split, part in prepared.splits.items()}
+    there = {split: size for split, size in sizes.items() if size != 0}
+    problems = [split_sizes(there), *find_missing_splits(there)]
     with calling(resolved.recipe.data, "inspect"):
-        problems = list(prepared.inspect())
-    there = [split for split, examples in prepared.splits.items() if isinstance(examples, Stream) or len(examples)]
-    problems += find_missing_splits(there)
+        problems += prepared.inspect()
     return sorted(problems, key=lambda problem: get_args(Severity).index(problem.severity))
 
 

@@ -31,6 +31,8 @@ class ExampleLook:
 def find_duplicates(looks: Iterable[ExampleLook], thing: str) -> Iterator[DataProblem]:
     """Say which examples are the same: in one split, in several (an error), with different targets (an error).
 
+    Where none are, that is said too.
+
     `thing` is what the modality calls an example: `image`, `text`, `recording`.
     """
     groups = defaultdict(list)
@@ -53,10 +55,17 @@ def find_duplicates(looks: Iterable[ExampleLook], thing: str) -> Iterator[DataPr
             which = f"The same {thing} is" if len(found) == 1 else f"{len(found)} times the same {thing} is"
             severity: Severity = "warning" if kind == "duplicate" else "error"
             yield DataProblem(severity, kind, f"{which} {said[kind]}", first_ids([x for group in found for x in group]))
+    if groups and not any(kinds.values()):
+        compared = sum(map(len, groups.values()))
+        yield DataProblem("info", "copies", f"{compared:,} {thing}s were compared; none is there twice.")
 
 
 def find_imbalance(targets: Mapping[Split, Sequence[int]], classes: Classes, thing: str) -> Iterator[DataProblem]:
-    """Say which classes a split lacks, and when training examples of one are rare beside another's."""
+    """Count the classes of each split; say which a split lacks, and when training examples of one are rare.
+
+    `targets` are the numbers of the classes of all examples, by split.
+    """
+    yield DataProblem("info", "classes", _counted(targets, classes))
     for split, numbers in targets.items():
         present = set(numbers)
         empty = [name for number, name in enumerate(classes.names) if number not in present]
@@ -88,6 +97,26 @@ def find_missing_splits(splits: Collection[Split]) -> Iterator[DataProblem]:
     for split, message in without.items():
         if split not in splits:
             yield DataProblem("warning", "split", f"{message} Hold one out, or name one in the data.")
+
+
+def split_sizes(sizes: Mapping[Split, int | None]) -> DataProblem:
+    """Say how many examples each split has; None: a stream, which nobody counted."""
+    counts = [f"a stream of {split}" if size is None else f"{size:,} {split}" for split, size in sizes.items()]
+    return DataProblem("info", "sizes", f"{', '.join(counts)} examples.")
+
+
+def _counted(targets: Mapping[Split, Sequence[int]], classes: Classes) -> str:
+    """How many examples of each class each split has, the largest classes of the training split first."""
+    counts = {split: Counter(numbers) for split, numbers in targets.items() if len(numbers)}
+    order = sorted(range(len(classes)), key=lambda number: -counts.get("train", Counter())[number])
+    names = [classes.names[number] for number in order[:NAMED]]
+    width = max(map(len, names))
+    rows = [
+        f"  {name:<{width}}  " + ", ".join(f"{count[number]:,} {split}" for split, count in counts.items())
+        for name, number in zip(names, order, strict=False)
+    ]
+    left = len(classes) - len(rows)
+    return "\n".join([f"{len(classes)} classes:", *rows, *([f"  and {left:,} smaller ones"] if left else [])])
 
 
 def first_ids(looks: Sequence[object]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """What is wrong with examples of any modality."""
 
 from taskkit import Classes, DataProblem, ExampleLook, Split, find_duplicates, find_imbalance, first_ids
-from taskkit.data.quality import find_missing_splits
+from taskkit.data.quality import find_missing_splits, split_sizes
 
 
 def look(split: Split, number: int, digest: str | None, target: str = "a") -> ExampleLook:
@@ -12,12 +12,21 @@ def found(*looks: ExampleLook) -> dict[str, DataProblem]:
     return {problem.kind: problem for problem in find_duplicates(looks, "text")}
 
 
+def counted(train: list[int], test: list[int], *names: str) -> str:
+    told, *_ = find_imbalance({"train": train, "val": [], "test": test}, Classes(names), "text")
+    return told.message
+
+
 def skewed(train: list[int], test: list[int], *names: str) -> list[DataProblem]:
-    return list(find_imbalance({"train": train, "val": [], "test": test}, Classes(names), "text"))
+    problems = find_imbalance({"train": train, "val": [], "test": test}, Classes(names), "text")
+    return [problem for problem in problems if problem.severity != "info"]
 
 
 def test_examples_that_all_differ_have_no_copies() -> None:
-    assert found(look("train", 1, "x"), look("train", 2, "y"), look("test", 1, "z")) == {}
+    problems = found(look("train", 1, "x"), look("train", 2, "y"), look("test", 1, "z"))
+    assert {kind: (each.severity, each.message) for kind, each in problems.items()} == {
+        "copies": ("info", "3 texts were compared; none is there twice.")
+    }
 
 
 def test_copies_in_one_split_are_a_warning() -> None:
@@ -50,6 +59,16 @@ def test_what_is_not_to_be_compared_is_no_copy() -> None:
 def test_only_some_examples_are_named() -> None:
     assert len(found(*(look("train", number, "x") for number in range(1000)))["duplicate"].examples) == 10
     assert first_ids([1, 2]) == ("1", "2")
+
+
+def test_the_classes_of_each_split_are_counted_and_of_many_only_the_largest_are_named() -> None:
+    assert counted([0, 1, 1], [0], "a", "bee") == "2 classes:\n  bee  2 train, 0 test\n  a    1 train, 1 test"
+    assert counted(list(range(30)), [], *map(str, range(30))).splitlines()[-1] == "  and 20 smaller ones"
+
+
+def test_the_sizes_of_splits_are_told() -> None:
+    assert split_sizes({"train": 12000, "test": 20}).message == "12,000 train, 20 test examples."
+    assert split_sizes({"train": None}).message == "a stream of train examples."
 
 
 def test_classes_of_like_size_are_not_skewed() -> None:

@@ -44,7 +44,7 @@ def test_digits_are_there_without_a_network():
     assert set(counts(data, "val").values()) == {18}
     assert set(counts(data, "test").values()) == {36}
     assert max(int(example.input.max()) for example in data.examples("test")) == 255
-    assert list(data.inspect()) == []
+    assert {problem.severity for problem in data.inspect()} == {"info"}
 
 
 def test_mnist5k_is_split_evenly_and_never_differently(shared_cache, monkeypatch):
@@ -120,7 +120,7 @@ def test_a_torchvision_data_set_is_read_from_a_folder_that_torchvision_made(tmp_
     assert len(data.examples("test")) == 20
     assert len(data.examples("train")) + len(data.examples("val")) == 50
     assert len(data.examples("val")) > 0
-    assert {problem.kind for problem in data.inspect()} <= {"empty"}
+    assert {problem.kind for problem in data.inspect() if problem.severity != "info"} <= {"empty"}
     batch = {"image": torch.stack([example.input for example in data.examples("test")])}
     assert module.augment(batch)["image"].shape == (20, 1, 28, 28)
 

@@ -7,12 +7,33 @@ from taskkit_image.folder import Folder
 
 def inspected(root, **settings):
     data = Folder(sections.Folder(root=str(root), **settings)).prepare(Classes)
-    return {problem.kind: problem for problem in data.inspect()}
+    return {problem.kind: problem for problem in data.inspect() if problem.severity != "info"}
+
+
+def told(root):
+    return {
+        problem.kind: problem.message
+        for problem in Folder(sections.Folder(root=str(root))).prepare(Classes).inspect()
+        if problem.severity == "info"
+    }
 
 
 def test_good_images_have_no_problems(photos):
     root = photos(*(f"{split}/{kind}/{n}.png" for split in ("train", "val", "test") for kind in "ab" for n in range(3)))
     assert inspected(root) == {}
+
+
+def test_what_good_images_are_is_told(photos):
+    root = photos(*(f"{split}/{kind}/{n}.png" for split in ("train", "val", "test") for kind in "ab" for n in range(3)))
+    assert told(root) == {
+        "images": "18 of 18 images can be read: 10 by 12 pixels, coloured.",
+        "copies": "18 images were compared; none is there twice.",
+        "classes": "2 classes:\n  a  3 train, 3 val, 3 test\n  b  3 train, 3 val, 3 test",
+    }
+    photos("train/a/large.png", size=(40, 20))
+    assert told(root)["images"] == (
+        "19 of 19 images can be read: 10 to 20 pixels wide, 12 to 40 high, 10 by 12 in the middle, coloured."
+    )
 
 
 def test_planted_problems_are_all_found(photos):

@@ -18,7 +18,7 @@ def problems_of(written):
     def look(lines, header="user,item,timestamp", target=NextItem, **settings):
         path = written("\n".join([header, *lines]) + "\n")
         prepared = Interactions(sections.Interactions(events=str(path), **settings)).prepare(target)
-        return {problem.kind: problem for problem in prepared.inspect()}
+        return {problem.kind: problem for problem in prepared.inspect() if problem.severity != "info"}
 
     return look
 

@@ -22,7 +22,7 @@ def inspected(recordings):
         path = recordings() / "table.csv"
         path.write_text("\n".join([header, *rows]))
         module = Table(sections.Table(str(path), val_share=0, test_share=0))
-        return {problem.kind: problem for problem in module.prepare(target).inspect()}
+        return {problem.kind: problem for problem in module.prepare(target).inspect() if problem.severity != "info"}
 
     return inspect
 

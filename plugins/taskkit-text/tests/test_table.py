@@ -118,7 +118,7 @@ def test_two_columns_are_pairs(write):
     assert all(isinstance(example.input, tuple) for example in found.examples("train"))
     assert ("a 0", "b 0") in {example.input for split in SPLITS for example in found.examples(split)}
     assert found.spec.target.names == ("0", "1")
-    assert [problem.kind for problem in found.inspect()] == ["lengths"]
+    assert [problem.kind for problem in found.inspect()] == ["copies", "lengths", "classes"]
 
 
 def test_the_fingerprint_is_that_of_texts_classes_and_splits(write):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from statistics import median
 
 from torch import Tensor
 
@@ -37,6 +38,8 @@ class ImageLook(ExampleLook):
 
     mode: str = ""
     """Pillow's word for the kind of its pixels; empty for images in memory."""
+    size: tuple[int, ...] = ()
+    """Channels, height and width; empty where it cannot be read."""
     error: str = ""
 
 
@@ -50,6 +53,7 @@ def problems(splits: Mapping[Split, ImageExamples], classes: Classes, images: Im
             chain.from_iterable(pool.map(partial(_look, split, images), examples) for split, examples in splits.items())
         )
     yield from _unreadable(looks)
+    yield from _sizes(looks)
     yield from _modes(looks)
     yield from find_duplicates(looks, "image")
     yield from find_imbalance({split: examples.targets for split, examples in splits.items()}, classes, "image")
@@ -62,7 +66,7 @@ def _look(split: Split, images: Images, example: Example) -> ImageLook:
         return ImageLook(split, example.id, None, example.target, error=str(error))
     content = bytes(str(tuple(image.shape)), "ascii") + image.contiguous().numpy().tobytes()
     digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-    return ImageLook(split, example.id, digest, example.target, mode=_mode(example.input))
+    return ImageLook(split, example.id, digest, example.target, mode=_mode(example.input), size=tuple(image.shape))
 
 
 def _mode(source: Tensor | Path) -> str:
@@ -76,6 +80,23 @@ def _unreadable(looks: Sequence[ImageLook]) -> Iterator[DataProblem]:
     for look in looks:
         if look.error:
             yield DataProblem("error", "unreadable", look.error, (str(look),))
+
+
+def _sizes(looks: Sequence[ImageLook]) -> Iterator[DataProblem]:
+    """How many can be read, and how large these are."""
+    sizes = [look.size for look in looks if look.size]
+    if not sizes:
+        return
+    channels, heights, widths = zip(*sizes, strict=True)
+    usual, count = Counter(zip(widths, heights, strict=True)).most_common(1)[0]
+    said = f"{usual[0]} by {usual[1]} pixels"
+    if count < len(sizes):
+        said = (
+            f"{min(widths)} to {max(widths)} pixels wide, {min(heights)} to {max(heights)} high, {median(widths):g} by "
+            f"{median(heights):g} in the middle"
+        )
+    colours = "grey" if max(channels) == 1 else "coloured"
+    yield DataProblem("info", "images", f"{len(sizes):,} of {len(looks):,} images can be read: {said}, {colours}.")
 
 
 def _modes(looks: Sequence[ImageLook]) -> Iterator[DataProblem]:

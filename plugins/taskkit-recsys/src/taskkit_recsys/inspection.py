@@ -23,6 +23,7 @@ ACTIVE = 50
 
 def problems(source: Source, read: Events, parted: Parted, spec: DataSpec) -> Iterator[DataProblem]:
     """Everything that a person should know of events, as they were `read` and as they were filtered and parted."""
+    yield _size(parted.events)
     yield from _times(read, source.time_unit)
     yield from _order(read)
     yield from _duplicates(read, parted)
@@ -42,6 +43,19 @@ def gini(counts: Numbers) -> float:
     ranked = np.sort(counts)
     ranks = np.arange(1, len(ranked) + 1)
     return float((2 * ranks - len(ranked) - 1) @ ranked / (len(ranked) * ranked.sum()))
+
+
+def _size(events: Events) -> DataProblem:
+    """What is left of a log once it is filtered."""
+    users, items = len(events.user_ids), len(events.item_ids)
+    counts = np.bincount(events.users, minlength=users)
+    return DataProblem(
+        "info",
+        "events",
+        f"{len(events):,} events of {users:,} users and {items:,} items, {len(events) / (users * items):.2%} of all "
+        f"pairs, from {iso(events.times.min())} to {iso(events.times.max())}. A user has {counts.min():,} to "
+        f"{counts.max():,} of them, the median user {np.median(counts):g}.",
+    )
 
 
 def _times(events: Events, unit: TimeUnit) -> Iterator[DataProblem]:

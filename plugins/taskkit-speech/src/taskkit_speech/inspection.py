@@ -119,11 +119,17 @@ def _speeds(sound: Sound) -> Iterator[DataProblem]:
 
 
 def _durations(sound: Sound) -> Iterator[DataProblem]:
-    """Recordings far longer than the others, with how long these are."""
+    """How long recordings are, and which are far longer than the others."""
     seconds = sorted(stats.seconds for _, stats in sound)
     if not seconds:
         return
     most = seconds[len(seconds) * 19 // 20]
+    yield DataProblem(
+        "info",
+        "durations",
+        f"{len(seconds):,} recordings can be read, {sum(seconds) / 3600:.2f} h in all: {seconds[0]:.1f} to "
+        f"{seconds[-1]:.1f} s, half of them {median(seconds):.1f} s at most, 19 of 20 {most:.1f} s.",
+    )
     if far := [one for one, stats in sound if stats.seconds > FAR * most]:
         yield _about(
             "duration",
