@@ -43,6 +43,7 @@ class Checkpointer(pl.Callback):
         contents: Callable[[], Mapping[str, Any]],
         signals: Signals,
         check: Callable[[pl.Trainer], None],
+        seed: int,
     ) -> None:
         self.last = directory / "last.ckpt"
         self.best = directory / "best.ckpt"
@@ -52,6 +53,7 @@ class Checkpointer(pl.Callback):
         self.signals = signals
         self.check = check
         """Raises where something is not finite, so that whatever was saved can be gone on from."""
+        self.seed = seed
         self.best_score: float | None = None
         self.batches = 0
         """How many the run was trained on, those before it was gone on with too."""
@@ -176,10 +178,14 @@ class Checkpointer(pl.Callback):
         self._random = checkpoint_[RANDOM]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take back the random states, and listen for signals."""
+        """Take back the random states, or let each process draw numbers of its own, and listen for signals."""
         self._step = self._trained = trainer.global_step
-        if self._random is not None:
-            set_random_state(self._random[trainer.global_rank % len(self._random)])
+        states, rank = self._random or [], trainer.global_rank
+        if rank < len(states):
+            set_random_state(states[rank])
+        elif rank:
+            # Lightning seeds all processes alike once they know of each other, so it is done here and not before.
+            seed_generators(self.seed, rank, trainer.global_step)
         self.signals.listen()
 
     # The end.
@@ -246,6 +252,14 @@ def validates_after(trainer: pl.Trainer, batch_idx: int) -> bool:
     if epochs is None:
         return (trainer.fit_loop.total_batch_idx + 1) % every == 0
     return (trainer.current_epoch + 1) % epochs == 0 and (batch_idx + 1) % every == 0
+
+
+def seed_generators(*words: int) -> None:
+    """Let Python's, NumPy's and torch's generators begin anew, as no other words would have them."""
+    mixed = int(np.random.SeedSequence(words).generate_state(1)[0])
+    random.seed(mixed)
+    np.random.seed(mixed)
+    torch.manual_seed(mixed)
 
 
 def random_state() -> dict[str, Any]:

@@ -168,7 +168,7 @@ class Run:
             flops=r.meter.flops,
         )
         folder = self.directory / "checkpoints"
-        checkpointer = Checkpointer(folder, r.checkpoint, headline, contents, self.signals, meter.check)
+        checkpointer = Checkpointer(folder, r.checkpoint, headline, contents, self.signals, meter.check, r.seed)
         module = TaskModule(
             built.task,
             r.task,
@@ -191,8 +191,6 @@ class Run:
         self._check_processes(trainer)
         if r.compile:
             built.network.compile()
-        if trainer.global_rank:
-            torch.manual_seed(r.seed + trainer.global_rank)
         with self.signals.held():
             trainer.fit(module, train, loaders.get("val"), ckpt_path=None if begun is None else str(begun.saved.path))
             # A run that was killed after its last step has nothing to train, and Lightning calls no hook.

@@ -26,6 +26,7 @@ from taskkit.errors import CheckpointError, DataError, RecipeError, TaskkitError
 from taskkit.plugins.discovery import discover
 from taskkit.plugins.registry import Plugins
 from taskkit.runs.manifest import WeightsTested
+from tests.conftest import Site
 from tests.same_run import assert_same_run, losses, weights
 
 RECIPE = """\
@@ -271,8 +272,36 @@ def test_a_signal_saves_the_run_and_says_how_to_go_on(
     assert_same_run(straight.path, stopped)
 
 
-def test_two_processes_get_the_losses_of_one_with_twice_the_batch(
-    recipe: Path, plugins: Plugins, series_site: Path, environment: Callable[..., dict[str, str]], tmp_path: Path
+DRAWS = """
+import os
+import random
+from pathlib import Path
+
+import numpy
+from taskkit import hookimpl
+
+@hookimpl
+def taskkit_callbacks(recipe):
+    import pytorch_lightning as pl
+    import torch
+
+    class Draws(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            drawn = float(torch.rand(())), random.random(), numpy.random.rand()
+            with Path(os.environ["DRAWS"], str(trainer.global_rank)).open("a") as file:
+                print(*drawn, file=file)
+
+    return [Draws()]
+"""
+
+
+def test_two_processes_get_the_losses_of_one_with_twice_the_batch_and_draw_otherwise(
+    recipe: Path,
+    plugins: Plugins,
+    series_site: Path,
+    site: Site,
+    environment: Callable[..., dict[str, str]],
+    tmp_path: Path,
 ) -> None:
     # An epoch has 8 batches in each, and twice as many for one process alone: validations are rarer than that.
     same = ("model.dropout=0", "data.noise=0", "trainer.precision=32-true", "trainer.val_check_interval=10")
@@ -280,7 +309,9 @@ def test_two_processes_get_the_losses_of_one_with_twice_the_batch(
     two = tmp_path / "two"
     command = [sys.executable, "-m", "taskkit", "run", str(recipe), "--out", str(two), *same]
     processes = ["trainer.devices=2", "trainer.strategy=ddp"]
-    done = subprocess.run([*command, *processes], env=environment(series_site), capture_output=True, text=True)
+    site.add("taskkit-draws", {"draws": "draws"}, {"draws.py": DRAWS})
+    variables = environment(series_site, site.path, DRAWS=str(tmp_path))
+    done = subprocess.run([*command, *processes], env=variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "2 processes" in done.stdout
     assert done.stdout.count("test/mae") == 1
@@ -291,6 +322,9 @@ def test_two_processes_get_the_losses_of_one_with_twice_the_batch(
         assert mine == pytest.approx(other, rel=1e-5)
     rows, others = one.predictions().to_pylist(), taskkit.load_run(two, plugins=plugins).predictions().to_pylist()
     assert [row["id"] for row in rows] == [row["id"] for row in others]
+    drawn = [[line.split() for line in (tmp_path / rank).read_text().splitlines()] for rank in ("0", "1")]
+    every = [number for lines in drawn for line in lines for number in line]
+    assert len(every) == len(set(every)) == 2 * 24 * 3
     # What two processes trained is judged by one.
     assert taskkit.load_run(two, plugins=plugins).evaluate().metrics == pytest.approx(one.metrics, rel=1e-4)
 
