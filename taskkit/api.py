@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+import pytorch_lightning as pl
 from rich.console import Console
 
 from taskkit.contracts.data import Stream
@@ -53,18 +54,25 @@ def run(
     return start(resolved, plugins, Path(out) if out is not None else None, console or Console())
 
 
-def start(resolved: Resolved, plugins: Plugins, out: Path | None, console: Console) -> LoadedRun:
-    """Begin a run of a recipe that was loaded."""
+def start(
+    resolved: Resolved,
+    plugins: Plugins,
+    out: Path | None,
+    console: Console,
+    *,
+    callbacks: Sequence[pl.Callback] = (),
+) -> LoadedRun:
+    """Begin a run of a recipe that was loaded; `callbacks` watch it."""
     check_place(resolved.recipe.trainer)
     key = EncryptionKey.of(resolved.recipe.privacy)
     if not is_primary():
-        return _execute(Run(resolved.recipe, plugins, shared_directory(out), None, console, key))
+        return _execute(Run(resolved.recipe, plugins, shared_directory(out), None, console, key, callbacks))
     directory = new_directory(out, Path(resolved.files[0]).stem, run_label(resolved.recipe.seed, resolved.changes))
     with locked(directory):
         # Again, since another process may have begun a run here meanwhile.
         check_unused(directory)
         record = Record.create(directory, _manifest(resolved, directory), resolved.to_yaml(), key)
-        return _execute(Run(resolved.recipe, plugins, directory, record, console, key))
+        return _execute(Run(resolved.recipe, plugins, directory, record, console, key, callbacks))
 
 
 def resume(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,9 @@ log = logging.getLogger("taskkit")
 
 EncodeProgress = Callable[[int, int], None]
 """Called with how many examples are encoded, and of how many."""
+
+MANY, LOOKED_AT = 1000, 8
+"""Of so many examples so few tell, before the rest are encoded, how large the samples will be."""
 
 _CHUNK = 16
 """Examples that a worker encodes before it hands them over."""
@@ -58,6 +62,7 @@ def encode(
     if (found := _found(entry)) is not None:
         return found
     limit = entries.limit()  # whatever is wrong with it is known before the work
+    _check_room(entry, work)
     made = _make(entry, work, workers, progress, about or {})
     if limit is not None:
         entries.evict(limit)
@@ -69,6 +74,27 @@ def _found(entry: Path) -> Encoded | None:
         return Encoded.open(entry) if entry.exists() else None
     except DataError:
         return None
+
+
+def _check_room(entry: Path, work: _Work) -> None:
+    """Raise RunFailedError where a few of the samples tell that all of them do not fit on the disk."""
+    total = len(work)
+    if total < MANY:
+        return
+    few = [work[number * (total - 1) // (LOOKED_AT - 1)] for number in range(LOOKED_AT)]
+    sizes = [
+        sum(len(content) for sample in result[1] for _, _, content in sample.tensors.values())
+        for result in few
+        if not isinstance(result, Failure)
+    ]
+    needed = sum(sizes) * total // max(len(sizes), 1)
+    place = next(folder for folder in entry.parents if folder.exists())
+    if needed > (free := shutil.disk_usage(place).free):
+        raise RunFailedError(
+            f"{place}: the encoded samples take about {entries.size_text(needed)}, by {LOOKED_AT} of {total:,} "
+            f"examples, and {entries.size_text(free)} are free. Make room, as with `taskkit cache --prune`, name "
+            "another place with TASKKIT_CACHE=FOLDER, or encode while training with loader.encode=lazy."
+        )
 
 
 def _make(entry: Path, work: _Work, workers: int, progress: EncodeProgress | None, about: Mapping[str, Any]) -> Encoded:

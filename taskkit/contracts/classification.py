@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic
@@ -137,6 +138,10 @@ class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
         """Accuracy of always answering the commonest class of the training split."""
         commonest = Counter(example.target for example in train).most_common(1)[0][0]
         return {"accuracy": sum(example.target == commonest for example in test) / len(test)}
+
+    def chance(self) -> float:
+        """The cross-entropy of all classes alike, whatever weights and smoothing there are."""
+        return math.log(len(self.classes))
 
     def remarks(self, results: Results, earlier: Sequence[Mapping[str, float]]) -> Iterable[str]:
         """Say so when every answer is one class though the targets are not."""

@@ -88,6 +88,11 @@ class Regression(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
         error = target - mean
         return {"rmse": float(error.square().mean().sqrt()), "mae": float(error.abs().mean())}
 
+    def chance(self) -> float | None:
+        """The squared error of the means of the training targets, which is that of standardised values: 1."""
+        assert isinstance(self.spec.target, Values)
+        return 1.0 if self.config.loss == "squared" and self.spec.target.means else None
+
     def tables(self, results: Results) -> Mapping[str, Table]:
         """With several values: the root of the mean squared error of each."""
         if "rmse_each" not in results:

@@ -152,6 +152,13 @@ class Task(nn.Module, Generic[SectionT, ProcessorT], metaclass=ABCMeta):
         """
         return {}
 
+    def chance(self) -> float | None:
+        """The training loss of answers that tell nothing apart, about which an untrained network begins; None: unknown.
+
+        Of cross-entropy it is the logarithm of the number of classes. A first loss far from it tells of a mistake.
+        """
+        return None
+
     def tables(self, results: Results) -> Mapping[str, Table]:
         """Tables to keep with a run, made of those metrics that are not one number, such as a confusion matrix."""
         return {}

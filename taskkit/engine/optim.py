@@ -288,6 +288,13 @@ class Freeze(pl.Callback):
                 parameter.requires_grad_(id(parameter) not in fixed)
 
 
+def never_trained(section: OptimSection, task: Task) -> list[nn.Parameter]:
+    """The parameters that `freeze` keeps fixed for the whole run."""
+    patterns = [pattern for pattern, until in section.freeze.items() if until is None]
+    named = {**dict(task.network.named_parameters()), **own_parameters(task)}
+    return [p for name, p in named.items() if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
 def moving_average(decay: float) -> pl.Callback:
     """Lightning's exponential moving average of the weights; raises TaskkitError when this Lightning has none."""
     try:

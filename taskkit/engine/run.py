@@ -20,6 +20,7 @@ from taskkit.contracts.facts import Example, Split
 from taskkit.contracts.recipe import Recipe
 from taskkit.engine import build, describe, inference, optim, outcome
 from taskkit.engine.build import Built
+from taskkit.engine.chance import FirstLoss, chance_of
 from taskkit.engine.checkpointing import Checkpointer, check_planned
 from taskkit.engine.ending import ending
 from taskkit.engine.evaluate import Evaluation
@@ -31,6 +32,7 @@ from taskkit.engine.module import TaskModule
 from taskkit.engine.progress import LiveProgress, Progress, forward_logs
 from taskkit.engine.resuming import Begun, changed_rates
 from taskkit.engine.signals import Signals
+from taskkit.engine.space import check_room
 from taskkit.engine.trainer import early_stopping, make_trainer, quiet, refuse_no_batches
 from taskkit.errors import TaskkitError
 from taskkit.plugins.registry import Plugins
@@ -67,6 +69,7 @@ class Run:
         record: Record | None,
         console: Console,
         key: EncryptionKey | None = None,
+        callbacks: Sequence[pl.Callback] = (),
     ) -> None:
         self.recipe = recipe
         self.plugins = plugins
@@ -75,6 +78,8 @@ class Run:
         self.console = console
         self.key = key
         """With a key all that the run writes of examples is encrypted."""
+        self.callbacks = callbacks
+        """Of whoever watches the run; they come last."""
         self.signals = Signals()
 
     def execute(self, begun: Begun | None = None) -> None:
@@ -99,6 +104,8 @@ class Run:
         )
         self._fit_at_once(built, loaders)
         self._describe(built, loaders)
+        if begun is None and self.record is not None:
+            check_room(built, self.directory, validated="val" in loaders)
         baseline = self._baseline(built, prepared, loaders)
         fitted = self._fit(built, data, loaders, begun)
         best = self._use_best(built)
@@ -186,7 +193,7 @@ class Run:
         callbacks = [place, *others, meter, checkpointer]
         if begun is not None and (rates := changed_rates(begun.optim, r.optim, built.task.phases)) is not None:
             callbacks.append(rates)
-        trainer = make_trainer(r, callbacks, count, built.task, self.key)
+        trainer = make_trainer(r, [*callbacks, *self.callbacks], count, built.task, self.key)
         self._describe_place(trainer, built, data)
         self._check_processes(trainer)
         if r.compile:
@@ -221,6 +228,8 @@ class Run:
                     section.freeze, {**dict(built.network.named_parameters()), **optim.own_parameters(built.task)}
                 )
             )
+        if (chance := chance_of(built.task, self.recipe.task)) is not None:
+            callbacks.append(FirstLoss(chance, bool(built.origins), self.output))
         if section.ema is not None:
             callbacks.append(optim.moving_average(section.ema))
         if (stop := self.recipe.early_stopping) is not None:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -1008,3 +1008,26 @@ def test_remove_says_whether_it_did(cache):
         assert not remove(cache / "k")
     assert remove(cache / "k")
     assert not remove(cache / "k")
+
+
+class Endless(Sequence[Example]):
+    """More examples than any disk has room for."""
+
+    def __len__(self) -> int:
+        return 10**12
+
+    def __getitem__(self, number):
+        return Example(f"{number}", torch.zeros(1000))
+
+
+def test_samples_that_cannot_fit_on_the_disk_are_refused_before_the_first_is_written(cache):
+    with pytest.raises(RunFailedError, match=r"the encoded samples take about 4000 TB, by 8 of 1,000,000,000,000 ex"):
+        encode(Endless(), Whole(), key="k")
+    assert not entries.entries()
+
+
+class Whole(Processor):
+    """Examples as they are."""
+
+    def encode(self, example):
+        return [{"value": example.input}]

@@ -100,6 +100,16 @@ def test_smoothing_and_class_weights_bear_on_training_alone() -> None:
     assert task.train().step(some).loss.item() != pytest.approx(float(plain))
 
 
+@pytest.mark.parametrize("settings", [{}, {"label_smoothing": 0.2}, {"class_weights": "balanced"}], ids=str)
+def test_chance_is_the_training_loss_of_equal_logits(settings: dict[str, object]) -> None:
+    counts = (4, 2, 2, 1, 1, 1, 1)
+    targets = [number for number, count in enumerate(counts) for _ in range(count)]
+    task = classification(counts, **settings)
+    loss = task.train().step(batch([[]] * len(targets), targets)).loss
+    assert loss is not None
+    assert loss.item() == pytest.approx(task.chance())
+
+
 def test_balanced_weights_need_examples_of_every_class() -> None:
     with pytest.raises(DataError, match="no training example has the class 'c'"):
         classification((1, 1, 0, 1, 1, 1, 1), class_weights="balanced")

@@ -170,3 +170,13 @@ def test_the_baseline_answers_the_means_of_the_training_split() -> None:
     test = [Example(str(i), None, (target,)) for i, target in enumerate([2.0, 6.0])]
     baseline = regression(Values.of([(1.0,), (3.0,)])).baseline(train, test)
     assert baseline == pytest.approx({"rmse": 8**0.5, "mae": 2.0})
+
+
+def test_chance_is_the_training_loss_of_the_means_where_it_is_known() -> None:
+    values = Values.of(HEIGHTS, NAMES)
+    task = regression(values)
+    loss = task.train().step(batch([[0.0, 0.0]] * 3, HEIGHTS)).loss
+    assert loss is not None
+    assert loss.item() == pytest.approx(task.chance(), rel=1e-5)
+    assert regression(values, loss="absolute").chance() is None
+    assert regression(Values(NAMES)).chance() is None

@@ -132,3 +132,13 @@ def test_a_large_catalogue_keeps_to_the_budget(loss):
         loss_of(given, torch.ones(items).long(), loss=loss, logits_budget=budget).backward()
     assert largest.elements <= budget
     assert given.item.grad is not None
+
+
+@pytest.mark.parametrize("loss", ["softmax", "sampled", "bce", "gbce"])
+def test_chance_is_the_loss_of_equal_scores(loss):
+    torch.manual_seed(0)
+    given = answer()
+    equal = Vectors(given.query * 0, given.item, None, given.target)
+    made = objective(loss=loss, negatives=1000 if loss == "sampled" else 4)
+    losses = torch.stack([made(equal)[0] for _ in range(20)])
+    assert losses.mean().item() == pytest.approx(made.chance, rel=0.05)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -49,6 +50,18 @@ class Objective(nn.Module):
         total = in_parts(rows_loss, answer.query, answer.target, self.config.logits_budget // row)
         count = (answer.target >= 0).sum().clamp(min=1)
         return total / count, count
+
+    @property
+    def chance(self) -> float:
+        """The loss of scores that are all 0.
+
+        Negatives are corrected by how often they are drawn, so that together they weigh as much as all items.
+        """
+        items, negatives = len(self.share), self.config.negatives
+        if self.config.loss in ("softmax", "sampled"):
+            return math.log(items)
+        beta = self.beta(items) if self.config.loss == "gbce" else 1.0
+        return math.log(2) * (beta + negatives) / (negatives + 1)
 
     def beta(self, items: int) -> float:
         """The power of a target's probability in gBCE (Petrov and Macdonald, 2023).

@@ -142,6 +142,10 @@ class NextItem(Task[sections.NextItem, HistoryProcessor]):
                 metric.to(device).update(**scored[name])
         return {name: float(metric.compute()) for name, metric in judges.items()}
 
+    def chance(self) -> float:
+        """The loss of equal scores for all items."""
+        return self.objective.chance
+
     def protocol(self) -> Mapping[str, Any]:
         """Among what targets are ranked, and what the names of the metrics mean."""
         items, config = len(self.counts), self.config
