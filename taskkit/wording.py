@@ -80,3 +80,12 @@ def _escape(character: str) -> str:
     if "\udc80" <= character <= "\udcff":  # what Python makes of a byte of a file's name that is not UTF-8
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode()
+
+
+def duration(seconds: float) -> str:
+    """How long something takes, as a person says it: `0.4 s`, `38 s`, `12 min`, `3.2 h`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

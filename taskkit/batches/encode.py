@@ -90,7 +90,7 @@ def _check_room(entry: Path, work: _Work) -> None:
     needed = sum(sizes) * total // max(len(sizes), 1)
     place = next(folder for folder in entry.parents if folder.exists())
     if needed > (free := shutil.disk_usage(place).free):
-        raise RunFailedError(
+        raise MachineError(
             f"{place}: the encoded samples take about {entries.size_text(needed)}, by {LOOKED_AT} of {total:,} "
             f"examples, and {entries.size_text(free)} are free. Make room, as with `taskkit cache --prune`, name "
             "another place with TASKKIT_CACHE=FOLDER, or encode while training with loader.encode=lazy."

@@ -1,0 +1,130 @@
+"""`taskkit check --deep`: a recipe is tried on a small scale, and what that says of the whole run is told."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+
+from taskkit.contracts.recipe import Recipe
+from taskkit.engine import build
+from taskkit.engine.chance import far_off, in_words
+from taskkit.engine.trainer import alone, make_trainer, quiet
+from taskkit.errors import RunFailedError, TaskkitError
+from taskkit.plugins.registry import Plugins
+from taskkit.preflight import estimate, overfit, trial
+from taskkit.preflight.finding import Finding
+from taskkit.preflight.overfit import LEARNT, STEPS, USUAL, CannotSay, Learnt, Subject
+from taskkit.preflight.trial import Timed
+from taskkit.recipe.load import Resolved
+
+LAST_LINES = 12
+"""Lines of what a trial said that are shown when it failed."""
+
+
+def preflight(resolved: Resolved, plugins: Plugins) -> Iterator[Finding]:
+    """Look ahead, one thing after another; raises what a run would raise where the recipe does not run in short."""
+    recipe = resolved.recipe
+    timed = tried(resolved)
+    yield from learning(recipe, plugins)
+    yield from estimate.findings(timed, recipe, Path.cwd(), _processes(recipe))
+
+
+def tried(resolved: Resolved) -> Timed:
+    """What a short run in a process of its own measured.
+
+    Raises TaskkitError with what it said where something must be changed, RunFailedError where it failed otherwise.
+    """
+    with tempfile.TemporaryDirectory(prefix="taskkit-check-") as folder:
+        recipe = Path(folder, "recipe.yaml")
+        recipe.write_text(resolved.to_yaml())
+        ended = subprocess.run(
+            [sys.executable, "-m", "taskkit.preflight.trial", str(recipe), folder],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        if ended.returncode == 0:
+            return trial.read(Path(folder, trial.FILE))
+    if ended.returncode == -signal.SIGKILL:
+        raise RunFailedError(
+            "A short run of this recipe was killed. Most likely the memory was full and the system killed it, as it "
+            "would a run. Lower loader.batch_size or loader.workers, or set loader.encode=lazy."
+        )
+    said = "\n".join(ended.stdout.splitlines()[-LAST_LINES:])
+    if ended.returncode == TaskkitError.exit_code:
+        raise TaskkitError(said)
+    raise RunFailedError(
+        f"A short run of this recipe ended with the exit code {ended.returncode}; 0 was expected. Mend what it says "
+        f"first, as `taskkit run` would say it too:\n{said}"
+    )
+
+
+def learning(recipe: Recipe, plugins: Plugins) -> Iterator[Finding]:
+    """The first loss beside chance, and whether one batch can be learnt by heart."""
+    with quiet():
+        pl.seed_everything(recipe.seed, workers=True, verbose=False)
+        prepared = build.prepare(build.data_module(recipe), recipe, plugins.components)
+        built = build.build(recipe, prepared)
+        here = replace(recipe, trainer=alone(recipe.trainer))
+        try:
+            subject = overfit.subject(built, prepared, make_trainer(here, []).strategy.root_device)
+            yield _first_loss(subject)
+            yield _one_batch(subject)
+        except CannotSay as reason:
+            yield Finding("info", "one batch", f"not tried, since {reason}.")
+
+
+def _first_loss(subject: Subject) -> Finding:
+    loss, chance = float(subject.loss().detach()), subject.chance
+    remark = far_off(loss, chance, pretrained=bool(subject.built.origins))
+    said = in_words(loss, chance)
+    message = f"{said}." if remark is None else f"{said}. {remark}"
+    return Finding("info" if remark is None else "warning", "first loss", message, {"loss": loss, "chance": chance})
+
+
+def _one_batch(subject: Subject) -> Finding:
+    section = subject.built.recipe.optim
+    found = subject.learnt(section)
+    numbers: dict[str, float | None] = {"first": found.first, "lowest": found.lowest, "steps": found.steps}
+    said = f"{subject.samples} samples: {_fell(found)}"
+    if found.enough:
+        well = "it can be learnt by heart" if found.goal == LEARNT * found.first else "something can be learnt"
+        return Finding("info", "one batch", f"{said}: {well}.", numbers)
+    if found.late:
+        return Finding("info", "one batch", f"{said}; there was no time for {STEPS} steps.", numbers)
+    wanted = f"Below {found.goal:.4g} was expected."
+    other = subject.learnt(USUAL)
+    if other.enough:
+        return Finding(
+            "warning",
+            "one batch",
+            f"{said} with {section.name} at optim.lr={section.lr:g}. {wanted} With adamw at 0.001 {_fell(other)}: look "
+            "at the optim section.",
+            numbers,
+        )
+    return Finding(
+        "warning",
+        "one batch",
+        f"{said}. {wanted} Look whether what the network answers depends on its inputs, whether the loss compares the "
+        "right things, and whether inputs that are the same have different targets.",
+        numbers,
+    )
+
+
+def _fell(found: Learnt) -> str:
+    return f"the loss fell from {found.first:.4g} to {found.lowest:.4g} in {found.steps} steps"
+
+
+def _processes(recipe: Recipe) -> int:
+    devices = recipe.trainer.devices
+    here = torch.cuda.device_count() or 1 if devices == "auto" else devices
+    return here * recipe.trainer.num_nodes

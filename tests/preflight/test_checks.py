@@ -1,0 +1,56 @@
+"""`taskkit check` on a recipe whose network is wrong, on one whose process is killed, and taken strictly."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from taskkit.cli import main
+from taskkit.errors import RunFailedError
+from taskkit.plugins.registry import Plugins
+from taskkit.preflight.checks import tried
+from taskkit.recipe.load import load
+
+
+def check(*words: str) -> Result:
+    return CliRunner().invoke(main, ["check", "blobs.yaml", *words])
+
+
+def test_a_deep_look_says_all_that_is_known_ahead_and_strictly_a_warning_is_an_error(
+    plugins: Plugins, tmp_path: Path
+) -> None:
+    before = set(tmp_path.iterdir())
+    ended = check("model.fault=huge", "--deep", "--strict", "--json")
+    assert ended.exit_code == 2, ended.output
+    said: dict[str, Any] = json.loads(ended.stdout)
+    assert [(each["kind"], each["severity"]) for each in said["ahead"]] == [
+        ("first loss", "warning"),
+        ("one batch", "info"),
+        ("time", "info"),
+        ("memory", "info"),
+        ("disk", "info"),
+        ("disk", "info"),
+    ]
+    assert said["data"][0]["message"] == "120 train, 40 val, 40 test examples."
+    assert said["problems"][0]["message"].startswith("1 warning said above, and --strict allows none.")
+    assert 0 < said["ahead"][2]["numbers"]["training"] < said["ahead"][2]["numbers"]["total"] < 300
+    assert {path.name for path in set(tmp_path.iterdir()) - before} <= {"cache"}
+
+
+def test_warnings_of_the_data_are_told_and_with_strict_they_are_errors(plugins: Plugins) -> None:
+    assert check("--data", "--strict").exit_code == 0
+    ended = check("--data", "data.fault=untested")
+    assert (ended.exit_code, ended.stdout) == (0, "blobs.yaml: no errors, 1 warning\n")
+    strict = check("--data", "data.fault=untested", "--strict")
+    assert strict.exit_code == 2
+    assert "warning: split: There is no test split" in strict.stderr
+    assert strict.stderr.splitlines()[-1].startswith("strict: 1 warning said above, and --strict allows none")
+
+
+def test_a_recipe_whose_short_run_is_killed_is_told_so_and_nothing_else_is_lost(plugins: Plugins) -> None:
+    with pytest.raises(
+        RunFailedError, match=r"A short run of this recipe was killed\. Most likely the memory was full"
+    ):
+        tried(load(["blobs.yaml"], ["task.fault=killed"], plugins))
