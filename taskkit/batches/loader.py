@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
+import multiprocessing
 import os
 import signal
 import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
@@ -156,6 +159,8 @@ class Loader:
     def _from_workers(self, start: int) -> Iterator[HostBatch]:
         if self._data_loader is None:
             self._read = _Remaining(self.plan)
+            if self.workers:
+                _end_workers_with_this_process()
             self._data_loader = DataLoader(
                 _Numbered(self.encoded),
                 batch_sampler=self._read,
@@ -329,9 +334,24 @@ class _Collate:
 
 def _leave_signals_to_the_parent(worker: int) -> None:
     # A terminal and a scheduler send a signal to all processes of a job; the parent still needs batches then.
-    # Workers end when it asks them to, or is gone.
+    # Workers end when it asks them to by their queue, or is gone.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+
+
+@cache
+def _end_workers_with_this_process() -> None:
+    # Where an error that ends the process still holds a loader, nobody asks its workers by their queue, Python by a
+    # SIGTERM that they ignore, and then it waits for them.
+    atexit.register(_kill_workers)
+
+
+def _kill_workers() -> None:
+    # Else torch's handler tells of their death as of an error.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
 
 
 def generator(seed: int, epoch: int, number: int) -> torch.Generator:
