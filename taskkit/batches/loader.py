@@ -335,7 +335,7 @@ class _Collate:
 def _leave_signals_to_the_parent(worker: int) -> None:
     # A terminal and a scheduler send a signal to all processes of a job; the parent still needs batches then.
     # Workers end when it asks them to by their queue, or is gone.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -11,6 +11,7 @@ import click
 
 from taskkit.cli import Context
 from taskkit.cli.loading import loading
+from taskkit.cli.output import lasting
 from taskkit.cli.recipe_verb import RecipeVerb
 
 if TYPE_CHECKING:
@@ -102,19 +103,21 @@ def _begin(
 
     try:
         if auto and (found := api.unfinished(resolved)) is not None:
-            api.resume_by_itself(found, ours.plugins, Console())
+            api.resume_by_itself(found, ours.plugins, Console(file=lasting()))
         else:
-            api.start(resolved, ours.plugins, out, Console())
+            api.start(resolved, ours.plugins, out, Console(file=lasting()))
     except Preempted as stop:
         context.exit(128 + stop.number)
 
 
 def _go_on(context: click.Context, ours: Context, run: Path, from_good: Sequence[str] | None) -> None:
     with loading():
+        from rich.console import Console
+
         from taskkit import api
         from taskkit.engine.signals import Preempted
 
     try:
-        api.resume(run, from_good=from_good, plugins=ours.plugins)
+        api.resume(run, from_good=from_good, plugins=ours.plugins, console=Console(file=lasting()))
     except Preempted as stop:
         context.exit(128 + stop.number)

@@ -1,4 +1,4 @@
-"""What SIGINT and SIGTERM ask of a run, from its preparing to its last word."""
+"""What SIGINT, SIGTERM and SIGHUP ask of a run, from its preparing to its last word."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Preempted(BaseException):
@@ -27,7 +27,8 @@ class Signals:
 
     Outside of training a signal raises Preempted at once. In training it is kept in `number`, for whoever saves the run
     and calls `stop`; a second SIGINT is not waited for. SIGTERM asks for the same however often it comes, since
-    schedulers send it to a job's steps and processes, and again. Once a run is stopping no signal disturbs it.
+    schedulers send it to a job's steps and processes, and again; so does SIGHUP, which a terminal sends that is closed.
+    Once a run is stopping no signal disturbs it.
     """
 
     def __init__(self) -> None:
@@ -42,7 +43,7 @@ class Signals:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+        before = {number: signal.signal(number, self._on_signal) for number in _heeded()}
         try:
             yield
         finally:
@@ -63,7 +64,7 @@ class Signals:
     def listen(self) -> None:
         """Listen again, after Lightning has set handlers of its own."""
         if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
+            for number in _heeded():
                 signal.signal(number, self._on_signal)
 
     def stop(self, number: int, when: str, *, saved: bool) -> NoReturn:
@@ -82,8 +83,13 @@ class Signals:
                 self.stop(number, "a second time", saved=False)
 
 
+def _heeded() -> list[signal.Signals]:
+    """Those that ask something of a run: a SIGHUP that is ignored, as by nohup, asks nothing."""
+    return [number for number in SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+
+
 def _in_child(number: int) -> None:
-    """What a forked process does that inherited a handler: Ctrl-C is the parent's, SIGTERM ends it."""
-    if number == signal.SIGTERM:
+    """What a forked process does that inherited a handler: Ctrl-C is the parent's, SIGTERM and SIGHUP end it."""
+    if number != signal.SIGINT:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -143,6 +144,27 @@ def test_a_signal_at_any_time_ends_a_run_with_its_number_and_a_status(
 
 
 WORKERS = ("loader.resident=no", "loader.workers=1")
+
+
+def test_a_run_whose_terminal_is_closed_is_saved_and_ends_as_by_a_signal(
+    series_site: Path, environment: Callable[..., dict[str, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "waves.yaml").write_text(RECIPE.replace("signalled.waves", "series.waves"))
+    words = ["run", "waves.yaml", "--out=run", "trainer.max_epochs=100000", "meter.every_n_steps=1", *WORKERS]
+    variables = environment(series_site, TASKKIT_CACHE=str(tmp_path / "cache"))
+    process, terminal = pty.fork()
+    if process == 0:
+        os.chdir(tmp_path)
+        os.execve(sys.executable, [sys.executable, "-m", "taskkit", *words], variables)
+    said = b""
+    while b"step" not in said:
+        said += os.read(terminal, 4096)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 128 + signal.SIGHUP
+    manifest = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert manifest["status"] == "preempted"
+    assert manifest["reason"].startswith("SIGHUP at step")
+    assert "and saved. Go on with" in (tmp_path / "run" / "log.txt").read_text()
 
 
 def test_a_worker_outlives_a_signal_to_all_processes_of_a_job(
