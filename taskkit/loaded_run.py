@@ -138,6 +138,11 @@ class LoadedRun:
         for name in ("best.ckpt", "last.ckpt"):
             if (path := self.path / "checkpoints" / name).exists():
                 return path
+        if any(each["file"].startswith("checkpoints/") for call in self.manifest.scrubbed for each in call["removed"]):
+            raise CheckpointError(
+                f"{self.path}: its checkpoints were removed by taskkit scrub. It can be compared, or run "
+                f"again: taskkit run {self.path}/recipe.yaml"
+            )
         raise CheckpointError(
             f"{self.path}: no checkpoint was written before the run ended ({self.status}). "
             f"Go on with it first: taskkit run --resume {self.path}"

@@ -137,7 +137,9 @@ class _Group(click.Group):
 
 def _without_value(args: Sequence[str], option: str) -> tuple[list[str], list[str]]:
     """The arguments without an option and its value, and the values."""
-    rest, values, words = list[str](), list[str](), iter(args)
+    rest: list[str] = []
+    values: list[str] = []
+    words = iter(args)
     for word in words:
         if word == option:
             if (value := next(words, None)) is None:

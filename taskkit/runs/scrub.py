@@ -186,7 +186,7 @@ def _scrubbed(table: pa.Table, needed: set[str], splits: str) -> tuple[pa.Table,
             coded.append(name)
         else:
             gone.append(name)
-    renamed = [name for name in ("id", "group") if name in columns]
+    renamed = [f"{name}s" for name in ("id", "group") if name in columns]
     words = [f"{' and '.join(renamed)} are numbers now"]
     words += [f"{', '.join(coded)} are codes now, since metrics need them"] if coded else []
     words += [f"without {', '.join(gone)}"] if gone else []

@@ -97,7 +97,7 @@ def test_a_run_names_no_example_any_more_and_says_what_was_removed(place: Path) 
     assert holding(place / "one", *raw, "word1 ") == set()
     for line in (
         "predictions.parquet (",
-        "id and group are numbers now; target, prediction are codes now, since metrics need them",
+        "ids and groups are numbers now; target, prediction are codes now, since metrics need them",
         "log.txt (",
         "report.html (23 B): a report, which shows examples",
         ".predictions.parquet.123 (4 B): what a killed process left half-written",
@@ -157,7 +157,7 @@ def test_checkpoints_go_when_that_is_asked_for(place: Path, plugins: Plugins) ->
     assert not list((place / "one" / "checkpoints").iterdir())
     assert taskkit.load_run("one", plugins=plugins).metrics
     assert compare(["one", "two"], plugins.components).differences
-    with pytest.raises(CheckpointError, match="no checkpoint"):
+    with pytest.raises(CheckpointError, match="its checkpoints were removed by taskkit scrub"):
         taskkit.load_run("one", plugins=plugins).predict(["good"])
 
 
