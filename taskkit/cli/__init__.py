@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -78,8 +79,8 @@ class _Group(click.Group):
         end = args.index("--") if "--" in args else len(args)
         ours, files = _without_value(args[:end], "--key-file")
         if files:
-            # By the environment, since processes that a run starts need it too.
-            os.environ[KEY_FILE] = files[-1]
+            # By the environment, since processes that a run starts need it too, wherever they are started.
+            os.environ[KEY_FILE] = str(Path(files[-1]).expanduser().absolute())
         flags = {flag for flag in ("--no-plugins", "--debug") if flag in ours}
         ctx.obj = Context(no_plugins="--no-plugins" in flags, debug="--debug" in flags)
         return super().parse_args(ctx, [*(arg for arg in ours if arg not in flags), *args[end:]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import torch
 from PIL import Image, ImageDraw
 
 import taskkit
+from taskkit.keyfile import KEY_FILE
+from taskkit.runs.encryption import is_encrypted
 from tests.same_run import assert_same_run, weights
 from tests.strangers.conftest import Stranger
 
@@ -64,6 +67,17 @@ def test_each_test_picture_has_a_mask_of_its_size_in_the_run(
     assert {name: mask.shape for name, mask in found.items()} == {each.id: each.target.shape for each in truth}
     assert len({mask.shape for mask in found.values()}) > 10
     assert {path.name for path in (trained.path / "predictions").iterdir()} == {f"{each.id}.png" for each in truth}
+
+
+def test_masks_of_an_encrypted_run_are_read_with_its_key(
+    stranger: Stranger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.key").write_text("k" * 40)
+    monkeypatch.setenv(KEY_FILE, str(tmp_path / "own.key"))
+    run = stranger.run(*HERE, "privacy.encrypt=true", "trainer.max_epochs=1", out="encrypted")
+    for row in run.predictions().to_pylist():
+        assert is_encrypted(run.path / row["prediction"])
+        assert Image.open(io.BytesIO(run.read(row["prediction"]))).size[0] > 1
 
 
 def test_the_score_is_that_of_the_masks_at_their_own_sizes(

@@ -58,6 +58,15 @@ def test_no_speaker_and_no_file_is_in_the_run_or_in_the_cache(place, capsys):
     assert holding(place / "cache", "speaker-")
 
 
+def test_speakers_that_are_classes_have_pseudonyms_too(place):
+    key = PseudonymKey.read(place / "own.key")
+    table = place / "recordings/table.csv"
+    rows = [f"{file},{file.partition('/')[0]},{('train', 'test')[n % 2]}" for n, file in enumerate(FILES)]
+    table.write_text("\n".join(["path,speaker,split", *rows, ""]))
+    settings = sections.Table(table="recordings/table.csv", pseudonymise=True, key="own.key", label_column="speaker")
+    assert set(Table(settings).prepare(Classes).spec.target.names) == set(map(key.pseudonym, SPEAKERS))
+
+
 def test_recordings_that_cannot_be_used_are_told_by_row_and_pseudonym(place):
     key = PseudonymKey.read(place / "own.key")
     (place / "recordings" / FILES[0]).write_bytes(b"no sound")
