@@ -96,6 +96,13 @@ class Processor(ABC):
         """Put samples together into a batch, by default by stacking each tensor along a new first dimension."""
         return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
+    def complete(self, batch: Batch) -> Batch:
+        """Add to a batch each input that `collate` leaves out where it says nothing, as a mask of no padding.
+
+        An exported network takes the same inputs always. By default the batch stays as it is.
+        """
+        return batch
+
     def length(self, sample: Sample) -> int:
         """The real size of a sample in units: tokens, audio samples, items; by default 1."""
         return 1
@@ -160,6 +167,14 @@ class Model(ABC, Generic[SectionT, ProcessorT]):
         What is learnt belongs to the network's state: buffers, or `get_extra_state` as plain data.
         """
         return
+
+    def exportable(self, network: nn.Module) -> nn.Module:
+        """Give a network that torch.export can take and that answers the same inputs alike; by default itself.
+
+        Called in evaluation mode. Write it where `forward` asks what no program can know beforehand, such as a length
+        as a Python number. Raises TaskkitError, with the reason, for what no program can hold, as boosted trees.
+        """
+        return network
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
         """The network's blocks from input to output, for layer-wise learning-rate decay; by default unknown."""

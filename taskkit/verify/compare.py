@@ -1,46 +1,20 @@
-"""The largest difference between two things that should be alike, and where it is."""
+"""How far two runs are apart that should be alike: their weights, their lines of metrics, their test metrics."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from taskkit.apart import Difference, largest, of_numbers, of_tensors
 from taskkit.loaded_run import LoadedRun
 from taskkit.runs import checkpoint
 
 CLOCK = ("seconds", "examples_per_second", "units_per_second")
 """What in a line of metrics depends on the clock."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How far two things are apart; infinite where one lacks what the other has."""
-
-    size: float = 0.0
-    where: str = ""
-
-
-def largest(differences: Iterable[Difference]) -> Difference:
-    """The largest of some differences; none at all when there are none."""
-    return max(differences, key=lambda each: each.size, default=Difference())
-
-
-def of_numbers(one: Mapping[str, float], other: Mapping[str, float], *, relative: bool = False) -> Difference:
-    """How far numbers of the same names are apart; relative: as shares of the larger one, or of 1 if that is larger."""
-    apart = [Difference(math.inf, name) for name in one.keys() ^ other.keys()]
-    return largest([*apart, *(_of_pair(name, one[name], other[name], relative) for name in one.keys() & other.keys())])
-
-
-def of_tensors(one: Mapping[str, Tensor], other: Mapping[str, Tensor], scale: float = 1.0) -> Difference:
-    """How far tensors of the same names and shapes are apart at most, in units of `scale`."""
-    apart = [Difference(math.inf, name) for name in one.keys() ^ other.keys()]
-    return largest([*apart, *(_of_tensor(name, one[name], other[name], scale) for name in one.keys() & other.keys())])
 
 
 def of_runs(one: LoadedRun, other: LoadedRun) -> dict[str, Difference]:
@@ -72,21 +46,3 @@ def last_weights(run: Path) -> dict[str, Tensor]:
 
 def _timeless(line: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in line.items() if name not in CLOCK}
-
-
-def _of_pair(name: str, one: float, other: float, relative: bool) -> Difference:
-    if one == other or (math.isnan(one) and math.isnan(other)):
-        return Difference()
-    apart = abs(one - other) / (max(abs(one), abs(other), 1.0) if relative else 1.0)
-    return Difference(math.inf if math.isnan(apart) else apart, name)
-
-
-def _of_tensor(name: str, one: Tensor, other: Tensor, scale: float) -> Difference:
-    if one.shape != other.shape:
-        return Difference(math.inf, name)
-    if torch.equal(one, other) or one.numel() == 0:
-        return Difference()
-    apart = float((one.double() - other.double()).abs().max()) / scale
-    # NaN is like NaN, and unlike all numbers; bits may differ where numbers do not, as 0 and -0.
-    alike = bool(((one == other) | ((one != one) & (other != other))).all())
-    return Difference(0.0 if alike else math.inf if math.isnan(apart) else apart, name)

@@ -10,13 +10,13 @@ from pathlib import Path
 from rich.console import Console
 
 from taskkit import api
+from taskkit.apart import of_numbers
 from taskkit.errors import CheckpointError
 from taskkit.loaded_run import LoadedRun
 from taskkit.plugins.registry import Plugins
 from taskkit.recipe.load import load
 from taskkit.runs.difference import Differing, differences
 from taskkit.runs.record import environment
-from taskkit.verify import compare
 
 FREE = ("environment git.commit", "environment git.dirty", "environment git")
 """What may differ where the code of all components is recorded to be the same."""
@@ -75,7 +75,7 @@ def compared(run: LoadedRun, again: LoadedRun) -> Reproduction:
     """How two runs of one recipe compare."""
     found = [each for each in differences(run.manifest, again.manifest) if each.section != "metrics"]
     differing = [each for each in found if not _unrecorded(each)]
-    apart = compare.of_numbers(run.metrics, again.metrics)
+    apart = of_numbers(run.metrics, again.metrics)
     alike = all(_name(each) in FREE for each in differing) and bool(run.manifest.environment.get("code"))
     return Reproduction(differing, alike, math.inf if math.isnan(apart.size) else apart.size, apart.where)
 

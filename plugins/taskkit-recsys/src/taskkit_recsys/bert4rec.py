@@ -59,9 +59,9 @@ class Cloze(nn.Module):
     def _read(self, history: Tensor, places: Tensor) -> Tensor:
         """The vectors (batch, masks, width) of some places (batch, masks) of windows when these places are masked."""
         spare = history.shape[1]
-        hidden = torch.zeros(len(history), spare + 1, dtype=torch.bool, device=history.device)
+        hidden = torch.zeros(history.shape[0], spare + 1, dtype=torch.bool, device=history.device)
         hidden = hidden.scatter(1, places.masked_fill(places == NONE, spare), True)[:, :spare]
-        vectors = embedded(history.masked_fill(hidden, NONE), self.transformer.item) + hidden[..., None] * self.mask
+        vectors = torch.where(hidden[..., None], self.mask, embedded(history, self.transformer.item))
         x = self.transformer(vectors, hidden | (history != NONE))
         read: Tensor = x.gather(1, places.clamp(min=0)[..., None].expand(-1, -1, x.shape[2]))
         return read

@@ -43,9 +43,9 @@ class Neighbours(nn.Module):
 
     def forward(self, history: Tensor, user: Tensor) -> Scores:
         """Windows (batch, length + 1) in; for each item the sum of its similarities to those of the window."""
-        window = history.clamp(min=0)
+        window = history.clamp(min=0).long()
         near = self.similarity[window] * (history != NONE)[..., None]  # (batch, places, neighbours)
-        scores = near.new_zeros(len(history), len(self.item))
+        scores = near.new_zeros(history.shape[0], len(self.item))
         return Scores(scores.scatter_add(1, self.item[window].flatten(1), near.flatten(1)))
 
 

@@ -28,6 +28,27 @@ class Lightgcn(Model[sections.Lightgcn, HistoryProcessor]):
         """A freshly initialised network for the users and items of the data."""
         return Graph(self.config, interactions_of(processor))
 
+    def exportable(self, network: nn.Module) -> nn.Module:
+        """The vectors as they are once they are spread: a program needs no graph, and ONNX has no sparse matrices."""
+        assert isinstance(network, Graph)
+        return Spread(*network.spread())
+
+
+class Spread(nn.Module):
+    """Vectors of users (users, width) and of items (items, width) that stay as they are."""
+
+    user: Tensor
+    item: Tensor
+
+    def __init__(self, user: Tensor, item: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("user", user.detach())
+        self.register_buffer("item", item.detach())
+
+    def forward(self, history: Tensor, user: Tensor) -> Vectors:
+        """Users (batch,) in, with a window of each (batch, length + 1)."""
+        return Vectors(vectors(user, history, self.user, self.item), self.item)
+
 
 class Graph(nn.Module):
     """The mean of each vector after 0, 1, … `depth` steps along the graph of `interactions` (users, items)."""

@@ -65,7 +65,7 @@ class Ratings(nn.Module):
     def forward(self, user: Tensor, item: Tensor) -> Tensor:
         """Users and items in, ratings out, all (batch,)."""
         known_user, known_item = user != NONE, item != NONE
-        user, item = user.clamp(min=0), item.clamp(min=0)
+        user, item = user.clamp(min=0).long(), item.clamp(min=0).long()
         liked = (self.dropout(F.embedding(user, self.user)) * F.embedding(item, self.item)).sum(-1)
         special = self.user_bias[user] * known_user + self.item_bias[item] * known_item
         ratings: Tensor = self.mean + special + liked * (known_user & known_item)

@@ -33,4 +33,4 @@ class Counts(nn.Module):
 
     def forward(self, history: Tensor, user: Tensor) -> Scores:
         """The same scores for every history (batch, places): (batch, items)."""
-        return Scores(self.shares.expand(len(history), -1))
+        return Scores(self.shares.expand(history.shape[0], -1))

@@ -29,13 +29,18 @@ class Head(nn.Module):
 
     def packed(self, hidden: Tensor, offsets: Tensor) -> Tensor:
         """Logits (texts, classes) of (all tokens, width); `offsets` say where each text begins and the last ends."""
-        if self.pooling == "first":
-            return self._logits(hidden[offsets[:-1]])
         lengths = offsets.diff()
         # Given the size, it does not wait for the device.
         text = torch.arange(len(lengths), device=hidden.device).repeat_interleave(lengths, output_size=len(hidden))
-        sums = hidden.new_zeros(len(lengths), hidden.shape[-1], dtype=torch.float32).index_add(0, text, hidden.float())
-        return self._logits(sums / lengths[:, None])
+        return self.of_texts(hidden, offsets, text)
+
+    def of_texts(self, hidden: Tensor, offsets: Tensor, text: Tensor) -> Tensor:
+        """The same where it is known of which `text` each token is, (all tokens,)."""
+        if self.pooling == "first":
+            return self._logits(hidden[offsets[:-1].long()])
+        lengths = offsets.diff()
+        sums = hidden.new_zeros(lengths.shape[0], hidden.shape[-1], dtype=torch.float32)
+        return self._logits(sums.index_add(0, text, hidden.float()) / lengths[:, None])
 
     def _logits(self, pooled: Tensor) -> Tensor:
         logits: Tensor = self.linear(self.dropout(pooled))

@@ -117,5 +117,5 @@ class BothWays(nn.Module):
         place = torch.arange(tokens.shape[1], device=tokens.device)
         turned = (lengths[:, None] - 1 - place).remainder(tokens.shape[1])[..., None]  # its own inverse
         there, _ = self.forwards(tokens)
-        back, _ = self.backwards(tokens.take_along_dim(turned, dim=1))
-        return torch.cat([there, back.take_along_dim(turned, dim=1)], dim=-1)
+        back, _ = self.backwards(tokens.gather(1, turned.expand(-1, -1, tokens.shape[2])))
+        return torch.cat([there, back.gather(1, turned.expand(-1, -1, back.shape[2]))], dim=-1)

@@ -81,6 +81,12 @@ class TokenProcessor(TextProcessor):
             batch["target"] = torch.stack([sample["target"] for sample in samples])
         return batch
 
+    def complete(self, batch: Batch) -> Batch:
+        """With a mask also where nothing is padding; packed texts have none."""
+        if self.layout == "packed" or "attention_mask" in batch:
+            return batch
+        return {**batch, "attention_mask": torch.ones_like(batch["input_ids"], dtype=torch.bool)}
+
     def length(self, sample: Sample) -> int:
         """Tokens."""
         return len(sample["input_ids"])

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, takewhile
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -56,6 +57,11 @@ class Transformer(Model[sections.Transformer, "TransformerProcessor"]):
         """The encoder's layers."""
         assert isinstance(network, TextTransformer)
         return encoders.layers(network.encoder)
+
+    def exportable(self, network: nn.Module) -> nn.Module:
+        """Itself where texts are padded; packed ones are told apart by a mask, since a program cannot cut them up."""
+        assert isinstance(network, TextTransformer)
+        return PackedByMask(network) if self.config.packed else network
 
     def _freeze(self, encoder: PreTrainedModel) -> None:
         count, layers = self.config.freeze_layers, encoders.layers(encoder)
@@ -127,3 +133,27 @@ class TextTransformer(nn.Module):
         inputs["position_ids"] = position_ids + self.first_position
         states = encoders.answer_packed(self.encoder, offsets, self.longest, **inputs)
         return self.head.packed(states, offsets)
+
+
+class PackedByMask(nn.Module):
+    """What answers packed texts as a TextTransformer does, with one attention over all tokens."""
+
+    def __init__(self, network: TextTransformer) -> None:
+        super().__init__()
+        self.encoder = network.encoder
+        self.head = network.head
+        self.first_position = network.first_position
+
+    def forward(
+        self, input_ids: Tensor, position_ids: Tensor, offsets: Tensor, token_type_ids: Tensor | None = None
+    ) -> Tensor:
+        """Logits (texts, classes) of texts in one row (1, all tokens) that begin at `offsets` (texts + 1,)."""
+        inputs = {"input_ids": input_ids} | ({} if token_type_ids is None else {"token_type_ids": token_type_ids})
+        place = torch.arange(input_ids.shape[1], device=input_ids.device)
+        text = (place[:, None] >= offsets[1:]).sum(dim=1)
+        states = self.encoder(
+            **inputs,
+            position_ids=position_ids + self.first_position,
+            attention_mask=(text[:, None] == text)[None, None],
+        ).last_hidden_state
+        return self.head.of_texts(states[0], offsets, text)

@@ -36,6 +36,7 @@ from taskkit import (
     Step,
     Table,
     Task,
+    TaskkitError,
 )
 from taskkit_detection import sections
 from taskkit_detection.sections import Boxes, Pictures
@@ -168,6 +169,13 @@ class Retina(Model[sections.Retina, Squares]):
     def network(self, spec: DataSpec, processor: Squares) -> nn.Module:
         """A network for these."""
         return Detector(len(processor.names), processor.size, self.config.width, self.config.anchors)
+
+    def exportable(self, network: nn.Module) -> nn.Module:
+        """None: torchvision keeps of each picture as many boxes as it finds."""
+        raise TaskkitError(
+            "detection.retinanet: how many boxes torchvision keeps of a picture depends on the picture, which no "
+            "program can know. Export its `retina.backbone` and `retina.head` by hand."
+        )
 
 
 class Detection(Task[NoOptions, Squares]):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from taskkit import DataSpec, Model, Samples, Values
+from taskkit import DataSpec, Model, Samples, TaskkitError, Values
 from taskkit_tabular import sections
 from taskkit_tabular.table import RowEncoder
 
@@ -86,6 +86,12 @@ class Trees(Model[sections.Trees, RowEncoder]):
         """No tree yet."""
         assert isinstance(spec.target, Values)
         return Forest(spec.target)
+
+    def exportable(self, network: nn.Module) -> nn.Module:
+        """None: trees are no tensors."""
+        raise TaskkitError(
+            "tabular.trees: boosted trees are no tensors, which a program is made of. Save them as text."
+        )
 
     def fit(self, network: nn.Module, samples: Samples) -> None:
         """Grow trees for each value."""
