@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import torch
 
 from taskkit.contracts.recipe import Recipe
 from taskkit.errors import RunFailedError
@@ -19,6 +20,7 @@ from taskkit.plugins.registry import Plugins
 from taskkit.recipe.dump import document
 from taskkit.recipe.load import load
 from taskkit.runs import manifest
+from taskkit.verify.workshop import Workshop, workshops
 
 LAST_LINES = 12
 """Lines of what a process said that are shown when it failed."""
@@ -88,6 +90,8 @@ class Lab:
     plugins: Plugins
     bounds: Bounds
     folder: Path
+    workshops: tuple[Workshop, Workshop]
+    """Where processes begin: what must come out alike is trained once in each, where hashes are others."""
     _trained: dict[tuple[str, ...], LoadedRun] = field(default_factory=dict)
 
     def trained(self, *changes: str) -> LoadedRun:
@@ -96,10 +100,13 @@ class Lab:
             self._trained[changes] = self.train(*changes)
         return self._trained[changes]
 
-    def train(self, *changes: str) -> LoadedRun:
-        """Train the short recipe with some changes; raises RunFailedError when that fails."""
+    def train(self, *changes: str, elsewhere: bool = False) -> LoadedRun:
+        """Train the short recipe with some changes; raises RunFailedError when that fails.
+
+        `elsewhere`: not where those that `trained` gives were.
+        """
         out = self.new_folder()
-        self.call(["taskkit", "run", str(self.write(*changes)), "--out", str(out)])
+        self.call(["taskkit", "run", str(self.write(*changes)), "--out", str(out)], elsewhere=elsewhere)
         return self.opened(out)
 
     def opened(self, run: Path) -> LoadedRun:
@@ -120,32 +127,41 @@ class Lab:
         """A path below the lab's folder at which there is nothing yet."""
         return Path(tempfile.mkdtemp(dir=self.folder)) / "run"
 
-    def call(self, module: Sequence[str], *, may_be_killed: bool = False) -> int:
+    def call(self, module: Sequence[str], *, elsewhere: bool = False, may_be_killed: bool = False) -> int:
         """Run a module with arguments in a process of its own and return its exit code.
 
         Raises RunFailedError, with the last of what it said, for any code but 0 and, if that may be, that of SIGKILL.
         """
-        ended = subprocess.run(
-            [sys.executable, "-m", *module],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-        if ended.returncode not in (0, *([-signal.SIGKILL] if may_be_killed else [])):
-            said = "\n".join(f"  {line}" for line in ended.stdout.splitlines()[-LAST_LINES:])
+        said = self.folder / "said.txt"
+        code = self.workshops[elsewhere].run(module, said)
+        if code not in (0, *([-signal.SIGKILL] if may_be_killed else [])):
+            last = "\n".join(f"  {line}" for line in said.read_text(errors="replace").splitlines()[-LAST_LINES:])
             raise RunFailedError(
-                f"A training for a proof ended with the exit code {ended.returncode}; 0 was expected. Mend what it "
-                f"says first, as `taskkit run` would say it too:\n{said}"
+                f"A training for a proof ended with the exit code {code}; 0 was expected. Mend what it says first, as "
+                f"`taskkit run` would say it too:\n{last}"
             )
-        return ended.returncode
+        return code
 
 
 @contextmanager
-def lab(recipe: Recipe, plugins: Plugins, bounds: Bounds) -> Iterator[Lab]:
-    """A lab for a recipe, whose trainings are gone at the end."""
-    with tempfile.TemporaryDirectory(prefix="taskkit-verify-") as folder:
-        yield Lab(recipe, plugins, bounds, Path(folder))
+def lab(
+    recipe: Recipe, plugins: Plugins, bounds: Bounds, ready: tuple[Workshop, Workshop] | None = None
+) -> Iterator[Lab]:
+    """A lab for a recipe, whose trainings are gone at the end; `ready` are workshops that there are already."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="taskkit-verify-"))
+        pair = ready or stack.enter_context(workshops(implementations(recipe), forks=may_fork(recipe)))
+        yield Lab(recipe, plugins, bounds, Path(folder), pair)
+
+
+def implementations(recipe: Recipe) -> list[str]:
+    """The modules of a recipe's components."""
+    return sorted({chosen.component.implementation.partition(":")[0] for chosen in recipe.chosen().values()})
+
+
+def may_fork(recipe: Recipe) -> bool:
+    """Whether trainings may be forked: where libraries and devices allow it that were looked at before."""
+    return sys.platform == "linux" and (recipe.trainer.accelerator == "cpu" or not torch.cuda.is_available())
 
 
 def environment(run: LoadedRun) -> Mapping[str, object]:

@@ -13,6 +13,7 @@ from taskkit.verify import exported, judging, steps, trainings
 from taskkit.verify.bench import Bench, Skipped
 from taskkit.verify.finding import Finding, Proof
 from taskkit.verify.lab import Bounds, lab
+from taskkit.verify.workshop import Workshop
 
 
 def verify(
@@ -23,12 +24,15 @@ def verify(
     *,
     run: LoadedRun | None = None,
     tolerance: float | None = None,
+    ready: tuple[Workshop, Workshop] | None = None,
 ) -> Iterator[Finding]:
     """Make the proofs of a recipe one by one, in a temporary directory; `run` gives trained weights.
 
+    `ready` are workshops that have imported what is needed; without them they are begun here.
+
     Raises RunFailedError where a training fails, and DataError where the data cannot be used.
     """
-    with lab(recipe, plugins, bounds) as place:
+    with lab(recipe, plugins, bounds, ready) as place:
         bench = Bench(place, run, tolerance)
         for proof in proofs:
             yield _proved(proof, bench)

@@ -31,14 +31,15 @@ def resume(bench: Bench) -> Finding:
     if not places:
         raise Skipped(f"a training has {steps} steps here, too few to be killed between them")
     chosen = random.Random(bench.bounds.seed).sample(places, min(bench.bounds.kills, len(places)))
-    recipe, died = str(bench.lab.write()), []
+    recipe, died = str(bench.lab.write()), list[int]()
     for step in sorted(chosen):
         begun = (killed / "run.json").exists()
         words = ["--resume", str(killed)] if begun else [recipe, "--out", str(killed)]
         after = step - _saved_step(killed)
-        if bench.lab.call(["taskkit.verify.killed", str(after), "run", *words], may_be_killed=True):
+        killing = ["taskkit.verify.killed", str(after), "run", *words]
+        if bench.lab.call(killing, elsewhere=len(died) % 2 == 0, may_be_killed=True):
             died.append(step)
-    bench.lab.call(["taskkit", "run", "--resume", str(killed)])
+    bench.lab.call(["taskkit", "run", "--resume", str(killed)], elsewhere=len(died) % 2 == 0)
     apart = compare.of_runs(whole, bench.lab.opened(killed))
     shutil.rmtree(killed)
     what = f"a training killed at step {' and '.join(map(str, died))} of {steps} and gone on with, and one left alone"
@@ -51,7 +52,7 @@ def resume(bench: Bench) -> Finding:
 
 def determinism(bench: Bench) -> Finding:
     """Train twice with one seed."""
-    one, other = bench.lab.trained(), bench.lab.train()
+    one, other = bench.lab.trained(), bench.lab.train(elsewhere=True)
     what = f"two trainings of {_steps(one)} steps with the seed {bench.recipe.seed}"
     advice = (
         "Something is drawn that the seed does not decide, such as the order of a set, the time or a thread's turn. On "
