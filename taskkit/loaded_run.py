@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ from taskkit.plugins.discovery import from_environment
 from taskkit.plugins.registry import Plugins
 from taskkit.recipe import load as recipes
 from taskkit.recipe import options as options_
-from taskkit.runs import checkpoint, manifest
+from taskkit.runs import checkpoint, history, manifest
 from taskkit.runs.encryption import reading
 from taskkit.runs.manifest import Manifest
 
@@ -102,17 +101,7 @@ class LoadedRun:
 
     def history(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl: one per drain and per validation; raises CheckpointError for a damaged one."""
-        path, lines = self.path / "metrics.jsonl", []
-        # What a killed run wrote last has no end of line.
-        for number, text in enumerate(path.read_text().split("\n")[:-1], 1):
-            try:
-                line = json.loads(text)
-            except ValueError:
-                line = None
-            if not isinstance(line, dict):
-                raise CheckpointError(f"{path}:{number}: damaged. A JSON object was expected. Remove the line.")
-            lines.append(line)
-        return lines
+        return history.read(self.path)
 
     def predictions(self) -> Any:
         """A pyarrow.Table of one row per test example: id, target, prediction and scores."""

@@ -28,6 +28,7 @@ VERBS = {
     "check": ("taskkit.cli.check:command", "Say everything that is wrong with a recipe, before any work."),
     "eval": ("taskkit.cli.eval:command", "Score a run's best checkpoint again."),
     "compare": ("taskkit.cli.compare:command", "Say which runs are better, and which cannot be told apart."),
+    "report": ("taskkit.cli.report:command", "Write runs as one HTML file that a person reads."),
     "predict": ("taskkit.cli.predict:command", "Predict for files or lines of text."),
     "verify": ("taskkit.cli.verify:command", "Prove that a run can be resumed, repeated and trusted."),
     "runs": ("taskkit.cli.runs:command", "List runs with their status, score, cost and age."),

@@ -13,6 +13,7 @@ from taskkit.cli import Context
 from taskkit.cli.loading import loading
 from taskkit.cli.output import lasting
 from taskkit.cli.recipe_verb import RecipeVerb
+from taskkit.cli.report import write_report
 
 if TYPE_CHECKING:
     from taskkit.contracts.recipe import Recipe
@@ -46,6 +47,7 @@ def smoke_changes(recipe: Recipe) -> list[str]:
 )
 @click.option("--seed", type=int, help="The same as seed=N.")
 @click.option("--smoke", is_flag=True, help="Two steps of training, validation and test, to see that all works.")
+@click.option("--report", is_flag=True, help="Then write report.html into the run directory, as `taskkit report` does.")
 @click.pass_context
 def command(
     context: click.Context,
@@ -55,6 +57,7 @@ def command(
     from_good: bool,
     seed: int | None,
     smoke: bool,
+    report: bool,
 ) -> None:
     """Check a recipe, prepare its data, train and test it.
 
@@ -70,11 +73,11 @@ def command(
                 "--resume RUN stands alone: a run goes on as it began. To begin another from its recipe, run "
                 f"{resume}/recipe.yaml with your changes."
             )
-        _go_on(context, ours, Path(resume), words if from_good else None)
+        _go_on(context, ours, Path(resume), words if from_good else None, report)
         return
     if not words:
         raise click.UsageError("Name a recipe, such as recipes/vit.yaml; `taskkit list recipes` shows those at hand.")
-    _begin(context, ours, words, changes, smoke, out, resume == "auto")
+    _begin(context, ours, words, changes, smoke, out, resume == "auto", report)
 
 
 def _begin(
@@ -85,6 +88,7 @@ def _begin(
     smoke: bool,
     out: Path | None,
     auto: bool,
+    report: bool,
 ) -> None:
     from taskkit.recipe.load import load, split
 
@@ -103,14 +107,16 @@ def _begin(
 
     try:
         if auto and (found := api.unfinished(resolved)) is not None:
-            api.resume_by_itself(found, ours.plugins, Console(file=lasting()))
+            run = api.resume_by_itself(found, ours.plugins, Console(file=lasting()))
         else:
-            api.start(resolved, ours.plugins, out, Console(file=lasting()))
+            run = api.start(resolved, ours.plugins, out, Console(file=lasting()))
     except Preempted as stop:
         context.exit(128 + stop.number)
+    if report:
+        write_report(ours, run.path / "report.html", [str(run.path)])
 
 
-def _go_on(context: click.Context, ours: Context, run: Path, from_good: Sequence[str] | None) -> None:
+def _go_on(context: click.Context, ours: Context, run: Path, from_good: Sequence[str] | None, report: bool) -> None:
     with loading():
         from rich.console import Console
 
@@ -121,3 +127,5 @@ def _go_on(context: click.Context, ours: Context, run: Path, from_good: Sequence
         api.resume(run, from_good=from_good, plugins=ours.plugins, console=Console(file=lasting()))
     except Preempted as stop:
         context.exit(128 + stop.number)
+    if report:
+        write_report(ours, run / "report.html", [str(run)])

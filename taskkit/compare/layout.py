@@ -21,9 +21,9 @@ _SPECIAL = {"\\": r"\textbackslash{}", **{c: f"\\{c}" for c in "&%$#_{}"}, "~": 
 def text(comparison: Comparison, width: int) -> str:
     """A table that fits into so many characters, best first, and what follows from it."""
     rows = fitted(_columns(comparison), range(len(comparison.lines)), width)
-    said = [line for each in _sentences(comparison) for line in textwrap.wrap(each, width, subsequent_indent="  ")]
+    said = [line for each in sentences(comparison) for line in textwrap.wrap(each, width, subsequent_indent="  ")]
     curves = [*_curves(comparison, width), ""] if comparison.by is not None else []
-    return "\n".join([*textwrap.wrap(_title(comparison), width), "", *curves, *rows, "", *said])
+    return "\n".join([*textwrap.wrap(title(comparison), width), "", *curves, *rows, "", *said])
 
 
 def _curves(comparison: Comparison, width: int) -> list[str]:
@@ -73,7 +73,7 @@ def costs(comparison: Comparison, width: int) -> str:
         said.append("Times of several machines are not comparable, and have no front.")
     said.append("Differences in quality may be chance: taskkit compare without --cost says which are real.")
     said = [line for each in said for line in textwrap.wrap(each, width, subsequent_indent="  ")]
-    return "\n".join([*textwrap.wrap(_title(comparison), width), "", *table, "", *said])
+    return "\n".join([*textwrap.wrap(title(comparison), width), "", *table, "", *said])
 
 
 def _count(value: float | None) -> str:
@@ -146,15 +146,15 @@ def as_latex(comparison: Comparison) -> str:
     """A table for booktabs; what differs really from the best is marked, and the caption says how that was found."""
     rows = []
     for place, line in enumerate(comparison.lines):
-        cells = (line.name, _number(line.value), _interval(line), _verdict(comparison, place))
-        name, figure, interval, verdict = map(_escaped, cells)
-        rows.append(f"{name} & {figure}{_mark(line)} & {interval} & {verdict} \\\\")
+        cells = (line.name, _number(line.value), _interval(line), verdict(comparison, place))
+        name, figure, *rest = map(_escaped, cells)
+        rows.append(f"{name} & {figure}{_mark(line)} & {' & '.join(rest)} \\\\")
     body = "\n".join(rows)
     return (
         "\\begin{table}\n\\centering\n\\begin{tabular}{lrll}\n\\toprule\n"
         f"method & {_escaped(_metric(comparison))} & 95\\,\\% interval & to the best \\\\\n\\midrule\n"
         f"{body}\n\\bottomrule\n"
-        f"\\end{{tabular}}\n\\caption{{{_escaped(' '.join(_sentences(comparison)))}}}\n\\end{{table}}"
+        f"\\end{{tabular}}\n\\caption{{{_escaped(' '.join(sentences(comparison)))}}}\n\\end{{table}}"
     )
 
 
@@ -168,15 +168,16 @@ def _columns(comparison: Comparison) -> list[Column]:
         Column(_metric(comparison), lambda i: _figure(lines[i]), 0),
         Column("95 %", lambda i: _interval(lines[i]), 1),
         Column("skill", lambda i: _skill(lines[i]), 1 if comparison.across else 8),
-        Column("to the best", lambda i: _to_best(comparison, i), 4),
+        Column("to the best", lambda i: to_best(comparison, i), 4),
         Column("p (Holm)", lambda i: _p(comparison, i), 6),
-        Column("verdict", lambda i: _verdict(comparison, i), 2),
+        Column("verdict", lambda i: verdict(comparison, i), 2),
         Column("seen from", lambda i: _seen(comparison, i), 7),
     ]
     return [each for each in columns if each.title != "seeds" or any(len(line.seeds) > 1 for line in lines)]
 
 
-def _title(comparison: Comparison) -> str:
+def title(comparison: Comparison) -> str:
+    """What is compared, on how many examples, and which way is better."""
     first = comparison.lines[0]
     better = {"max": "higher is better", "min": "lower is better", None: "neither way is better"}[first.direction]
     groups = f" of {first.groups:,} groups" if first.groups is not None else ""
@@ -191,7 +192,7 @@ def _metric(comparison: Comparison) -> str:
     return found.pop() if len(found) == 1 else "metric"
 
 
-def _sentences(comparison: Comparison) -> list[str]:
+def sentences(comparison: Comparison) -> list[str]:
     """What follows from the table, in words."""
     said = list[str]()
     if comparison.differences:
@@ -249,14 +250,15 @@ def _best(comparison: Comparison, place: int) -> int:
     return next(i for i, line in enumerate(comparison.lines) if line.protocol == comparison.lines[place].protocol)
 
 
-def _apart(comparison: Comparison, place: int) -> tuple[Difference, int] | None:
+def apart(comparison: Comparison, place: int) -> tuple[Difference, int] | None:
     """The difference to the best, and the sign that makes it this one minus the best."""
     found = comparison.between(_best(comparison, place), place) if place != _best(comparison, place) else None
     return None if found is None else (found, 1 if found.first == place else -1)
 
 
-def _to_best(comparison: Comparison, place: int) -> str:
-    if (found := _apart(comparison, place)) is None:
+def to_best(comparison: Comparison, place: int) -> str:
+    """The difference to the best with its interval; empty for the best itself and where there is none."""
+    if (found := apart(comparison, place)) is None:
         return ""
     difference, sign = found
     spread = difference.spread
@@ -268,32 +270,33 @@ def _to_best(comparison: Comparison, place: int) -> str:
 
 
 def _p(comparison: Comparison, place: int) -> str:
-    found = _apart(comparison, place)
+    found = apart(comparison, place)
     return "" if found is None else f"{found[0].p_adjusted:.4f}"
 
 
-def _verdict(comparison: Comparison, place: int) -> str:
+def verdict(comparison: Comparison, place: int) -> str:
+    """Whether one is the best, differs from it or cannot be told apart; empty where it is alone."""
     rivals = sum(line.protocol == comparison.lines[place].protocol for line in comparison.lines) - 1
     if not rivals:
         return ""
     if place == _best(comparison, place):
         return "best" if comparison.lines[place].direction is not None else "largest"
-    if (found := _apart(comparison, place)) is None:
+    if (found := apart(comparison, place)) is None:
         return "not tested"
     return "differs" if found[0].real else "not told apart"
 
 
 def _seen(comparison: Comparison, place: int) -> str:
-    found = _apart(comparison, place)
+    found = apart(comparison, place)
     return "" if found is None or found[0].smallest_seen is None else _number(found[0].smallest_seen)
 
 
 def _flat(comparison: Comparison, place: int) -> dict[str, Any]:
-    line, found = comparison.lines[place], _apart(comparison, place)
+    line, found = comparison.lines[place], apart(comparison, place)
     skill = line.skill or (None, None, None)
     row = {**asdict(line), "runs": " ".join(line.runs), "seeds": " ".join(map(str, line.seeds))}
     row |= row.pop("costs")
-    row |= {"skill": skill[0], "skill_low": skill[1], "skill_high": skill[2], "verdict": _verdict(comparison, place)}
+    row |= {"skill": skill[0], "skill_low": skill[1], "skill_high": skill[2], "verdict": verdict(comparison, place)}
     difference, sign = found if found is not None else (None, 1)
     row["to_best"] = None if difference is None else sign * difference.spread.value
     for name in ("p", "p_adjusted", "p_seeds", "effect", "smallest_seen"):

@@ -46,6 +46,15 @@ class Fact:
         """A raw target as a person reads it, for tables of predictions; by default as it is."""
         return target
 
+    def show(self, value: Any) -> Any:
+        """A raw input as a person sees, hears or reads it, for a report; by default as it is.
+
+        It is a text, an `Attachment` (a picture: .png, .jpg, .gif, .webp, .svg; a sound: .wav, .flac, .mp3, .ogg), or a
+        list or a mapping of these, whose names stand beside them; of anything else the fields are printed. A small one
+        is wanted: a thumbnail, some seconds.
+        """
+        return value
+
     def agrees(self, other: Fact) -> bool:
         """Whether a network made for `other` can be judged on this; by default when they are equal."""
         return self == other
@@ -75,6 +84,10 @@ class Record(Fact):
     def readable(self, target: Any) -> Any:
         """Each target as a person reads it."""
         return {name: fact.readable(target[name]) for name, fact in self.fields.items()}
+
+    def show(self, value: Any) -> Any:
+        """Each field as a person sees, hears or reads it."""
+        return {name: fact.show(value[name]) for name, fact in self.fields.items()}
 
     def agrees(self, other: Fact) -> bool:
         """Whether all fields agree."""
@@ -302,7 +315,7 @@ class DataProblem:
 
 @dataclass(frozen=True)
 class Attachment:
-    """A value of a prediction that is a file of its own, such as a mask: the host writes it and gives its path."""
+    """A file as a value: in a prediction, such as a mask, the host writes it and gives its path; a report embeds it."""
 
     content: bytes
     suffix: str

@@ -63,5 +63,6 @@ def small(tables: Mapping[str, Table], width: int) -> Iterator[str]:
 
 
 def next_step(directory: Path, *, predicts: bool) -> str:
-    """The command that one would give next."""
-    return f"ask it:  taskkit predict {directory} INPUT" if predicts else f"judge it again:  taskkit eval {directory}"
+    """The commands that one would give next."""
+    asked = f"ask it:  taskkit predict {directory} INPUT" if predicts else f"judge it again:  taskkit eval {directory}"
+    return f"read it:  taskkit report {directory}\n{asked}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from taskkit import Fact
+from taskkit import Attachment, Fact
 
 MAX_PIXELS = 89_478_485
 """Those of a picture of 268 MB, from which on Pillow warns of files that are made to fill a memory."""
@@ -36,6 +37,12 @@ class Images(Fact):
     def tensors(self) -> Mapping[str, str]:
         """`image`: its channels and size are those that the network takes, which may differ from those of the data."""
         return {"image": "uint8 (batch, channels, height, width)"}
+
+    def show(self, value: Any) -> Attachment:
+        """A thumbnail of an image, a tensor (channels, height, width) or a file; raises DataError as `pixels` does."""
+        from taskkit_image.thumbnail import thumbnail
+
+        return thumbnail(value, self)
 
     def agrees(self, other: Fact) -> bool:
         """Whether the other are images too: whatever their sizes, they are brought to that of the network."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from taskkit import Catalogue, Fact
+from taskkit_recsys.history import History, Pair
 
 EMPTY = Catalogue(())
+SHOWN = 8
+"""So many items of a history are shown to people."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,13 @@ class Histories(Fact):
     def title(self, item: int) -> str:
         """What a person calls the item of this number: its title, or its id without one."""
         return _title(item, self.items, self.titles)
+
+    def show(self, value: History | Pair) -> Mapping[str, Any]:
+        """The last items of a History by what people call them, the latest first; or the item of a Pair."""
+        if isinstance(value, Pair):
+            return {"item": "not known" if value.item is None else self.title(value.item)}
+        latest = [self.title(int(item)) for item in value.items[-SHOWN:]][::-1]
+        return {f"the latest {len(latest)} of {len(value.items):,}": latest}
 
     def agrees(self, other: Fact) -> bool:
         """Whether users and items have the same numbers, by which networks know them; titles may differ."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from taskkit import Fact, SelfSupervised
+from taskkit import Attachment, Fact, SelfSupervised
 
 MAX_SECONDS = 4 * 3600.0
 """No clip is longer than four hours, unless a person says so: at 16 kHz its samples take 461 MB."""
@@ -20,6 +21,12 @@ class Audio(Fact):
 
     sample_rate: int | None = None
     """Samples a second of all the files; None when they differ."""
+
+    def show(self, value: Any) -> Mapping[str, Attachment]:
+        """The beginning of a recording as sound, under how long it is; raises DataError as `read_clip` does."""
+        from taskkit_speech.excerpt import excerpt
+
+        return excerpt(value)
 
     def agrees(self, other: Fact) -> bool:
         """Whether the other is audio too: whatever its sample rate, it is resampled."""

@@ -1,0 +1,132 @@
+"""What a run directory holds for a reader; what cannot be read is told, and the rest is there all the same."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from taskkit.errors import CheckpointError
+from taskkit.runs import history, manifest
+from taskkit.runs.manifest import Interval, Manifest
+from taskkit.runs.record import RECIPE
+from taskkit.verify import finding
+from taskkit.verify.finding import Finding
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """A test, column by column."""
+
+    columns: Mapping[str, Sequence[Any]]
+
+    def __len__(self) -> int:
+        return len(self.columns["id"])
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Those of the examples."""
+        return [str(each) for each in self.columns["id"]]
+
+    def numbers(self, column: str) -> list[float] | None:
+        """A column of which every value is a finite number; None: there is none such."""
+        found = self.columns.get(column)
+        if found is None or not all(isinstance(v, int | float) and math.isfinite(v) for v in found):
+            return None
+        return [float(value) for value in found]
+
+
+@dataclass(frozen=True, eq=False)
+class RunFiles:
+    """All that is known of a run, read once."""
+
+    path: Path
+    manifest: Manifest
+    history: Sequence[Mapping[str, Any]]
+    tables: Mapping[str, Sequence[Sequence[str]]]
+    """By name, each with its heading first."""
+    recipe: str
+    """recipe.yaml, with where each value came from."""
+    findings: Sequence[Finding]
+    answers: Answers | None
+    """None: no test was kept."""
+    unread: tuple[str, ...]
+    """What could not be read, and why."""
+
+    @property
+    def headline(self) -> tuple[str, str]:
+        """The metric that it is judged by and its direction; empty where it was never tested."""
+        return self.manifest.protocol.headline if self.manifest.protocol is not None else ("", "")
+
+    @property
+    def value(self) -> float | None:
+        """The headline."""
+        return self.manifest.metrics.get(f"test/{self.headline[0]}")
+
+    @property
+    def trivial(self) -> float | None:
+        """The headline of the trivial predictor."""
+        return (self.manifest.baseline or {}).get(f"test/{self.headline[0]}")
+
+    @property
+    def interval(self) -> Interval | None:
+        """That of the headline."""
+        return self.manifest.intervals.get(f"test/{self.headline[0]}")
+
+    def statistic(self, metric: str) -> Mapping[str, Any]:
+        """How a metric follows from columns; empty: the run does not say."""
+        return {} if self.manifest.protocol is None else self.manifest.protocol.statistics.get(metric, {})
+
+
+def read(path: Path) -> RunFiles:
+    """Read a run; raises CheckpointError when it is none of ours."""
+    said = manifest.read(path)
+    unread = list[str]()
+    lines: Sequence[Mapping[str, Any]] = ()
+    found: Mapping[Any, Finding] = {}
+    try:
+        lines = history.read(path)
+    except (CheckpointError, OSError, ValueError) as error:
+        unread.append(str(error))
+    try:
+        found = finding.read(path)
+    except CheckpointError as error:
+        unread.append(str(error))
+    tables, lost = _tables(path)
+    answers, why = _answers(path / "predictions.parquet")
+    unread += [*lost, *([why] if why else [])]
+    recipe = path / RECIPE
+    text = recipe.read_text(errors="replace") if recipe.exists() else ""
+    return RunFiles(path, said, lines, tables, text, tuple(found.values()), answers, tuple(unread))
+
+
+def _tables(path: Path) -> tuple[dict[str, list[list[str]]], list[str]]:
+    tables, lost = {}, []
+    for file in sorted(path.glob("*.csv")):
+        try:
+            with file.open(newline="", encoding="utf-8") as lines:
+                rows = [row for row in csv.reader(lines) if row]
+        except (OSError, ValueError, csv.Error) as error:
+            lost.append(f"{file}: cannot be read ({error}).")
+            continue
+        if rows and all(len(row) == len(rows[0]) for row in rows):
+            tables[file.stem] = rows
+        else:
+            lost.append(f"{file}: it is no table with as many cells in each row.")
+    return tables, lost
+
+
+def _answers(file: Path) -> tuple[Answers | None, str]:
+    if not file.exists():
+        return None, ""
+    from pyarrow import ArrowException, parquet
+
+    try:
+        columns = parquet.read_table(file).to_pydict()
+    except (OSError, ArrowException) as error:
+        return None, f"{file}: cannot be read ({error})."
+    return (Answers(columns), "") if columns.get("id") else (None, f"{file}: it has no rows.")
