@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from taskkit.compare.cost import AXES, TIMES, Costs, costs_of, front
-from taskkit.compare.differences import LEAST_SEEDS, Difference, Method, Spread, differences, spread
+from taskkit.compare.differences import LEAST_SEEDS, Difference, Method, Spread, compared
 from taskkit.compare.protocol import differing
 from taskkit.compare.reading import Tested, curves, find, methods, names, read, value_of
 from taskkit.contracts.component import Component, Direction
@@ -17,6 +17,19 @@ from taskkit.wording import shown
 
 NINETEEN_OF_TWENTY = 1.96
 """Standard deviations on both sides of the mean of a normal distribution."""
+
+
+def skill(value: float, trivial: float | None, ideal: float | None) -> float | None:
+    """(metric - trivial) / (ideal - trivial); None where one of them is not known, or both are one."""
+    if trivial is None or ideal is None or trivial == ideal:
+        return None
+    return (value - trivial) / (ideal - trivial)
+
+
+def rank(value: float, share: float | None, direction: Direction | None, across: bool) -> float:
+    """How good a figure is, more being better: of several protocols its skill; what is no number comes last."""
+    found = share if across else -value if direction == "min" else value
+    return -math.inf if found is None or math.isnan(found) else found
 
 
 @dataclass(frozen=True)
@@ -51,17 +64,19 @@ class Line:
     at: Any = None
     """Of a comparison by a key: its value."""
 
+    def rank(self, across: bool) -> float:
+        """How good it is among others, more being better: of several protocols by skill."""
+        return rank(self.value, None if self.skill is None else self.skill[0], self.direction, across)
+
     @property
     def skill(self) -> tuple[float, float | None, float | None] | None:
-        """(metric - trivial) / (ideal - trivial) with its interval, the trivial predictor taken for known."""
-        if self.trivial is None or self.ideal is None or self.trivial == self.ideal:
+        """How far it is from the trivial to the ideal predictor, with its interval, the trivial one taken for known."""
+        value = skill(self.value, self.trivial, self.ideal)
+        if value is None:
             return None
-        whole = self.ideal - self.trivial
-        value = (self.value - self.trivial) / whole
-        if self.low is None or self.high is None:
-            return value, None, None
-        low, high = sorted((bound - self.trivial) / whole for bound in (self.low, self.high))
-        return value, low, high
+        ends = [skill(bound, self.trivial, self.ideal) for bound in (self.low, self.high) if bound is not None]
+        known = sorted(end for end in ends if end is not None)
+        return (value, known[0], known[1]) if len(known) == 2 else (value, None, None)
 
 
 @dataclass(frozen=True)
@@ -83,7 +98,7 @@ class Comparison:
 
         Quality is the metric, across protocols the skill. Times of several machines have no front.
         """
-        quality = [rank(line, self.across) for line in self.lines]
+        quality = [line.rank(self.across) for line in self.lines]
         machines = {line.costs.machine for line in self.lines}
         axes = [name for name in AXES if name not in TIMES or (len(machines) == 1 and "" not in machines)]
         found = {name: front(quality, [AXES[name](line.costs) for line in self.lines]) for name in axes}
@@ -130,19 +145,22 @@ def compare(
     several = len({*letters}) > 1
     by_path = {run.path: letter for run, letter in zip(runs, letters, strict=True)}
     together = methods(runs)
-    made = [
-        (_line(name, each, by_path[each[0].path] if several else ""), each)
-        for name, each in zip(names(together), together, strict=True)
+    ordered = sorted(
+        zip(names(together), together, strict=True), key=lambda pair: _rank(pair[1], several), reverse=True
+    )
+    groups = [each for _, each in ordered]
+    marks = [by_path[each[0].path] for each in groups]
+    spreads, found = _compared(groups, marks)
+    lines = [
+        _line(name, each, mark if several else "", spreads.get(place))
+        for place, ((name, each), mark) in enumerate(zip(ordered, marks, strict=True))
     ]
-    made.sort(key=lambda pair: rank(pair[0], several), reverse=True)
-    lines, groups = [line for line, _ in made], [each for _, each in made]
     if by is not None:
         belong = curves(groups, by)
         lines = [
             replace(line, curve=curve, at=values[each[0].path])
             for line, curve, each in zip(lines, belong, groups, strict=True)
         ]
-    found = _differences(lines, groups)
     notes += [f"{run.path}: no test; {run.lacking}." for run in runs if run.lacking]
     if several:
         notes += [f"[{letter}] {_protocol(run)}" for letter, run in sorted(_firsts(letters, runs).items())]
@@ -186,13 +204,9 @@ def _refusal(runs: Sequence[Tested]) -> str:
     )
 
 
-def _line(name: str, runs: Sequence[Tested], letter: str) -> Line:
+def _line(name: str, runs: Sequence[Tested], letter: str, found: Spread | None) -> Line:
     first = runs[0]
     recorded = first.manifest.intervals.get(f"test/{first.metric}")
-    method = _method(runs)
-    found: Spread | None = None
-    if method is not None and first.statistic is not None:
-        found = spread(method, first.statistic)
     low, high, said = None, None, "; ".join(dict.fromkeys(run.lacking for run in runs if run.lacking))
     if len(runs) > 1 and found is not None:
         low, high = (_possible(bound, first) for bound in (found.low, found.high))
@@ -206,7 +220,7 @@ def _line(name: str, runs: Sequence[Tested], letter: str) -> Line:
         tuple(run.manifest.seed for run in runs),
         first.metric,
         first.direction,
-        sum(run.value for run in runs) / len(runs),
+        _value(runs),
         low,
         high,
         said,
@@ -241,26 +255,29 @@ def _method(runs: Sequence[Tested]) -> Method | None:
     return Method(tuple(run.manifest.seed for run in runs), tests)
 
 
-def rank(line: Line, across: bool) -> float:
-    """How good a line is, more being better: of several protocols by skill; what is no number comes last."""
-    if across:
-        found = line.skill[0] if line.skill is not None else math.nan
-    else:
-        found = -line.value if line.direction == "min" else line.value
-    return -math.inf if math.isnan(found) else found
+def _value(runs: Sequence[Tested]) -> float:
+    return sum(run.value for run in runs) / len(runs)
 
 
-def _differences(lines: Sequence[Line], runs: Sequence[Sequence[Tested]]) -> list[Difference]:
-    """All pairs of one protocol, as one family for each."""
-    found = list[Difference]()
-    for letter in dict.fromkeys(line.protocol for line in lines):
-        places = [i for i, line in enumerate(lines) if line.protocol == letter]
-        tested = [(i, method) for i in places if (method := _method(runs[i])) is not None]
+def _rank(runs: Sequence[Tested], across: bool) -> float:
+    first, value = runs[0], _value(runs)
+    share = skill(value, _mean([run.trivial for run in runs]), first.ideal)
+    return rank(value, share, first.direction, across)
+
+
+def _compared(runs: Sequence[Sequence[Tested]], letters: Sequence[str]) -> tuple[dict[int, Spread], list[Difference]]:
+    """The methods that can be tested, by their places, and all pairs of one protocol, as one family for each."""
+    spreads, found = dict[int, Spread](), list[Difference]()
+    for letter in dict.fromkeys(letters):
+        places = [place for place, mark in enumerate(letters) if mark == letter]
+        tested = [(place, method) for place in places if (method := _method(runs[place])) is not None]
         statistic = runs[tested[0][0]][0].statistic if tested else None
-        if statistic is not None:
-            pairs = differences([method for _, method in tested], statistic)
-            found += [replace(each, first=tested[each.first][0], second=tested[each.second][0]) for each in pairs]
-    return found
+        if statistic is None:
+            continue
+        alone, pairs = compared([method for _, method in tested], statistic)
+        spreads |= {place: each for (place, _), each in zip(tested, alone, strict=True)}
+        found += [replace(each, first=tested[each.first][0], second=tested[each.second][0]) for each in pairs]
+    return spreads, found
 
 
 def _warnings(lines: Sequence[Line], found: Sequence[Difference], across: bool) -> list[str]:

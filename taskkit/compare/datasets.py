@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import scipy  # which imports scipy.stats, of half a second, when it is asked for first
 
-from taskkit.compare.comparison import Comparison, rank
+from taskkit.compare.comparison import Comparison
 from taskkit.compare.differences import holm
 from taskkit.compare.resampling import LEVEL
 from taskkit.compare.rows import Floats
@@ -81,7 +81,7 @@ def ranking(comparison: Comparison) -> Ranking:
                 f"{line.name}: there is another run with {comparison.by} {names[place[1]]} on its data. One for each "
                 "data set was expected, or several that differ in their seed alone. Leave one out."
             )
-        quality[place] = rank(line, across=line.skill is not None)
+        quality[place] = line.rank(across=line.skill is not None)
     lacking = [f"{names[j]} [{data_sets[i]}]" for i, j in np.argwhere(np.isnan(quality))]
     if lacking:
         raise TaskkitError(

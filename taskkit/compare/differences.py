@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 import scipy  # which imports scipy.stats, of half a second, when it is asked for first
 
-from taskkit.compare.resampling import BATCH, LEVEL, NOTHING, SEED, affordable, bootstrap
-from taskkit.compare.rows import Evaluate, Floats, Integers, Rows
-from taskkit.contracts.statistics import Statistic
+from taskkit.compare.resampling import BATCH, LEVEL, NOTHING, SEED, Bootstrap, affordable, bootstrap
+from taskkit.compare.rows import (
+    DIGITS,
+    Booleans,
+    Evaluate,
+    Floats,
+    Integers,
+    Rows,
+    divided,
+    stacked,
+    together,
+)
+from taskkit.contracts.statistics import Mean, Of, Ratio, Statistic
 
 POWER = 0.8
 """With which chance the smallest difference that a test could have seen is seen."""
@@ -35,11 +45,6 @@ class Method:
     def of_each_seed(self, statistic: Statistic) -> Floats:
         """The metric of each seed, float (seeds,)."""
         return np.array([rows.values([statistic])[0] for rows in self.tests])
-
-    def evaluate(self, statistic: Statistic) -> Evaluate:
-        """The mean over the seeds, for many resamples: float (1, resamples)."""
-        each = [rows.evaluate([statistic]) for rows in self.tests]
-        return lambda drawn: np.mean([one(drawn) for one in each], axis=0)
 
 
 @dataclass(frozen=True)
@@ -86,21 +91,58 @@ class Difference:
         return self.p_adjusted <= 1 - LEVEL and not self.spread.low <= 0 <= self.spread.high
 
 
+def compared(methods: Sequence[Method], statistic: Statistic) -> tuple[list[Spread], list[Difference]]:
+    """Each method, and all pairs of them as one family; each has at least two groups of examples, the same ones.
+
+    Groups are drawn once for all: by the bootstrap with one seed, with several by both variances and Student's t.
+    """
+    pairs = list(combinations(range(len(methods)), 2))
+    by_seed = [dict(zip(m.seeds, m.of_each_seed(statistic).tolist(), strict=True)) for m in methods]
+    drawn = bootstrap(_with_pairs(_means(methods, statistic), pairs), methods[0].groups)
+    sides = [[np.array([*each.values()])] for each in by_seed] + [_apart(by_seed[i], by_seed[j]) for i, j in pairs]
+    spreads = [_spread(drawn, place, methods[0].groups, side) for place, side in enumerate(sides)]
+    p = permutation_tests([(methods[i], methods[j]) for i, j in pairs], statistic)
+    found = [
+        _difference(pair, each, methods[0].groups, chances, by_seed)
+        for pair, each, chances in zip(pairs, spreads[len(methods) :], zip(p, holm(p), strict=True), strict=True)
+    ]
+    return spreads[: len(methods)], found
+
+
 def spread(method: Method, statistic: Statistic) -> Spread:
-    """The interval of a method: by the bootstrap with one seed, with several by both variances and Student's t."""
-    return _spread(method.evaluate(statistic), method.groups, [method.of_each_seed(statistic)])
+    """The interval of one method."""
+    return compared([method], statistic)[0][0]
 
 
 def differences(methods: Sequence[Method], statistic: Statistic) -> list[Difference]:
-    """All pairs of methods, as one family; each has at least two groups of examples, the same ones."""
-    pairs = list(combinations(range(len(methods)), 2))
-    if not pairs:
-        return []
-    p = permutation_tests([(methods[i], methods[j]) for i, j in pairs], statistic)
-    return [
-        _difference(methods, statistic, pair, *chances)
-        for pair, chances in zip(pairs, zip(p, holm(p), strict=True), strict=True)
-    ]
+    """All pairs of methods, as one family."""
+    return compared(methods, statistic)[1]
+
+
+def _means(methods: Sequence[Method], statistic: Statistic) -> Evaluate:
+    """The mean of each method over its seeds, for many resamples: float (methods, resamples)."""
+    each = together([rows for method in methods for rows in method.tests], statistic)
+    first = np.cumsum([0, *(len(method.tests) for method in methods)])[:-1]
+    seeds = np.array([len(method.tests) for method in methods])[:, None]
+    return lambda drawn: np.add.reduceat(each(drawn), first, axis=0) / seeds
+
+
+def _with_pairs(evaluate: Evaluate, pairs: Sequence[tuple[int, int]]) -> Evaluate:
+    """The same, and the differences of pairs below: float (methods + pairs, resamples)."""
+    one, other = np.array(pairs, dtype=int).reshape(-1, 2).T
+
+    def extended(drawn: Floats) -> Floats:
+        found = evaluate(drawn)
+        return np.concatenate([found, found[one] - found[other]])
+
+    return extended
+
+
+def _apart(one: Mapping[int, float], other: Mapping[int, float]) -> list[Floats]:
+    """The differences seed by seed, or the values of both sides where these have not the same seeds."""
+    if one.keys() == other.keys():
+        return [np.array([value - other[seed] for seed, value in one.items()])]
+    return [np.array([*each.values()]) for each in (one, other)]
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -117,21 +159,14 @@ def permutation_tests(pairs: Sequence[tuple[Method, Method]], statistic: Statist
 
     With several seeds, all answers of a method to a group are exchanged together.
     """
+    if not pairs:
+        return []
     groups = pairs[0][0].groups
-    evaluates = [Rows.beside(one.tests, other.tests).evaluate([statistic]) for one, other in pairs]
-    shares = [np.repeat([1 / len(one.tests), 1 / len(other.tests)], groups) for one, other in pairs]
-    scales = [
-        float(np.abs(evaluate(share[None]))[0, 0]) or 1.0 for evaluate, share in zip(evaluates, shares, strict=True)
-    ]
+    exchange = _exchanged_rows(pairs, statistic) if isinstance(statistic, Of) else _exchanged_sums(pairs, statistic)
 
     def statistics(first: Integers, second: Integers, axis: int = -1) -> Floats:
-        away = np.atleast_2d(first) >= groups
-        one, other = (np.concatenate(sides, 1).astype(float) for sides in ((~away, away), (away, ~away)))
-        found = [
-            (evaluate(one * share) - evaluate(other * share))[0] / scale
-            for evaluate, share, scale in zip(evaluates, shares, scales, strict=True)
-        ]
-        return np.stack(found, -1) if first.ndim > 1 else np.concatenate(found)
+        found = exchange(np.atleast_2d(first) >= groups)
+        return found if first.ndim > 1 else found[0]
 
     found = scipy.stats.permutation_test(
         (np.arange(groups), np.arange(groups, 2 * groups)),
@@ -143,6 +178,55 @@ def permutation_tests(pairs: Sequence[tuple[Method, Method]], statistic: Statist
         rng=np.random.default_rng(SEED),
     )
     return [float(p) for p in np.atleast_1d(found.pvalue)]
+
+
+Exchange = Callable[[Booleans], Floats]
+"""The difference of each pair, float (resamples, pairs), of which groups are exchanged, bool (resamples, groups)."""
+
+
+def _exchanged_sums(pairs: Sequence[tuple[Method, Method]], statistic: Mean | Ratio) -> Exchange:
+    """Of sums, what an exchange moves is one product of matrices for all methods."""
+    methods = list(dict.fromkeys(method for pair in pairs for method in pair))
+    places = {method: place for place, method in enumerate(methods)}
+    one, other = np.array([[places[method] for method in pair] for pair in pairs]).T
+    # Seeds of a method count as one test, whose sums are their means.
+    sums = [np.mean([rows.sums(statistic) for rows in method.tests], axis=0) for method in methods]
+    above, below = stacked([(each[0], each[1]) for each in sums])
+    whole = divided(above.sum(0), below.sum(0))
+    scale = np.where(whole[one] != 0, np.abs(whole[one]), 1.0)
+
+    def exchange(away: Booleans) -> Floats:
+        moved = away.astype(float)
+        sides = []
+        for mine, theirs in ((one, other), (other, one)):
+            top, bottom = (
+                side.sum(0)[mine] - gone[:, mine] + gone[:, theirs]
+                for side, gone in ((above, moved @ above), (below, moved @ below))
+            )
+            sides.append(np.round(divided(top, bottom) / scale, DIGITS))
+        return sides[0] - sides[1]
+
+    return exchange
+
+
+def _exchanged_rows(pairs: Sequence[tuple[Method, Method]], statistic: Of) -> Exchange:
+    """A function of all rows is asked about the rows of both, with weights."""
+    groups = pairs[0][0].groups
+    evaluates = [Rows.beside(one.tests, other.tests).evaluate([statistic]) for one, other in pairs]
+    shares = [np.repeat([1 / len(one.tests), 1 / len(other.tests)], groups) for one, other in pairs]
+    scales = [
+        float(np.abs(evaluate(share[None]))[0, 0]) or 1.0 for evaluate, share in zip(evaluates, shares, strict=True)
+    ]
+
+    def exchange(away: Booleans) -> Floats:
+        one, other = (np.concatenate(sides, 1).astype(float) for sides in ((~away, away), (away, ~away)))
+        found = [
+            (evaluate(one * share) - evaluate(other * share))[0] / scale
+            for evaluate, share, scale in zip(evaluates, shares, scales, strict=True)
+        ]
+        return np.stack(found, -1)
+
+    return exchange
 
 
 def seed_test(differences: Floats) -> float | None:
@@ -160,30 +244,28 @@ def seed_test(differences: Floats) -> float | None:
 
 
 def _difference(
-    methods: Sequence[Method], statistic: Statistic, pair: tuple[int, int], p: float, adjusted: float
+    pair: tuple[int, int],
+    found: Spread,
+    groups: int,
+    chances: tuple[float, float],
+    by_seed: Sequence[Mapping[int, float]],
 ) -> Difference:
-    one, other = (methods[i] for i in pair)
-    first, second = one.evaluate(statistic), other.evaluate(statistic)
-    by_seed = [dict(zip(m.seeds, m.of_each_seed(statistic).tolist(), strict=True)) for m in (one, other)]
-    paired = by_seed[0].keys() == by_seed[1].keys()
-    apart = np.array([value - by_seed[1][seed] for seed, value in by_seed[0].items()]) if paired else None
-    sides = [apart] if apart is not None else [np.array([*each.values()]) for each in by_seed]
-    found = _spread(lambda drawn: first(drawn) - second(drawn), one.groups, sides)
+    one, other = (by_seed[place] for place in pair)
+    paired = one.keys() == other.keys()
     return Difference(
         *pair,
         spread=found,
-        p=p,
-        p_adjusted=adjusted,
-        p_seeds=None if apart is None else seed_test(apart),
-        effect=found.value / (found.over_examples * one.groups**0.5) if found.over_examples else None,
+        p=chances[0],
+        p_adjusted=chances[1],
+        p_seeds=seed_test(_apart(one, other)[0]) if paired else None,
+        effect=found.value / (found.over_examples * groups**0.5) if found.over_examples else None,
         smallest_seen=_quantiles(found, (1 + LEVEL) / 2, POWER) * found.error if found.error else None,
     )
 
 
-def _spread(evaluate: Evaluate, groups: int, seeds: Sequence[Floats]) -> Spread:
+def _spread(drawn: Bootstrap, place: int, groups: int, seeds: Sequence[Floats]) -> Spread:
     """`seeds` are the values of each seed, or those of both sides where these have no seeds in common."""
-    found = bootstrap(evaluate, groups)
-    value, low, high, examples = (float(side[0]) for side in (found.value, found.low, found.high, found.error))
+    value, low, high, examples = (float(side[place]) for side in (drawn.value, drawn.low, drawn.high, drawn.error))
     examples = examples if examples > NOTHING else 0.0
     several = [each for each in seeds if len(each) > 1]
     if not several:

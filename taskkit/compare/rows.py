@@ -19,6 +19,7 @@ from taskkit.wording import TELL_AUTHORS
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
 Evaluate = Callable[[Floats], Floats]
 """Metrics, float (metrics, resamples), of how often each group counts, float (resamples, groups)."""
 DIGITS = 12
@@ -86,8 +87,7 @@ class Rows:
     def evaluate(self, statistics: Sequence[Statistic]) -> Evaluate:
         """A function that computes them for many resamples; nan where one cannot be had of a resample."""
         raw = self._raw(statistics)
-        whole = np.abs(raw(np.ones((1, self.groups))))
-        scale = np.where(whole > 0, whole, 1.0)
+        scale = _scale(raw(np.ones((1, self.groups))))
         # The same metric summed in another order differs in its last bits, and is equal all the same.
         return lambda drawn: np.round(raw(drawn) / scale, DIGITS) * scale
 
@@ -97,14 +97,14 @@ class Rows:
 
     def _raw(self, statistics: Sequence[Statistic]) -> Evaluate:
         """The same, as it comes."""
-        parts = [self._sums(statistic) for statistic in statistics if not isinstance(statistic, Of)]
+        parts = [self.sums(statistic) for statistic in statistics if not isinstance(statistic, Of)]
         above, below = (
             np.reshape(side, (-1, self.groups)).T for side in (zip(*parts, strict=True) if parts else ((), ()))
         )
         singly = self.groups == len(self)
 
         def evaluate(drawn: Floats) -> Floats:
-            ratios = iter(_divided(drawn @ above, drawn @ below).T)
+            ratios = iter(divided(drawn @ above, drawn @ below).T)
             # A group that is one row has its number: rows and groups come in one order.
             weight = drawn if singly else drawn[:, self.group]
             found = [self._function(each, weight) if isinstance(each, Of) else next(ratios) for each in statistics]
@@ -112,7 +112,7 @@ class Rows:
 
         return evaluate
 
-    def _sums(self, statistic: Mean | Ratio) -> tuple[Floats, Floats]:
+    def sums(self, statistic: Mean | Ratio) -> tuple[Floats, Floats]:
         """What is above and what is below the line, for each group: float (groups,) each."""
         above, *rest = (self.columns[name].astype(float) for name in statistic.columns)
         below = rest[0] if rest else np.ones(len(self))
@@ -137,6 +137,29 @@ class Rows:
         return found
 
 
+def together(tests: Sequence[Rows], statistic: Statistic) -> Evaluate:
+    """The same metric of several tests of the same groups, for many resamples: float (tests, resamples)."""
+    if isinstance(statistic, Of):
+        each = [rows.evaluate([statistic]) for rows in tests]
+        return lambda drawn: np.concatenate([evaluate(drawn) for evaluate in each])
+    above, below = stacked([rows.sums(statistic) for rows in tests])
+    scale = _scale(divided(above.sum(0), below.sum(0)))[:, None]
+    # One product of matrices for all of them.
+    return lambda drawn: np.round(divided(drawn @ above, drawn @ below).T / scale, DIGITS) * scale
+
+
+def stacked(sums: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+    """What is above and what is below the line of several tests, float (groups, tests) each."""
+    above, below = (np.stack(side, axis=1) for side in zip(*sums, strict=True))
+    return above, below
+
+
+def _scale(whole: Floats) -> Floats:
+    """How large metrics are, as what their digits are counted from."""
+    size = np.abs(whole)
+    return np.where(size > 0, size, 1.0)
+
+
 def _column(values: Sequence[Any]) -> NDArray[Any]:
     """Numbers or texts; where some are neither, objects."""
     plain = all(isinstance(value, str | int | float) for value in values)
@@ -154,5 +177,6 @@ def counts(drawn: Integers, groups: int) -> Floats:
     return np.bincount(flat, minlength=resamples * groups).reshape(resamples, groups).astype(float)
 
 
-def _divided(above: Floats, below: Floats) -> Floats:
+def divided(above: Floats, below: Floats) -> Floats:
+    """One by the other; nan where there is nothing below."""
     return np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
