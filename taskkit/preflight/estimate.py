@@ -85,11 +85,12 @@ def findings(timed: Timed, recipe: Recipe, directory: Path, processes: int = 1) 
 
 
 def _time(timed: Timed, found: Estimate, processes: int) -> Finding:
+    trained = f"{duration(found.training)} for {found.steps:,} batches ({timed.train.each * 1000:,.1f} ms each)"
     parts = [
         f"{duration(found.starting)} to start and {duration(found.preparing)} to prepare",
-        f"{duration(found.training)} for {found.steps:,} batches ({timed.train.each * 1000:,.1f} ms each)",
-        f"{duration(found.validating)} for {found.validations:,} validations",
-        f"{duration(found.testing)} for the test and what follows",
+        *([trained] if found.steps else []),
+        *([f"{duration(found.validating)} for {found.validations:,} validations"] if found.validations else []),
+        f"{duration(found.testing)} for {'the test and ' if timed.test.planned else ''}what follows",
     ]
     epoch = "" if found.epoch is None else f" An epoch trains for {duration(found.epoch)}."
     several = f" {processes} processes share the batches; that they wait for each other is not counted." * (

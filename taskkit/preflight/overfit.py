@@ -131,7 +131,7 @@ def subject(built: Built, prepared: Prepared, device: torch.device) -> Subject:
         raise CannotSay("no parameter is trained")
     chosen = unlike(_candidates(build.head(prepared, "train")), SAMPLES)
     loader = _loader(built, chosen)
-    (first, *_) = loader
+    first = next(iter(loader))
     batch = {name: tensor.to(device) for name, tensor in first.tensors.items()}
     chance = chance_of(task, recipe.task)
     return Subject(replace(built, task=stilled(task).to(device)), batch, first.samples, chance)
@@ -171,9 +171,9 @@ def _candidates(train: Sequence[Example]) -> list[Example]:
 
 
 def _loader(built: Built, examples: Sequence[Example]) -> Loader:
-    """One batch of all samples of the examples, drawn as those of training are."""
+    """Batches of samples of the examples, which may be windows of them, drawn as those of training are."""
     encoded = encode(examples, built.processor, key=None)
-    order = plan(encoded, built.processor, len(encoded), seed=built.recipe.seed, shuffle=True)
+    order = plan(encoded, built.processor, min(SAMPLES, len(encoded)), seed=built.recipe.seed, shuffle=True)
     loader = Loader(encoded, built.processor, order, resident="no", workers=0)
     loader.place(torch.device("cpu"), rank=0, world=1)
     return loader

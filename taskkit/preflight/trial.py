@@ -96,6 +96,10 @@ class Watch(pl.Callback):
         self._warm = 0
         self._first = True
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Learn where it runs; a recipe that takes no steps has no start of training."""
+        self.timed.device = str(trainer.strategy.root_device)
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Count what a whole run has."""
         self.timed.preparing = self._lap()
@@ -104,7 +108,6 @@ class Watch(pl.Callback):
         self.timed.train.planned = batches_of_steps(trainer, batches, total_steps(trainer, batches))
         self.timed.batches_per_epoch = None if batches is None else int(trainer.num_training_batches)
         self.timed.samples = sum(_bytes(each) for each in (loader, trainer.val_dataloaders))
-        self.timed.device = str(trainer.strategy.root_device)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
