@@ -1011,12 +1011,17 @@ def test_remove_says_whether_it_did(cache):
 
 
 class Endless(Sequence[Example]):
-    """More examples than any disk has room for."""
+    """More examples than any disk has room for, of which only a few may be read."""
+
+    def __init__(self) -> None:
+        self.read = 0
 
     def __len__(self) -> int:
         return 10**12
 
     def __getitem__(self, number):
+        self.read += 1
+        assert self.read <= 8, "they are being encoded"
         return Example(f"{number}", torch.zeros(1000))
 
 
