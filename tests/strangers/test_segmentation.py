@@ -74,7 +74,7 @@ def test_masks_of_an_encrypted_run_are_read_with_its_key(
 ) -> None:
     (tmp_path / "own.key").write_text("k" * 40)
     monkeypatch.setenv(KEY_FILE, str(tmp_path / "own.key"))
-    run = stranger.run(*HERE, "privacy.encrypt=true", "trainer.max_epochs=1", out="encrypted")
+    run = stranger.run(*HERE, "privacy.encrypt=true", "trainer.max_steps=4", out="encrypted")
     for row in run.predictions().to_pylist():
         assert is_encrypted(run.path / row["prediction"])
         assert Image.open(io.BytesIO(run.read(row["prediction"]))).size[0] > 1
