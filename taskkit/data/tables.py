@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import stat
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -196,6 +197,9 @@ def read_table(path: Path, delimiter: str | None = None, encoding: str | None = 
         expected = ", ".join(TABLE_SUFFIXES)
         raise DataError(f"{path}: not a table by its name. A file that ends in {expected} was expected.")
     try:
+        # A FIFO would be waited for, and a device may have no end.
+        if not (path.is_dir() or stat.S_ISREG(path.stat().st_mode)):
+            raise DataError(f"{path}: this is no regular file. A {suffix} file was expected. Name one.")
         content = _content(path, suffix.removesuffix(".gz"), delimiter, encoding)
     except FileNotFoundError:
         raise DataError(

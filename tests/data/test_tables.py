@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import zipfile
 from collections.abc import Callable
@@ -196,6 +197,16 @@ def test_a_file_that_is_not_there_or_is_a_folder_is_said_so(tmp_path: Path) -> N
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(DataError, match=r"folder\.csv: it cannot be read: Is a directory"):
         read_table(tmp_path / "folder.csv")
+
+
+def test_what_has_no_end_is_no_table(tmp_path: Path) -> None:
+    for name, make in {
+        "device.csv": lambda path: path.symlink_to("/dev/zero"),
+        "fifo.parquet": lambda path: os.mkfifo(path),
+    }.items():
+        make(tmp_path / name)
+        with pytest.raises(DataError, match=rf"{name}: this is no regular file.*was expected"):
+            read_table(tmp_path / name)
 
 
 def test_a_column_that_is_not_there_is_told_with_those_that_are(write: Write) -> None:
