@@ -233,6 +233,15 @@ class _BoundedLoader(yaml.BaseLoader):
         return node
 
 
+_HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Half of a character; those left out stand for bytes of file names that are not UTF-8."""
+
+
+def _whole_characters(text: str) -> str:
+    """Put together the halves of characters that JSON writes as two escapes, which PyYAML leaves apart."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+
+
 class _Reader:
     """Turns YAML into plain values and notes places and problems; no tags, no aliases, no key twice."""
 
@@ -274,7 +283,11 @@ class _Reader:
             return self._mapping(node, key)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*key, str(i))) for i, item in enumerate(node.value)]
-        return scalar(node.value) if isinstance(node, yaml.ScalarNode) and node.style is None else node.value
+        text = _whole_characters(node.value)
+        if half := _HALF.search(text):
+            self.report(node, key, f"it holds {ascii(half[0])}, half of a character. Write the whole character.")
+            return None
+        return scalar(text) if node.style is None else text
 
     def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
         values: dict[str, Any] = {}

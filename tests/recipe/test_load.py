@@ -112,6 +112,12 @@ def test_a_recipe_without_title_is_called_like_its_file(read):
     assert read(MOONS.replace("title: Two moons\n", "")).recipe.title == "a"
 
 
+def test_a_character_that_json_writes_in_two_halves_is_one_and_a_half_is_refused(read):
+    assert read(MOONS, json.dumps({"title": "😀 \udce9"})).recipe.title == "😀 \udce9"
+    [problem] = refused(read, MOONS, '{"title": "a \\ud83d b"}')
+    assert problem.startswith("b.yaml:1:11: it holds '\\ud83d', half of a character")
+
+
 def test_the_name_of_a_shipped_recipe_finds_it(plugins, points):
     resolved = load(["moons"], [], plugins)
     assert resolved.files == (points / "taskkit_points" / "moons.yaml",)
