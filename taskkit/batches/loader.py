@@ -7,6 +7,7 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import sys
 import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -337,6 +338,9 @@ def _leave_signals_to_the_parent(worker: int) -> None:
     # Workers end when it asks them to by their queue, or is gone.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    parent, told = os.getppid(), sys.excepthook
+    # What hands over batches then fails of a parent that was killed; there is nobody left to tell.
+    sys.excepthook = lambda *error: told(*error) if os.getppid() == parent else None
 
 
 @cache
