@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import sys
@@ -161,7 +161,7 @@ class Loader:
         if self._data_loader is None:
             self._read = _Remaining(self.plan)
             if self.workers:
-                _end_workers_with_this_process()
+                _end_workers_with(os.getpid())
             self._data_loader = DataLoader(
                 _Numbered(self.encoded),
                 batch_sampler=self._read,
@@ -344,10 +344,10 @@ def _leave_signals_to_the_parent(worker: int) -> None:
 
 
 @cache
-def _end_workers_with_this_process() -> None:
+def _end_workers_with(process: int) -> None:
     # Where an error that ends the process still holds a loader, nobody asks its workers by their queue, Python by a
     # SIGTERM that they ignore, and then it waits for them.
-    atexit.register(_kill_workers)
+    multiprocessing.util.Finalize(None, _kill_workers, exitpriority=0)
 
 
 def _kill_workers() -> None:
