@@ -99,8 +99,8 @@ def make_trainer(
     """The Trainer of a recipe; taskkit's own callbacks replace Lightning's logging, bar, summary and checkpoints.
 
     `batches` says how many an epoch has once loaders are placed, None as of a stream; validation may be rarer than
-    epochs. `task` is what is trained, if anything is; with a `key` its checkpoints are encrypted. Raises TaskkitError for
-    what this machine or a strategy cannot do.
+    epochs. `task` is what is trained, if anything is; with a `key` its checkpoints are encrypted. Raises
+    TaskkitError for what this machine or a strategy cannot do.
     """
     own = asdict(r.trainer)
     accelerator = own["accelerator"]

@@ -12,6 +12,7 @@ from typing import Any
 
 from taskkit.errors import CheckpointError
 from taskkit.runs import history, manifest
+from taskkit.runs.encryption import reading
 from taskkit.runs.manifest import Interval, Manifest
 from taskkit.runs.record import RECIPE
 from taskkit.verify import finding
@@ -126,7 +127,8 @@ def _answers(file: Path) -> tuple[Answers | None, str]:
     from pyarrow import ArrowException, parquet
 
     try:
-        columns = parquet.read_table(file).to_pydict()
-    except (OSError, ArrowException) as error:
+        with reading(file) as opened:
+            columns = parquet.read_table(opened).to_pydict()
+    except (OSError, ArrowException, CheckpointError) as error:
         return None, f"{file}: cannot be read ({error})."
     return (Answers(columns), "") if columns.get("id") else (None, f"{file}: it has no rows.")
