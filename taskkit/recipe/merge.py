@@ -285,9 +285,9 @@ class _Reader:
             return [self.value(item, (*key, str(i))) for i, item in enumerate(node.value)]
         text = _whole_characters(node.value)
         if half := _HALF.search(text):
-            self.report(node, key, f"it holds {ascii(half[0])}, half of a character. Write the whole character.")
+            self.report(node, key, f"it holds {half[0]!a}, half of a character. Write the whole character.")
             return None
-        return scalar(text) if node.style is None else text
+        return scalar(text) if isinstance(node, yaml.ScalarNode) and node.style is None else text
 
     def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
         values: dict[str, Any] = {}
