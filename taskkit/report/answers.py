@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from taskkit.compare.intervals import binomial
 from taskkit.compare.resampling import LEVEL
 from taskkit.report.charts import Bin
-from taskkit.report.reading import Answers, RunFiles
+from taskkit.report.reading import RunFiles
 
 BINS = 10
 PROBABILITY = "probability"
@@ -91,8 +90,3 @@ def _bin(part: Sequence[tuple[float, bool]]) -> Bin:
 def error(bins: Sequence[Bin]) -> float:
     """The expected calibration error: how far what was said is from what was right, over all answers."""
     return sum(each.answers * abs(each.sure - each.right) for each in bins) / sum(each.answers for each in bins)
-
-
-def row(answers: Answers, at: int) -> Mapping[str, Any]:
-    """All columns of one row."""
-    return {name: values[at] for name, values in answers.columns.items()}

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from markupsafe import Markup
 
+from taskkit.compare.rows import Booleans, Floats
 from taskkit.data.splits import hash_fraction
 from taskkit.report import answers, media, numbers
 from taskkit.report.document import Cell, Column, Gallery, Grid, Part, Prose, Shown
@@ -28,10 +30,10 @@ class Disagreement:
     names: tuple[str, ...]
     runs: tuple[RunFiles, ...]
     metric: str
-    scores: tuple[tuple[float, ...], ...]
-    """Of each method, one for each example."""
-    right: tuple[tuple[bool, ...], ...]
-    """The same where answers are right or wrong; else empty."""
+    scores: Floats
+    """One for each example by each method: (methods, examples)."""
+    right: Booleans | None
+    """The same where answers are right or wrong; else None."""
 
     @classmethod
     def of(cls, named: Sequence[tuple[str, RunFiles]], metric: str) -> Disagreement | None:
@@ -46,14 +48,14 @@ class Disagreement:
             tuple(name for name, _ in named),
             tuple(run for _, run in named),
             metric,
-            tuple(tuple(each) for each in found if each is not None),
-            tuple(tuple(each) for each in rights if each is not None) if binary else (),
+            np.array(found),
+            np.array(rights) if binary else None,
         )
 
     def disputed(self) -> list[int]:
         """The rows on which methods disagree most, the most disputed first."""
-        sides = self.right or self.scores
-        spread = {row: _variance(each) for row, each in enumerate(zip(*sides, strict=True)) if len({*each}) > 1}
+        variance = (self.scores if self.right is None else self.right).var(axis=0).round(9)
+        spread = {int(row): float(variance[row]) for row in variance.nonzero()[0]}
         # Among equals those that stand first would all be of one class.
         return sorted(spread, key=lambda row: (-spread[row], hash_fraction(_id(self, row))))[:EXAMPLES]
 
@@ -63,18 +65,13 @@ class Disagreement:
         return {} if found is None else {found.ids[row]: row for row in self.disputed()}
 
 
-def _variance(values: Sequence[float]) -> float:
-    mean = sum(values) / len(values)
-    return sum((value - mean) ** 2 for value in values)
-
-
 def parts(found: Disagreement | None, look: Look) -> Iterator[Part]:
     """On how many examples methods disagree, which beats which, and some of these examples."""
     if found is None:
         yield Prose("These runs keep no scores of the same examples, by which their answers could be held together.")
         return
-    if found.right:
-        yield from _counted(found)
+    if found.right is not None:
+        yield from _counted(found.names, found.right)
     rows = found.disputed()
     if not rows:
         yield Prose("They agree on every example.")
@@ -93,29 +90,28 @@ def _id(found: Disagreement, row: int) -> str:
     return "" if kept is None else kept.ids[row]
 
 
-def _counted(found: Disagreement) -> Iterator[Part]:
-    each = [sum(sides) for sides in zip(*found.right, strict=True)]
-    methods = len(found.names)
-    every, none = each.count(methods), each.count(0)
+def _counted(names: Sequence[str], right: Booleans) -> Iterator[Part]:
+    methods, examples = right.shape
+    every, none = int(right.all(axis=0).sum()), int((~right).all(axis=0).sum())
     yield Prose(
-        f"Of {len(each):,} examples all methods get {every:,} right and {none:,} wrong; they disagree on "
-        f"{len(each) - every - none:,}."
+        f"Of {examples:,} examples all methods get {every:,} right and {none:,} wrong; they disagree on "
+        f"{examples - every - none:,}."
     )
-    names, right = found.names[:MATRIX], found.right[:MATRIX]
-    most = max((_won(a, b) for a in right for b in right), default=0) or 1
+    first = right[:MATRIX].astype(int)
+    won = first @ (1 - first).T
+    most = int(won.max()) or 1
     rows = tuple(
         (
             Cell(name),
             *(
-                Cell("·") if one is other else Cell(f"{n:,}", sort=n, heat=n / most)
-                for other in right
-                for n in [_won(one, other)]
+                Cell("·") if at == other else Cell(f"{n:,}", sort=n, heat=n / most)
+                for other, n in enumerate(won[at].tolist())
             ),
         )
-        for name, one in zip(names, right, strict=True)
+        for at, name in enumerate(names[:MATRIX])
     )
     left = f" The best {MATRIX} of {methods}." if methods > MATRIX else ""
-    columns = (Column("right \\ wrong"), *(Column(name, right=True) for name in names))
+    columns = (Column("right \\ wrong"), *(Column(name, right=True) for name in names[:MATRIX]))
     yield Grid(
         f"Examples that the method of the row gets right and that of the column wrong.{left}",
         columns,
@@ -124,27 +120,21 @@ def _counted(found: Disagreement) -> Iterator[Part]:
     )
 
 
-def _won(one: Sequence[bool], other: Sequence[bool]) -> int:
-    return sum(a and not b for a, b in zip(one, other, strict=True))
-
-
 def _shown(found: Disagreement, row: int, shown: Markup) -> Shown:
-    kept = found.runs[0].answers
-    target = None if kept is None else kept.columns.get("target", [None] * len(kept))[row]
-    facts: list[tuple[str, Markup | str]] = [("target", media.prediction(target, found.runs[0].path))]
+    first = found.runs[0]
+    target = None if first.answers is None else first.answers.row(row).get("target")
+    facts: list[tuple[str, Markup | str]] = [("target", media.prediction(target, first.path))]
     for place, (name, run) in enumerate(zip(found.names[:NAMED], found.runs, strict=False)):
-        if run.answers is None or "prediction" not in run.answers.columns:
-            facts.append((name, numbers.number(found.scores[place][row])))
-            continue
-        answer = media.prediction(run.answers.columns["prediction"][row], run.path)
-        figure = ("right" if found.right[place][row] else "wrong") if found.right else _figure(found, place, row)
-        facts.append((name, Markup('{} <span class="quiet">{}</span>').format(answer, figure)))
+        values = {} if run.answers is None else run.answers.row(row)
+        answer = media.prediction(values["prediction"], run.path) if "prediction" in values else Markup("")
+        facts.append((name, Markup('{} <span class="quiet">{}</span>').format(answer, _judged(found, place, row))))
     if len(found.names) > NAMED:
-        good = sum(side[row] for side in found.right) if found.right else None
-        told = "" if good is None else f"{good} of {len(found.names)} methods are right"
-        facts.append(("all", told or f"{len(found.names)} methods"))
+        more = "" if found.right is None else f", {int(found.right[:, row].sum())} of them right"
+        facts.append(("all", f"{len(found.names)} methods{more}"))
     return Shown(_id(found, row), shown, tuple(facts))
 
 
-def _figure(found: Disagreement, place: int, row: int) -> str:
-    return f"{found.metric} {numbers.number(found.scores[place][row])}"
+def _judged(found: Disagreement, place: int, row: int) -> str:
+    if found.right is not None:
+        return "right" if found.right[place, row] else "wrong"
+    return f"{found.metric} {numbers.number(float(found.scores[place, row]))}"

@@ -21,24 +21,30 @@ from taskkit.verify.finding import Finding
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """A test, column by column."""
+    """A test: the table of predictions.parquet, of which a column becomes Python's when it is asked for."""
 
-    columns: Mapping[str, Sequence[Any]]
+    table: Any
 
     def __len__(self) -> int:
-        return len(self.columns["id"])
+        return int(self.table.num_rows)
 
     @cached_property
     def ids(self) -> list[str]:
         """Those of the examples."""
-        return [str(each) for each in self.columns["id"]]
+        return [str(each) for each in self.table["id"].to_pylist()]
 
     def numbers(self, column: str) -> list[float] | None:
         """A column of which every value is a finite number; None: there is none such."""
-        found = self.columns.get(column)
-        if found is None or not all(isinstance(v, int | float) and math.isfinite(v) for v in found):
+        if column not in self.table.column_names:
+            return None
+        found = self.table[column].to_pylist()
+        if not all(isinstance(value, int | float) and math.isfinite(value) for value in found):
             return None
         return [float(value) for value in found]
+
+    def row(self, at: int) -> Mapping[str, Any]:
+        """All columns of one row."""
+        return {name: self.table[name][at].as_py() for name in self.table.column_names}
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +134,8 @@ def _answers(file: Path) -> tuple[Answers | None, str]:
 
     try:
         with reading(file) as opened:
-            columns = parquet.read_table(opened).to_pydict()
+            table = parquet.read_table(opened)
     except (OSError, ArrowException, CheckpointError) as error:
         return None, f"{file}: cannot be read ({error})."
-    return (Answers(columns), "") if columns.get("id") else (None, f"{file}: it has no rows.")
+    there = table.num_rows and "id" in table.column_names
+    return (Answers(table), "") if there else (None, f"{file}: it has no rows with an id.")

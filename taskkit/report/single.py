@@ -239,7 +239,7 @@ def _examples(run: RunFiles, look: Look) -> Iterator[Part]:
 
 def _shown(run: RunFiles, row: int, shown: Mapping[str, Markup]) -> Shown:
     assert run.answers is not None
-    values = answers.row(run.answers, row)
+    values = run.answers.row(row)
     name = run.answers.ids[row]
     facts: list[tuple[str, Markup | str]] = [
         ("target", media.prediction(values.get("target"), run.path)),
