@@ -19,11 +19,13 @@ CONFUSIONS = 12
 
 def classes(run: RunFiles) -> Iterator[Part]:
     """The tables that the task kept, how far its probabilities hold, and how scores are spread."""
+    folded = list[Part]()
     for name, rows in run.tables.items():
-        if is_matrix(rows):
-            yield from _matrix(name, rows)
-        else:
-            yield table(name, rows)
+        for part in _matrix(name, rows) if is_matrix(rows) else [table(name, rows)]:
+            if isinstance(part, More):
+                folded.append(part)
+            else:
+                yield part
     bins = answers.calibration(run)
     if bins:
         yield Figure(
@@ -37,6 +39,7 @@ def classes(run: RunFiles) -> Iterator[Part]:
         yield Figure(
             histogram("scores", f"{said} of each example", score, said), f"How many test examples have which {said}."
         )
+    yield from folded
 
 
 def is_matrix(rows: Sequence[Sequence[str]]) -> bool:
@@ -85,11 +88,8 @@ def _heated(row: Sequence[int], at: int) -> tuple[Cell, ...]:
 
 def table(name: str, rows: Sequence[Sequence[str]]) -> Grid:
     """A table of the task as it is, its first rows where it is long."""
-    cells = [[numbers.cell(numbers.parsed(cell)) for cell in row] for row in rows[1 : ROWS + 1]]
-    left = f" The first {ROWS} of {len(rows) - 1:,} rows." if len(rows) - 1 > ROWS else ""
-    return grid(
-        f"{name}.csv.{left}",
-        rows[0],
-        [[Cell(row[0]), *each[1:]] for row, each in zip(rows[1:], cells, strict=False)],
-        sortable=True,
-    )
+    heading, *inside = rows
+    names, *columns = zip(*inside[:ROWS], strict=True) if inside else [()]
+    cells = zip(map(Cell, names), *map(numbers.column, columns), strict=True)
+    left = f" The first {ROWS} of {len(inside):,} rows." if len(inside) > ROWS else ""
+    return grid(f"{name}.csv.{left}", heading, [*cells], sortable=True)

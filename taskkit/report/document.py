@@ -8,6 +8,10 @@ from typing import Literal
 
 from markupsafe import Markup
 
+NARROW = 46
+"""So many letters of a table stand beside each other on a telephone."""
+GAP = 2
+"""Between two columns."""
 Tone = Literal["", "good", "warn", "bad"]
 
 
@@ -59,6 +63,13 @@ class Grid:
     matrix: bool = False
     """Whether it is square, with the same names at both sides."""
     kind: Literal["grid"] = "grid"
+
+    @property
+    def wide(self) -> bool:
+        """Whether a telephone has no room for it; then its rows become blocks there."""
+        texts = [[column.title for column in self.columns], *([cell.text for cell in row] for row in self.rows)]
+        room = sum(max(len(row[at]) for row in texts) + GAP for at in range(len(self.columns)))
+        return room > NARROW
 
 
 @dataclass(frozen=True)

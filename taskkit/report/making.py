@@ -171,5 +171,5 @@ def environment(run: RunFiles) -> Iterator[Part]:
     yield Facts((*plain, ("plugins", ", ".join(plugins) or "none"), ("checkout", checkout), *code))
     packages = said.get("packages") or {}
     if packages:
-        rows = [(Cell(name), Cell(str(version))) for name, version in packages.items()]
-        yield More(f"{len(rows)} packages", (grid("Packages.", ("package", "version"), rows),))
+        listed = ", ".join(f"{name} {version}" for name, version in packages.items())
+        yield More(f"{len(packages)} packages", (Prose(f"{listed}."),))

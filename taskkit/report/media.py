@@ -30,7 +30,7 @@ LARGEST = 250_000
 """Bytes of one picture or sound that are still embedded."""
 ALL = 650_000
 """Bytes of all pictures and sounds of a report."""
-LETTERS = 700
+LETTERS = 400
 """Of a text."""
 ITEMS = 12
 """Of a list."""

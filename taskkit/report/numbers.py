@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from taskkit.report.document import Cell
@@ -66,6 +67,14 @@ def cell(value: Any) -> Cell:
 def cut(text: str, most: int) -> str:
     """A text without its middle where it is too long."""
     return text if len(text) <= most else f"{text[: (most - 1) // 2]}…{text[len(text) - most // 2 :]}"
+
+
+def column(texts: Sequence[str]) -> list[Cell]:
+    """The cells of a column of a table: alike in form where all are numbers."""
+    found = [parsed(text) for text in texts]
+    if any(isinstance(value, float) for value in found):
+        found = [float(value) if isinstance(value, int) else value for value in found]
+    return [cell(value) for value in found]
 
 
 def parsed(text: str) -> int | float | str:

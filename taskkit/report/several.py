@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from taskkit.compare import layout
 from taskkit.compare.comparison import Comparison, Line
+from taskkit.compare.differences import Difference
 from taskkit.report import making, numbers
 from taskkit.report.charts import STYLES, Series, Span, Spot, curves, intervals, scatter
 from taskkit.report.disagreement import Disagreement, parts
@@ -50,7 +51,7 @@ def page(
         Section("ranking", "Ranking", tuple(_ranking(comparison, methods))),
         Section("differences", "Differences", tuple(_differences(comparison))),
         Section("cost", "Cost", tuple(_cost(methods))),
-        Section("setting", "By what differs", tuple(by_setting([(m.line, m.first) for m in methods]))),
+        Section("setting", "By the setting", tuple(by_setting([(m.line, m.first) for m in methods]))),
         Section("recipes", "What differs between them", tuple(differing(named))),
         Section("protocol", "Protocol", tuple(_protocol(methods))),
         Section("training", "Training", tuple(_training(methods))),
@@ -122,7 +123,7 @@ def _ranking(comparison: Comparison, methods: Sequence[Method]) -> Iterator[Part
     yield grid(f"{layout.title(comparison)}.", columns, rows, sortable=True)
     if not comparison.across:
         spans = [
-            Span(line.name, line.value, line.low, line.high, place % STYLES, line.interval)
+            Span(line.name, line.value, line.low, line.high, place if len(lines) <= STYLES else 0, line.interval)
             for place, line in enumerate(lines)
         ]
         trivial = lines[0].trivial
@@ -157,9 +158,7 @@ def _differences(comparison: Comparison) -> Iterator[Part]:
         )
         for each in drawn
     ]
-    for said in layout.sentences(comparison):
-        if said not in comparison.notes:
-            yield Prose(said)
+    yield Prose(_counted(found))
     what = "all pairs" if few else f"the best and the {len(drawn)} others; all pairs are in the table below"
     metric = lines[0].metric
     svg = intervals("differences-zero", "Differences", spans, f"difference in {metric}", reference=0.0)
@@ -183,6 +182,16 @@ def _differences(comparison: Comparison) -> Iterator[Part]:
     columns = ("pair", "difference", "95 % interval", "p", "p (Holm)", "p over seeds", "effect", "seen from", "verdict")
     table = grid(f"{len(found)} paired differences as one family.", columns, rows, sortable=True)
     yield table if few else More(f"All {len(found)} pairs", (table,))
+
+
+def _counted(found: Sequence[Difference]) -> str:
+    """How many pairs differ, what would have been found, and how that was tested."""
+    alike = [each for each in found if not each.real]
+    seen = max((each.smallest_seen for each in alike if each.smallest_seen is not None), default=None)
+    said = f"{len(found) - len(alike)} of {len(found)} pairs really differ"
+    said += f"; {len(alike)} cannot be told apart" if alike else ""
+    found_in = "" if seen is None else f", where a difference of {numbers.number(seen)} would be found in 4 of 5 cases"
+    return f"{said}{found_in}. Paired permutation tests over examples; p-values by Holm for all pairs as one family."
 
 
 def _cost(methods: Sequence[Method]) -> Iterator[Part]:
@@ -258,10 +267,8 @@ def _classes(methods: Sequence[Method]) -> Iterator[Part]:
         same = all([label for label, _ in side] == [row[0] for row in first] for side in sides)
         if not same or first[0][1:] == [row[0] for row in first[1:]]:
             continue
-        rows = [
-            [Cell(first[at][0]), *(numbers.cell(numbers.parsed(side[at][1])) for side in sides)]
-            for at in range(1, len(first))
-        ]
+        figures = [numbers.column([text for _, text in side[1:]]) for side in sides]
+        rows = [[Cell(row[0]), *each] for row, *each in zip(first[1:], *figures, strict=True)]
         columns = (first[0][0], *(method.line.name for method in methods))
         yield grid(f"{first[0][-1]} by {first[0][0]}, from {name}.csv.", columns, rows, sortable=True)
 

@@ -152,7 +152,7 @@ def _metrics(run: RunFiles) -> Iterator[Part]:
     for name in names:
         each = found.get(name)
         low, high = (each.low, each.high) if each is not None else (None, None)
-        why = "" if each is None else each.note if low is None else each.method
+        why = "" if each is None else "; ".join(filter(None, (each.method if low is not None else "", each.note)))
         figures = (numbers.cell(run.manifest.metrics[name]), Cell(numbers.interval(low, high)))
         rows.append((Cell(name), *figures, numbers.cell(trivial.get(name)), Cell(why)))
     columns = ("metric", "value", "95 % interval", "trivial predictor", "how the interval was had")

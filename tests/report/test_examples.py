@@ -91,7 +91,7 @@ def test_a_fact_whose_show_fails_is_told_and_the_rest_is_there(waves: Waves, mon
     ("value", "shown"),
     [
         ("<b>text</b>", "&lt;b&gt;text"),
-        ("a" * 900, "200 letters more"),
+        ("a" * 900, "500 letters more"),
         ([], "nothing"),
         (["one", "two"], "<li><p"),
         ([0.5] * 40, "28 more"),
