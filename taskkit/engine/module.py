@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from taskkit.contracts.task import Results, Step, Task
 from taskkit.engine.evaluate import Collector, Evaluation
 from taskkit.engine.guard import calling, returned
 from taskkit.engine.judge import Judge, numbers, statistics_of
+from taskkit.engine.overflow import Skipped
 from taskkit.errors import RunFailedError
 from taskkit.runs.checkpoint import HISTORY
 from taskkit.runs.encryption import EncryptionKey
@@ -47,7 +49,7 @@ class TaskModule(pl.LightningModule):
         super().__init__()
         self.task = task
         self.owner = owner
-        self.host = _Host(augment, optimisers, Window(loader))
+        self.host = _Host(augment, optimisers, Window(loader), Skipped())
         self.judges = nn.ModuleDict({split: Judge(task, owner) for split in ("val", "test")})
         self.rows: Collector | None = None
         self.results: dict[str, Results] = {}
@@ -61,6 +63,7 @@ class TaskModule(pl.LightningModule):
         """Learn how many batches make an optimiser step."""
         if stage == "fit":
             self.host.window.open(self.trainer.accumulate_grad_batches, self.trainer.world_size)
+            self.host.skipped.open(self.trainer)
 
     def on_after_batch_transfer(self, batch: HostBatch, dataloader_idx: int) -> HostBatch:
         """Distort training batches once they are on the device."""
@@ -86,6 +89,15 @@ class TaskModule(pl.LightningModule):
             gradients = [p.grad for p in self.task.parameters() if p.grad is not None]
             if gradients:
                 torch._foreach_mul_(gradients, self.host.window.close(self.device).to(gradients[0].dtype))
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """Take a step, and notice where fp16 leaves it out."""
+        self.host.skipped.watch(partial(optimizer.step, closure=optimizer_closure))
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Move the schedule on, but for a step that was left out."""
+        if not self.host.skipped.last:
+            scheduler.step()
 
     def configure_optimizers(self) -> Any:
         """Make the optimisers that the host gave."""
@@ -115,12 +127,13 @@ class TaskModule(pl.LightningModule):
             loss = self._trainable(step, f"phase_step of {phase}")
             self.manual_backward(loss)
             if phase == self.task.phases[-1]:
-                optimiser.step()
+                take = optimiser.step
             else:
-                self.trainer.strategy.optimizer_step(optimiser.optimizer, lambda: None, model=self)
+                take = partial(self.trainer.strategy.optimizer_step, optimiser.optimizer, lambda: None, model=self)
+            self.host.skipped.watch(take)
             optimiser.zero_grad()
             self.untoggle_optimizer(optimiser)
-            schedule.step()
+            self.lr_scheduler_step(schedule, None)
             scalars |= {f"{phase}_loss": loss, **step.scalars}
         total = sum(scalars[f"{phase}_loss"] for phase in self.task.phases)
         return {"scalars": {name: value.detach() for name, value in {"loss": total, **scalars}.items()}}  # type: ignore[union-attr]
@@ -133,6 +146,7 @@ class TaskModule(pl.LightningModule):
         """Raise RunFailedError when nothing was trained: such a run must not be called finished."""
         (start, sums), trainer = self.before, self.trainer
         steps = trainer.global_step - start
+        self.host.skipped.tell(steps)
         if steps and len(sums) and torch.equal(sums, _sums(self.task)):
             raise RunFailedError(
                 f"{self.owner.name} ({self.owner.plugin}): none of {len(sums)} parameters moved in {steps} steps. "
@@ -298,6 +312,7 @@ class _Host:
     augment: Callable[[Batch], Batch] | None
     optimisers: Optimisers | None
     window: Window
+    skipped: Skipped
 
     def __deepcopy__(self, memo: Any) -> _Host:
         return self

@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from taskkit.contracts.recipe import OptimSection
 from taskkit.contracts.task import Task
+from taskkit.engine.overflow import Skipped
 from taskkit.errors import TaskkitError
 from taskkit.wording import did_you_mean, nearest
 
@@ -295,8 +296,11 @@ def never_trained(section: OptimSection, task: Task) -> list[nn.Parameter]:
     return [p for name, p in named.items() if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
-def moving_average(decay: float) -> pl.Callback:
-    """Lightning's exponential moving average of the weights; raises TaskkitError when this Lightning has none."""
+def moving_average(decay: float, skipped: Skipped) -> pl.Callback:
+    """Lightning's exponential moving average of the weights, which waits where a step was `skipped`.
+
+    Raises TaskkitError when this Lightning has none.
+    """
     try:
         from pytorch_lightning.callbacks import EMAWeightAveraging
     except ImportError:
@@ -304,4 +308,9 @@ def moving_average(decay: float) -> pl.Callback:
             f"optim.ema needs pytorch-lightning 2.6 or later; {version('pytorch-lightning')} is installed. "
             "Upgrade it, or set optim.ema to null."
         ) from None
-    return EMAWeightAveraging(decay=decay)
+
+    class Average(EMAWeightAveraging):
+        def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+            return not skipped.last and bool(super().should_update(step_idx, epoch_idx))
+
+    return Average(decay=decay)

@@ -29,6 +29,7 @@ from taskkit.engine.guard import calling
 from taskkit.engine.loaders import Loaders, PlaceLoaders, batches_of, ids_of, make_loaders
 from taskkit.engine.meter import Meter
 from taskkit.engine.module import TaskModule
+from taskkit.engine.overflow import Skipped
 from taskkit.engine.progress import LiveProgress, Progress, forward_logs
 from taskkit.engine.resuming import Begun, changed_rates
 from taskkit.engine.signals import Signals
@@ -189,7 +190,7 @@ class Run:
             ),
             loader=train,
         )
-        others = [*self._callbacks(built, "val" in loaders), *self.plugins.callbacks(r)]
+        others = [*self._callbacks(built, module.host.skipped, "val" in loaders), *self.plugins.callbacks(r)]
         callbacks = [place, *others, meter, checkpointer]
         if begun is not None and (rates := changed_rates(begun.optim, r.optim, built.task.phases)) is not None:
             callbacks.append(rates)
@@ -220,7 +221,7 @@ class Run:
             )
         return Fitted(trainer, module, cost, meter.epoch)
 
-    def _callbacks(self, built: Built, validated: bool) -> list[pl.Callback]:
+    def _callbacks(self, built: Built, skipped: Skipped, validated: bool) -> list[pl.Callback]:
         section, callbacks = self.recipe.optim, list[pl.Callback]()
         if section.freeze:
             callbacks.append(
@@ -231,7 +232,7 @@ class Run:
         if (chance := chance_of(built.task, self.recipe.task)) is not None:
             callbacks.append(FirstLoss(chance, bool(built.origins), self.output))
         if section.ema is not None:
-            callbacks.append(optim.moving_average(section.ema))
+            callbacks.append(optim.moving_average(section.ema, skipped))
         if (stop := self.recipe.early_stopping) is not None:
             callbacks.append(
                 early_stopping(stop, self.recipe.task.component, built.task.metrics(), built.task.headline, validated)
