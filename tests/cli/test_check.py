@@ -313,6 +313,23 @@ MISTAKES_IN_THE_FILE = {
         "model: {name: points.clumsy}",
         f"bad.yaml:1:9: points.clumsy could not check its section (ZeroDivisionError: of course). {TELL_AUTHORS}",
     ),
+    "a number where text belongs": (
+        "title: 1E234",
+        "bad.yaml:1:1: title is 1e+234. Expected text. Put it in quotes.",
+    ),
+    "an octal of older YAML": (
+        "seed: 010",
+        "bad.yaml:1:1: seed is '010'. Expected a whole number ≥ 0 and < 4294967296. Leave it out for 0, the default.",
+    ),
+    "a time of older YAML": (
+        "optim: {lr: 1:30}",
+        "bad.yaml:1:9: optim.lr is '1:30'. Expected a number > 0 and ≤ 1000. Leave it out for 0.001, the default.",
+    ),
+    "a reference instead of a section": (
+        "early_stopping: ${checkpoint}",
+        "bad.yaml:1:1: early_stopping is '${checkpoint}'. Expected a mapping of its fields. Leave it out for the "
+        "defaults.",
+    ),
     "a call": (
         "title: ${oc.env:HOME}",
         "bad.yaml:1:1: title: '${oc.env:HOME}' calls a resolver. A recipe only refers to its own keys. Write a value.",

@@ -1,10 +1,21 @@
 """The classification task of the host, on a network that answers what the batch says."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from taskkit import Classes, Classification, ClassificationSection, DataError, DataSpec, Example, Fact, Processor
+from taskkit import (
+    Classes,
+    Classification,
+    ClassificationSection,
+    DataError,
+    DataSpec,
+    Example,
+    Fact,
+    Processor,
+    macro_f1,
+)
 from taskkit.contracts.component import Chosen, Component, PluginInfo
 from taskkit.engine.judge import Judge
 
@@ -91,6 +102,26 @@ def test_metrics_do_not_depend_on_how_examples_are_batched() -> None:
     assert one.keys() == many.keys()
     for name in one:
         assert torch.allclose(one[name].float(), many[name].float(), atol=1e-6), name
+
+
+@pytest.mark.parametrize(
+    ("answers", "f1", "precision", "recall"),
+    [
+        ([0, 1, 2, 1, 1, 2, 0, 0], 28 / 45, 2 / 3, 11 / 18),
+        # A class that is answered and is no target counts as 0.
+        ([0, 1, 4, 1, 1, 2, 0, 0], 47 / 120, 1 / 2, 3 / 8),
+    ],
+)
+def test_macro_averages_are_those_of_scikit_learn_over_the_classes_that_occur(
+    answers: list[int], f1: float, precision: float, recall: float
+) -> None:
+    targets = [0, 1, 2, 0, 1, 2, 2, 1]
+    found = judged(classification(), batch([[answer] for answer in answers], targets))
+    assert found["f1"].item() == pytest.approx(f1)
+    assert found["precision"].item() == pytest.approx(precision)
+    assert found["recall"].item() == pytest.approx(recall)
+    column = [np.array(each) for each in (targets, answers)]
+    assert macro_f1(*column, sample_weight=np.ones((1, 8)))[0] == pytest.approx(f1)
 
 
 def test_smoothing_and_class_weights_bear_on_training_alone() -> None:

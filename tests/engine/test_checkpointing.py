@@ -43,7 +43,7 @@ class Poison(pl.Callback):
             self.kept = {}
 
 
-def test_a_score_that_is_not_a_number_is_never_the_best(
+def test_a_score_that_is_not_a_number_is_never_the_best_and_nothing_is_left_elsewhere(
     series_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(series_site))
@@ -56,9 +56,12 @@ def test_a_score_that_is_not_a_number_is_never_the_best(
         def taskkit_callbacks(self, recipe: Any) -> list[pl.Callback]:
             return [Poison()]
 
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
     run = taskkit.run(
         tmp_path / "waves.yaml", out=tmp_path / "run", plugins=discover({"series"}, extra={"poison": Plugin()})
     )
+    assert not list((tmp_path / "elsewhere").iterdir())
     lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     scores = [line["val/mae"] for line in lines if "val/mae" in line]
     assert math.isnan(scores[0])

@@ -42,7 +42,7 @@ meter: {every_n_steps: 4, flops: false}
 """Three epochs of four batches."""
 
 BY_STEPS = ("trainer.max_epochs=null", "trainer.max_steps=10")
-STOPS = ("early_stopping.patience=1", "early_stopping.min_delta=1", "trainer.max_epochs=9")
+STOPS = ("early_stopping.patience=2", "early_stopping.min_delta=1", "trainer.max_epochs=9")
 CASES = {
     "validations between epochs": (),
     "validations across epochs": ("trainer.val_check_interval=6",),

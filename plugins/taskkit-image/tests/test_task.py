@@ -81,3 +81,10 @@ def test_mixing_is_drawn_from_torchs_own_generator(batch):
     torch.manual_seed(1)
     again = [mixing.soften(batch)[1] for _ in range(4)]
     assert all(map(torch.equal, first, again))
+
+
+@pytest.mark.parametrize("settings", [{"mixup": 0.4}, {"cutmix": 1.0}])
+def test_one_image_left_over_keeps_its_target_and_no_target_is_smoothed_unasked(settings, batch):
+    last = {name: values[:1] for name, values in batch.items()}
+    _, probabilities = task(**settings).soften(last)
+    assert probabilities.tolist() == [[1, 0, 0, 0]]

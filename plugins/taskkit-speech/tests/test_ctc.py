@@ -237,3 +237,11 @@ def test_the_baseline_sees_only_training_transcripts(task):
     train = [Example("a", None, "a b"), Example("b", None, "a c")]
     test = [Example("c", None, "a d")]
     assert task.baseline(train, test) == {"wer": 0.5, "cer": pytest.approx(1 / 3)}
+
+
+def test_words_where_nothing_was_said_are_insertions_as_jiwer_counts_them():
+    assert rate([""], [""], "word") == 0
+    assert rate(["a b"], [""], "word") == 2
+    metric = Rate("word_errors", "words")
+    metric.update(count_errors(["", "a b"], ["", ""]))
+    assert metric.compute().item() == 2

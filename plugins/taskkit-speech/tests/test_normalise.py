@@ -103,3 +103,11 @@ def test_normalising_twice_changes_nothing_more(normalise):
     for text in ("It’s “2,000” dogs' 0.5 é", "L’appel №5", "x² ½ — ''"):
         once = normalise(text, "en")
         assert normalise(once, "en") == once
+
+
+@pytest.mark.parametrize("name", NORMALISERS)
+@pytest.mark.parametrize(
+    ("one", "other"), [("caf\u00e9", "cafe\u0301"), ("\u0587", "\u0565\u0582"), ("\ufb01n", "fin")]
+)
+def test_what_unicode_writes_in_two_ways_is_one_transcript(name, one, other):
+    assert NORMALISERS[name](one, "") == NORMALISERS[name](other, "")

@@ -236,3 +236,21 @@ def test_settings_that_cannot_be_right_are_problems(tmp_path):
     assert "is not a file" in problems(file="none.csv")["file"]
     assert "does not end in .csv" in problems(file=str(tmp_path / "a.txt"))["file"]
     assert "leave nothing to train on" in problems(file="none.csv", val_share=0.5, test_share=0.5)["val_share"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (["10", "9", "2"], ("2", "9", "10")),
+        (["01", "1"], ("01", "1")),
+        (["1", "0"], ("0", "1")),
+        (["True", "False"], ("False", "True")),
+        (["None", "NA", "nan"], ("NA", "None", "nan")),
+        ([" spam", "spam ", "ham"], ("ham", "spam")),
+    ],
+)
+def test_classes_are_called_as_the_file_calls_them(tmp_path, labels, names):
+    rows = "".join(f"text number {n},{labels[n % len(labels)]}\n" for n in range(12))
+    (tmp_path / "t.csv").write_text(f"text,label\n{rows}")
+    config = sections.Table(file=str(tmp_path / "t.csv"), val_share=0, test_share=0)
+    assert Table(config).prepare(Classes).spec.target.names == names
