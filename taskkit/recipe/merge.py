@@ -27,9 +27,9 @@ DEPTH = 20
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-# Without the times, octals, `1_000` and `yes` that YAML 1.1 turns into numbers and booleans behind a writer's back.
-_WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,30})")
-_NUMBER = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+# Without the times, octals and `yes` that YAML 1.1 turns into numbers and booleans behind a writer's back.
+_WHOLE = re.compile(r"[-+]?(0|[1-9][0-9_]{0,30})")
+_NUMBER = re.compile(r"[-+]?((0|[1-9][0-9_]*)(\.[0-9_]*)?|\.[0-9][0-9_]*)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF|nan|NaN|NAN)")
 _OVERRIDE = re.compile(r"(?P<key>[^.=\s]+(\.[^.=\s]+)*)=(?P<value>.*)", re.DOTALL)
 
@@ -319,9 +319,9 @@ def scalar(text: str) -> Any:
     if text in _BOOLEANS:
         return _BOOLEANS[text]
     if _WHOLE.fullmatch(text):
-        return int(text)
+        return int(text.replace("_", ""))
     if _NUMBER.fullmatch(text):
-        return float(text)
+        return float(text.replace("_", ""))
     if _NOT_FINITE.fullmatch(text):
         return float(text.replace(".", ""))
     return text
