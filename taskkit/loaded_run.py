@@ -20,6 +20,7 @@ from taskkit.engine.build import Built
 from taskkit.engine.evaluate import Evaluation, predict
 from taskkit.engine.guard import blaming, calling
 from taskkit.engine.loaders import PlaceLoaders, encoded_split, for_judging
+from taskkit.engine.machine import in_words
 from taskkit.engine.module import TaskModule
 from taskkit.engine.trainer import alone, make_trainer, precision, quiet
 from taskkit.errors import CheckpointError, DataError
@@ -187,7 +188,7 @@ class LoadedRun:
         ]
         built, fabric = self.built, self._fabric
         built.task.eval().to(fabric.device)
-        with quiet(), blaming(built.recipe.chosen().values()):
+        with quiet(), in_words(), blaming(built.recipe.chosen().values()):
             answers = predict(
                 built.task,
                 built.recipe.task,
@@ -208,7 +209,7 @@ class LoadedRun:
         """
         built = self.built
         recipe = recipes.from_plain(checkpoint.read(self.checkpoint).recipe, self.plugins, overrides)
-        with quiet(), blaming(recipe.chosen().values()):
+        with quiet(), in_words(), blaming(recipe.chosen().values()):
             prepared = build.prepare(build.data_module(recipe), recipe)
             for side in ("input", "target"):
                 stated, trained = getattr(prepared.spec, side), getattr(built.spec, side)

@@ -36,7 +36,12 @@ def received(data_loader: DataLoader[Any], hung: float = HUNG_SECONDS) -> Iterat
             raise lost_worker(error) from error
         except RuntimeError as error:
             if _is_late(error):
-                waited = _wait_on(waited + data_loader.timeout, data_loader, hung)
+                waited += data_loader.timeout
+                if waited >= hung:
+                    _kill(batches)
+                    raise _hung(data_loader, waited) from error
+                if waited <= data_loader.timeout:
+                    _tell(waited)
                 continue
             if not is_lost_worker(error):
                 raise
@@ -63,18 +68,23 @@ def _is_late(error: RuntimeError) -> bool:
     return str(error).startswith("DataLoader timed out")
 
 
-def _wait_on(waited: float, data_loader: DataLoader[Any], hung: float) -> float:
-    """Say once that a batch is late; raises MachineError when it is not waited for any longer."""
-    if waited >= hung:
-        raise MachineError(
-            f"The {data_loader.num_workers} processes that read samples gave no batch for {waited:.0f} seconds. They "
-            "hang, as on a file system that does not answer, or on a lock of a library that is not made for several "
-            "processes. See that the data can be read, or set loader.workers=0."
-        )
-    if waited <= data_loader.timeout:
-        log.warning(
-            "no batch for %.0f s: the processes that read samples are slow. Raise loader.workers, or look at where the "
-            "data lie",
-            waited,
-        )
-    return waited
+def _kill(batches: Any) -> None:
+    """End processes that would not end when they are asked to, as this one is at its own end."""
+    for worker in getattr(batches, "_workers", ()):
+        worker.kill()
+
+
+def _hung(data_loader: DataLoader[Any], waited: float) -> MachineError:
+    return MachineError(
+        f"The {data_loader.num_workers} processes that read samples gave no batch for {waited:.0f} seconds. They hang, "
+        "as on a file system that does not answer, or on a lock of a library that is not made for several processes. "
+        "See that the data can be read, or set loader.workers=0."
+    )
+
+
+def _tell(waited: float) -> None:
+    log.warning(
+        "no batch for %.0f s: the processes that read samples are slow. Raise loader.workers, or look at where the "
+        "data lie",
+        waited,
+    )

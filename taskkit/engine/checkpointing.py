@@ -81,13 +81,13 @@ class Checkpointer(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save what was due after the last batch."""
-        self._after_step(trainer)
+        self._after_step(trainer, together=True)
 
-    def _after_step(self, trainer: pl.Trainer) -> None:
+    def _after_step(self, trainer: pl.Trainer, *, together: bool = False) -> None:
         if trainer.global_step == self._step:
             return
         self._step = trainer.global_step
-        if self._interrupted(trainer):
+        if self._interrupted(trainer, together=together):
             self.save(trainer)
             self._stop(trainer)
         if self._due(trainer):
@@ -178,7 +178,7 @@ class Checkpointer(pl.Callback):
         self._random = checkpoint_[RANDOM]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take back the random states, or let each process draw numbers of its own, and listen for signals."""
+        """Take back the random states, or let each process draw numbers of its own."""
         self._step = self._trained = trainer.global_step
         states, rank = self._random or [], trainer.global_rank
         if rank < len(states):
@@ -186,7 +186,6 @@ class Checkpointer(pl.Callback):
         elif rank:
             # Lightning seeds all processes alike once they know of each other, so it is done here and not before.
             seed_generators(self.seed, rank, trainer.global_step)
-        self.signals.listen()
 
     # The end.
 
@@ -196,8 +195,9 @@ class Checkpointer(pl.Callback):
         if self._any(trainer):
             self._stop(trainer)
 
-    def _interrupted(self, trainer: pl.Trainer) -> bool:
-        if trainer.world_size > 1 and self._step % AGREE_EVERY:
+    def _interrupted(self, trainer: pl.Trainer, *, together: bool) -> bool:
+        """Whether to stop; `together`: all processes are here, and it costs little to ask them."""
+        if trainer.world_size > 1 and not together and self._step % AGREE_EVERY:
             return False
         return self._any(trainer)
 

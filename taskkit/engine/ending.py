@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,16 +10,25 @@ from pathlib import Path
 
 from taskkit.contracts.recipe import Recipe
 from taskkit.engine.guard import blaming
-from taskkit.engine.machine import explained
+from taskkit.engine.machine import explained, is_alone
+from taskkit.engine.others import Others
 from taskkit.engine.signals import Preempted, Signals
 from taskkit.errors import Failure, TaskkitError
 from taskkit.runs.manifest import Status
 from taskkit.runs.record import Record
 
+ENDING_SECONDS = 5.0
+"""How long to wait for another process to end that can no longer be reached, to say how it did."""
+
 
 @contextmanager
 def ending(
-    recipe: Recipe, directory: Path, record: Record | None, signals: Signals, output: Callable[[str], None]
+    recipe: Recipe,
+    directory: Path,
+    record: Record | None,
+    signals: Signals,
+    others: Others,
+    output: Callable[[str], None],
 ) -> Iterator[None]:
     """Record how the run ended, and raise what a person should read.
 
@@ -27,7 +37,10 @@ def ending(
     """
 
     def preempted(stop: Preempted) -> None:
-        _end(record, "preempted", str(stop))
+        if not stop.saved:
+            # The others may not have heard of it.
+            others.send(stop.number)
+        end(record, "preempted", str(stop))
         saved = " and saved" if stop.saved else ""
         output(f"Stopped by {stop}{saved}. Go on with: taskkit run --resume {directory}")
 
@@ -38,26 +51,36 @@ def ending(
         preempted(stop)
         raise
     except (KeyboardInterrupt, SystemExit) as stop:
-        # Lightning's answer to a signal that came before this run listened again.
+        # Of a plugin that listens itself.
         if signals.number is not None:
             heard = Preempted(signals.number, "before training", saved=False)
             preempted(heard)
             raise heard from stop
-        _end(record, "preempted", type(stop).__name__)
+        end(record, "preempted", type(stop).__name__)
         raise
     except Exception as error:
-        told = error if isinstance(error, TaskkitError) else explained(error, recipe, directory)
+        ended = others.ended(within=ENDING_SECONDS) if is_alone(error) else None
+        asked = signals.number if ended is None or ended.stopped_by is None else ended.stopped_by
+        if is_alone(error) and asked is not None:
+            heard = Preempted(
+                asked, "while several processes trained" if ended is None else f"in process {ended.rank}", saved=False
+            )
+            preempted(heard)
+            raise heard from error
+        told = error if isinstance(error, TaskkitError) else explained(error, recipe, directory, ended)
         reason = str(told) if told is not None else f"{type(error).__name__}: {error}"
-        _end(record, "failed", reason, "code" if told is None else told.failure)
+        end(record, "failed", reason, "code" if told is None else told.failure)
+        others.send(signal.SIGTERM)
         if told is not error or error.__cause__ is not None:
             _log_traceback(record)
         if told is None or told is error:
             raise
         raise told from error
-    _end(record, "finished", None)
+    end(record, "finished", None)
 
 
-def _end(record: Record | None, status: Status, reason: str | None, failure: Failure | None = None) -> None:
+def end(record: Record | None, status: Status, reason: str | None, failure: Failure | None = None) -> None:
+    """Record how a run ended, also on a disk that is full."""
     if record is None:
         return
     try:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from taskkit.batches.workers import is_lost_worker, lost_worker
 from taskkit.contracts.recipe import Recipe
+from taskkit.engine.others import Ended
 from taskkit.errors import MachineError
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -27,30 +29,48 @@ PEER_IS_GONE = (
 
 def is_of_machine(error: BaseException) -> bool:
     """Whether an error tells of the machine, in whoever's code it was met."""
-    return any(is_so(error) for is_so in (is_lost_worker, _is_out_of_memory, _is_full_disk, _is_lost_device, _is_alone))
+    return any(is_so(error) for is_so in (is_lost_worker, _is_out_of_memory, _is_full_disk, _is_lost_device, is_alone))
 
 
-def explained(error: Exception, recipe: Recipe, directory: Path) -> MachineError | None:
-    """What a person can do about what happened to the machine of a run; None for what is of somebody's code."""
+def explained(error: Exception, recipe: Recipe, directory: Path, ended: Ended | None = None) -> MachineError | None:
+    """What a person can do about what happened to the machine of a run; None for what is of somebody's code.
+
+    `ended` is the process of the run that ended before its time, if one is known.
+    """
     ways: tuple[tuple[Callable[[BaseException], bool], Callable[[], str]], ...] = (
         (_is_out_of_memory, lambda: out_of_memory(recipe, directory, error)),
         (_is_full_disk, lambda: _full_disk(error, directory)),
         (is_lost_worker, lambda: f"{lost_worker(error)} {_go_on(directory)}"),
         (_is_lost_device, lambda: f"{_lost_device(error)} {_go_on(directory)}"),
-        (_is_alone, lambda: f"{_alone(error)} {_go_on(directory)}"),
+        (is_alone, lambda: gone(ended or f"Another process of this run ended ({_first_line(error)})", directory)),
     )
     return next((MachineError(said()) for is_so, said in ways if is_so(error)), None)
 
 
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Raise MachineError for what happens to the machine while a run is judged or asked."""
+    try:
+        yield
+    except Exception as error:
+        ways: tuple[tuple[Callable[[BaseException], bool], Callable[[Exception], object]], ...] = (
+            (is_lost_worker, lost_worker),
+            (_is_out_of_memory, _little_memory),
+            (_is_full_disk, _no_room),
+            (_is_lost_device, _lost_device),
+        )
+        told = next((say(error) for is_so, say in ways if is_so(error)), None)
+        if told is None:
+            raise
+        raise MachineError(str(told)) from error
+
+
 def out_of_memory(r: Recipe, directory: Path, error: Exception) -> str:
     """What to change when the memory is full, with the numbers."""
-    half, whose = (
-        max(1, r.loader.batch_size // 2),
-        "device's" if isinstance(error, torch.OutOfMemoryError) else "machine's",
-    )
+    half = max(1, r.loader.batch_size // 2)
     said = f" ({_first_line(error)})" if str(error) else ""
     return (
-        f"The {whose} memory is full{said}. Halve the batch and keep the optimisation the same: "
+        f"The {_whose(error)} memory is full{said}. Halve the batch and keep the optimisation the same: "
         f"taskkit run {directory}/recipe.yaml loader.batch_size={half} "
         f"trainer.accumulate_grad_batches={2 * r.trainer.accumulate_grad_batches}; "
         "or set trainer.precision=bf16-mixed, or loader.resident=no. Where others took the memory, go on with: "
@@ -58,12 +78,25 @@ def out_of_memory(r: Recipe, directory: Path, error: Exception) -> str:
     )
 
 
-def _full_disk(error: Exception, directory: Path) -> str:
-    assert isinstance(error, OSError)
+def _little_memory(error: Exception) -> str:
     return (
-        f"{error.filename or directory}: the disk is full or a file is larger than it may be ({error.strerror}). The "
-        f"checkpoint before is whole. Make room. {_go_on(directory)}"
+        f"The {_whose(error)} memory is full ({_first_line(error)}). Free some of it: what is judged at once are "
+        "loader.eval_batch_size samples, or loader.batch_size, of the run's recipe."
     )
+
+
+def _whose(error: Exception) -> str:
+    return "device's" if isinstance(error, torch.OutOfMemoryError) else "machine's"
+
+
+def _no_room(error: Exception, directory: Path | None = None) -> str:
+    assert isinstance(error, OSError)
+    where = error.filename or directory or "a file cannot be written"
+    return f"{where}: the disk is full or a file is larger than it may be ({error.strerror}). Make room."
+
+
+def _full_disk(error: Exception, directory: Path) -> str:
+    return f"{_no_room(error, directory)} The checkpoint before is whole. {_go_on(directory)}"
 
 
 def _lost_device(error: Exception) -> str:
@@ -74,10 +107,11 @@ def _lost_device(error: Exception) -> str:
     )
 
 
-def _alone(error: Exception) -> str:
+def gone(ended: Ended | str, directory: Path) -> str:
+    """What to do where another process of a run is gone."""
     return (
-        f"Another process of this run ended or cannot be reached ({_first_line(error)}). What it said stands above, or "
-        "in the scheduler's log; without a word it was killed, often since the memory was full."
+        f"{ended}. What it said stands above, or in the scheduler's log; without a word it was killed, often since the "
+        f"memory was full. {_go_on(directory)}"
     )
 
 
@@ -104,6 +138,7 @@ def _is_lost_device(error: BaseException) -> bool:
     return isinstance(error, torch.AcceleratorError) and "assert" not in str(error)
 
 
-def _is_alone(error: BaseException) -> bool:
+def is_alone(error: BaseException) -> bool:
+    """Whether an error tells that another process of the run is gone."""
     of_peers = isinstance(error, torch.distributed.DistError) if torch.distributed.is_available() else False
     return of_peers or (isinstance(error, RuntimeError) and any(sign in str(error) for sign in PEER_IS_GONE))

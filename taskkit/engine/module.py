@@ -148,9 +148,12 @@ class TaskModule(pl.LightningModule):
         steps = trainer.global_step - start
         self.host.skipped.tell(steps)
         if steps and len(sums) and torch.equal(sums, _sums(self.task)):
+            rates = [group["lr"] for each in trainer.optimizers for group in each.param_groups]
             raise RunFailedError(
-                f"{self.owner.name} ({self.owner.plugin}): none of {len(sums)} parameters moved in {steps} steps. "
-                "Training was expected to change some. Look at optim.lr, optim.freeze and what the loss depends on."
+                f"{self.owner.name} ({self.owner.plugin}): none of {len(sums)} parameters moved in {steps} steps; the "
+                f"last rate was {max(rates, default=0.0):.2g}. Training was expected to change some. Look at optim.lr "
+                "and optim.warmup, whose share of all planned steps may be more than were taken, at optim.freeze and "
+                "at what the loss depends on."
             )
         if trainer.global_step == 0 and trainer.num_training_batches and trainer.max_epochs != 0:
             raise RunFailedError(

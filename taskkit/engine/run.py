@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,13 +25,15 @@ from taskkit.engine import build, describe, inference, optim, outcome
 from taskkit.engine.build import Built
 from taskkit.engine.chance import FirstLoss, chance_of
 from taskkit.engine.checkpointing import Checkpointer, check_planned
-from taskkit.engine.ending import ending
+from taskkit.engine.ending import end, ending
 from taskkit.engine.evaluate import Evaluation
 from taskkit.engine.finite import Trail
 from taskkit.engine.guard import calling
 from taskkit.engine.loaders import Loaders, PlaceLoaders, batches_of, ids_of, make_loaders
+from taskkit.engine.machine import gone
 from taskkit.engine.meter import Meter
 from taskkit.engine.module import TaskModule
+from taskkit.engine.others import Ended, Others, end_with_parent
 from taskkit.engine.overflow import Skipped
 from taskkit.engine.progress import LiveProgress, Progress, forward_logs
 from taskkit.engine.resuming import Begun, changed_rates
@@ -82,11 +87,14 @@ class Run:
         self.callbacks = callbacks
         """Of whoever watches the run; they come last."""
         self.signals = Signals()
+        self.others = Others(self._lost)
 
     def execute(self, begun: Begun | None = None) -> None:
         """Prepare, train and test; the record tells how it ended, whatever happens."""
         with quiet(), forward_logs(self.output), self.signals.heard():
-            with ending(self.recipe, self.directory, self.record, self.signals, self.output):
+            if self.record is None:
+                end_with_parent(partial(print, file=sys.stderr))
+            with ending(self.recipe, self.directory, self.record, self.signals, self.others, self.output):
                 cost, predicts = self._through(begun)
             padded = f", {cost.padding:.1%} of it padding" if cost.padding else ""
             self.output(f"trained in {cost.train_seconds:.0f} s{padded}; run directory {self.directory}")
@@ -120,6 +128,19 @@ class Run:
         if self.record is not None:
             self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
             self.record.log(text)
+
+    def _lost(self, ended: Ended) -> None:
+        """End this process, whose main thread waits for another that is gone."""
+        number = ended.stopped_by
+        if number is None:
+            message = gone(ended, self.directory)
+            end(self.record, "failed", message, "machine")
+        else:
+            heard = f"{signal.Signals(number).name} in process {ended.rank}"
+            message = f"Stopped by {heard}. Go on with: taskkit run --resume {self.directory}"
+            end(self.record, "preempted", heard)
+        self.output(message)
+        os._exit(1 if number is None else 128 + number)
 
     # Data.
 
@@ -195,6 +216,7 @@ class Run:
         if begun is not None and (rates := changed_rates(begun.optim, r.optim, built.task.phases)) is not None:
             callbacks.append(rates)
         trainer = make_trainer(r, [*callbacks, *self.callbacks], count, built.task, self.key)
+        self.others.start_by(trainer)
         self._describe_place(trainer, built, data)
         self._check_processes(trainer)
         if r.compile:

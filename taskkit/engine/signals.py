@@ -61,12 +61,6 @@ class Signals:
         finally:
             self._held = False
 
-    def listen(self) -> None:
-        """Listen again, after Lightning has set handlers of its own."""
-        if threading.current_thread() is threading.main_thread():
-            for number in _heeded():
-                signal.signal(number, self._on_signal)
-
     def stop(self, number: int, when: str, *, saved: bool) -> NoReturn:
         """Raise Preempted, and let no other signal come between until the run has ended."""
         self._stopping = True

@@ -16,6 +16,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_fabric.utilities.warnings import PossibleUserWarning
 from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
+from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
 
 from taskkit.contracts.component import Component
 from taskkit.contracts.recipe import EarlyStoppingSection, Recipe, TrainerSection
@@ -23,7 +24,7 @@ from taskkit.contracts.task import Headline, Task
 from taskkit.engine.checkpoint_file import CheckpointFile
 from taskkit.errors import TaskkitError
 from taskkit.runs.encryption import EncryptionKey
-from taskkit.wording import did_you_mean
+from taskkit.wording import did_you_mean, some
 
 PROCESSES = 8
 """As many may train on any CPU: to try what several do, they need not be fast."""
@@ -89,6 +90,27 @@ class RareValidation(pl.Callback):
             trainer.check_val_every_n_epoch = None
 
 
+class AllHaveGradients(pl.Callback):
+    """Raises TaskkitError where a trained parameter has no gradient and the processes would not be told of that.
+
+    Plain DDP waits for the gradient of every parameter before it takes the mean over the processes; where one has none,
+    others of its bucket keep those of their own process, without a word.
+    """
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Look, before anybody else, at what the backward passes of a step left."""
+        without = [name for name, p in pl_module.named_parameters() if p.requires_grad and p.grad is None]
+        if without:
+            named = some([name.removeprefix("task.") for name in without])
+            raise TaskkitError(
+                "trainer.strategy: ddp, which auto is with several processes, needs a gradient of every parameter in "
+                f"every step, and in step {trainer.global_step + 1} there was none of {named}. Set "
+                "trainer.strategy=ddp_find_unused_parameters_true, which looks for these."
+            )
+
+
 def make_trainer(
     r: Recipe,
     callbacks: Sequence[pl.Callback],
@@ -114,8 +136,7 @@ def make_trainer(
         callbacks = [*callbacks, RareValidation(interval, batches)]
     if task is not None and task.phases:
         _for_phases(own, task)
-    own |= {"callbacks": list(callbacks)}
-    trainer = _trainer(**own, num_sanity_val_steps=0, use_distributed_sampler=False)
+    trainer = _trainer(**own, callbacks=list(callbacks), num_sanity_val_steps=0, use_distributed_sampler=False)
     if isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
         trainer.strategy.checkpoint_io = CheckpointFile(key)
     elif key is not None:
@@ -123,6 +144,8 @@ def make_trainer(
             f"privacy.encrypt is true, but trainer.strategy={r.trainer.strategy} writes its checkpoints itself, which "
             "nobody would encrypt. Set trainer.strategy=ddp, or encrypt the disk and set privacy.encrypt=false."
         )
+    if type(trainer.strategy) is DDPStrategy and not trainer.strategy._ddp_kwargs.get("find_unused_parameters"):
+        trainer.callbacks.insert(0, AllHaveGradients())  # type: ignore[attr-defined]
     return trainer
 
 
@@ -156,7 +179,7 @@ def refuse_no_batches(section: TrainerSection, batches: Mapping[str, int]) -> No
 def _trainer(**settings: Any) -> pl.Trainer:
     """A Trainer without Lightning's logging, bar, summary and checkpoints; raises TaskkitError for its refusals."""
     try:
-        return pl.Trainer(
+        trainer = pl.Trainer(
             **settings,
             logger=False,
             enable_checkpointing=False,
@@ -170,6 +193,22 @@ def _trainer(**settings: Any) -> pl.Trainer:
         raise TaskkitError(
             f"{wanted}: this machine cannot train so ({said}). Change one of them; auto takes what there is."
         ) from error
+    trainer._signal_connector = _Deaf(trainer)
+    return trainer
+
+
+class _Deaf(_SignalConnector):
+    """Sets no handlers of its own: a run's are `engine.signals`.
+
+    Lightning's waits inside a handler until every process got the signal too, for ever where one did not.
+    """
+
+    def register_signal_handlers(self) -> None:
+        """Nothing is registered."""
+        self.received_sigterm = False
+
+    def teardown(self) -> None:
+        """Nothing is to be put back."""
 
 
 def _for_phases(own: dict[str, Any], task: Task) -> None:

@@ -86,6 +86,13 @@ class Plugins:
                 raise PluginError(f"{info} gives no callbacks: {problem.reason}.\n  {problem.hint}") from refused
         return tuple(callbacks)
 
+    @property
+    def broken(self) -> tuple[PluginProblem, ...]:
+        """Why installed plugins are not in use that are not switched off; what they bring is not known."""
+        return tuple(
+            problem for problem in self.problems if problem.distribution and problem.plugin not in self.plugins
+        )
+
     def _of(self, *kinds: str) -> Iterator[Offer]:
         return (offer for offer in self._offers if offer.kind in kinds)
 

@@ -118,6 +118,10 @@ def find(name: str | Path, plugins: Plugins) -> Path:
     # `mlp` is meant for recipes/mlp.yaml, and `recipes/mlp` too.
     same = [known for known in (*shipped, *beside) if Path(known).stem == path.name]
     near = f" Did you mean {same[0]!r}?" if same else did_you_mean(str(name), [*shipped, *beside])
+    if not near and not path.suffix and (broken := plugins.broken):
+        # What a plugin that does not load would ship is not known.
+        told = "\n".join(map(str, broken))
+        raise _no_recipe(str(name), f"no file or recipe of a plugin that loads. It may be one of these:\n{told}")
     advice = near or " `taskkit list recipes` shows those installed; a change is written KEY=VALUE."
     raise _no_recipe(str(name), f"there is no such file, and no recipe of this name.{advice}")
 

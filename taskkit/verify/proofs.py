@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from taskkit.contracts.recipe import Recipe
+from taskkit.engine.machine import in_words
 from taskkit.loaded_run import LoadedRun
 from taskkit.plugins.registry import Plugins
 from taskkit.runs.record import now
@@ -40,7 +41,8 @@ def verify(
 
 def _proved(proof: Proof, bench: Bench) -> Finding:
     try:
-        return replace(_PROOFS[proof](bench), ended=now())
+        with in_words():
+            return replace(_PROOFS[proof](bench), ended=now())
     except Skipped as reason:
         return Finding(proof, "skipped", str(reason), ended=now())
 

@@ -478,3 +478,37 @@ def test_a_method_of_a_processor_that_raises_is_named(odd: Odd, run: Run, tmp_pa
     way_in = f"class Odd(Windows):\n    def {PROCESSOR[method]}: {RAISES}\n"
     model = "class OddModel(Mlp):\n    def processor(self, spec): return Odd()\n"
     assert_named(odd, run, tmp_path, way_in + model, "model", method)
+
+
+WORKING = """
+import os
+from pathlib import Path
+
+class Odd(Windows):
+    def collate(self, samples):
+        if torch.utils.data.get_worker_info() and Path("do").exists():
+            match Path("do").read_text():
+                case "code":
+                    raise KeyError("target")
+                case "data":
+                    raise taskkit.DataError("mend it")
+                case "kill":
+                    os.kill(os.getpid(), 9)
+        return super().collate(samples)
+
+class OddModel(Mlp):
+    def processor(self, spec): return Odd()
+"""
+
+
+def test_what_happens_in_a_process_that_reads_is_told_by_an_evaluation(odd: Odd, run: Run, tmp_path: Path) -> None:
+    loaded = run(odd(WORKING, "model"), "model.name=odd.model", "loader.resident=no", "loader.workers=1")
+    raised = r"odd\.model \(odd\): `Odd\.collate` raised KeyError: 'target'\..*: odd_\w+\.py:\d+;"
+    lost = r"A process that reads samples ended before its time"
+    for act, why in (("code", raised), ("data", r"^mend it"), ("kill", lost)):
+        (tmp_path / "do").write_text(act)
+        with pytest.raises(TaskkitError, match=why) as told:
+            loaded.evaluate()
+        assert told.value.exit_code == (2 if act == "data" else 1)
+    (tmp_path / "do").unlink()
+    assert loaded.evaluate().metrics == pytest.approx(loaded.metrics, rel=1e-4)

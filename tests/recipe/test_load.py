@@ -124,6 +124,16 @@ def test_the_name_of_a_shipped_recipe_finds_it(plugins, points):
     assert resolved.sha256 == hashlib.sha256(MOONS.encode()).hexdigest()
 
 
+def test_a_recipe_that_a_broken_plugin_may_ship_is_not_said_to_be_missing(site, monkeypatch, tmp_path):
+    site.add("taskkit-rusty", {"rusty": "rusty"}, {"rusty.py": "raise RuntimeError('rust')"})
+    monkeypatch.syspath_prepend(str(site.path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RecipeError, match=r"^waves: no file or recipe of a plugin that loads.*\n.*taskkit-rusty.*rust"):
+        load(["waves"], [], discover({"rusty"}))
+    with pytest.raises(RecipeError, match=r"there is no such file"):
+        load(["waves.yaml"], [], discover({"rusty"}))
+
+
 def test_words_with_an_equals_sign_are_overrides_unless_they_are_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("lr=1.yaml").write_text("")

@@ -1,0 +1,77 @@
+"""Processes that read samples: slow ones are told, those that hang or were killed end the work with a reason."""
+
+import logging
+import multiprocessing
+import os
+import signal
+from typing import Any
+
+import pytest
+from torch.utils.data import DataLoader, Dataset
+
+from taskkit.batches.raised import Raised, frames_of
+from taskkit.batches.workers import received
+from taskkit.errors import MachineError
+
+
+class Waiting(Dataset[int]):
+    """Hands over its only sample once it is told to."""
+
+    def __init__(self) -> None:
+        self.told = multiprocessing.get_context("fork").Event()
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, number: int) -> int:
+        assert self.told.wait()
+        return number
+
+
+class Killed(Dataset[int]):
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, number: int) -> int:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+
+def of(samples: Dataset[Any]) -> DataLoader[Any]:
+    return DataLoader(samples, num_workers=1, timeout=0.1, collate_fn=list, multiprocessing_context="fork")
+
+
+def test_a_slow_process_is_told_once_and_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    samples = Waiting()
+
+    class Tell(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            samples.told.set()
+
+    handler = Tell()
+    logging.getLogger("taskkit").addHandler(handler)
+    try:
+        assert list(received(of(samples), hung=60)) == [[0]]
+    finally:
+        logging.getLogger("taskkit").removeHandler(handler)
+    assert [record.message for record in caplog.records if "no batch for 0 s" in record.message]
+
+
+def test_a_process_that_hangs_is_not_waited_for_for_ever() -> None:
+    with pytest.raises(MachineError, match=r"1 processes that read samples gave no batch for 0 seconds.*workers=0"):
+        list(received(of(Waiting()), hung=0.4))
+
+
+def test_a_process_that_is_killed_is_told() -> None:
+    with pytest.raises(MachineError, match=r"A process that reads samples ended before its time.*loader\.workers"):
+        list(received(of(Killed())))
+
+
+def test_what_was_raised_elsewhere_keeps_its_way() -> None:
+    try:
+        int("x")
+    except ValueError as error:
+        handed = Raised.of(error)
+    frame = frames_of(handed.error())[-1]
+    assert (frame.module, frame.function) == (__name__, "test_what_was_raised_elsewhere_keeps_its_way")
+    assert isinstance(Raised.of(MemoryError()).error(), MachineError)
