@@ -35,10 +35,11 @@ import pytorch_lightning as pl
 from taskkit_series.forecast import Waves
 
 WHEN, *NUMBERS = os.environ["SIGNALS"].split()
+RANK = os.environ.get("SIGNALLED_RANK", "0")
 
 
 def send(when):
-    if when == WHEN:
+    if when == WHEN and os.environ.get("LOCAL_RANK", "0") == RANK:
         for number in NUMBERS:
             os.kill(os.getpid(), int(number))
 
@@ -99,8 +100,12 @@ def signalled(
     site.add("signalled", {"signalled": "signalled"}, {"signalled.py": PLUGIN, "signalled_code.py": CODE})
     (tmp_path / "waves.yaml").write_text(RECIPE)
 
-    def run(when: str, *numbers: int, changes: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        variables = {"SIGNALS": " ".join([when, *map(str, numbers)]), "TASKKIT_CACHE": str(tmp_path / "cache")}
+    def run(when: str, *numbers: int, changes: tuple[str, ...] = (), rank: int = 0) -> subprocess.CompletedProcess[str]:
+        variables = {
+            "SIGNALS": " ".join([when, *map(str, numbers)]),
+            "SIGNALLED_RANK": str(rank),
+            "TASKKIT_CACHE": str(tmp_path / "cache"),
+        }
         return subprocess.run(
             [sys.executable, "-m", "taskkit", "run", "waves.yaml", "--out=run", *changes],
             cwd=tmp_path,
@@ -141,6 +146,39 @@ def test_a_signal_at_any_time_ends_a_run_with_its_number_and_a_status(
     assert (manifest["status"], manifest["reason"]) == ("preempted", reason)
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
     assert (torch.load(last, weights_only=True)["global_step"] if last.exists() else None) == step
+
+
+@pytest.mark.parametrize(
+    ("when", "number", "code", "status", "reason"),
+    [
+        ("testing", signal.SIGTERM, 143, "preempted", "SIGTERM in process 1"),
+        pytest.param(
+            "training",
+            signal.SIGKILL,
+            1,
+            "failed",
+            "Process 1 of this run was killed by SIGKILL",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("preparing", signal.SIGTERM, 143, "preempted", "SIGTERM in process 1", marks=pytest.mark.slow),
+    ],
+)
+def test_a_process_that_ends_ends_the_others_with_a_reason(
+    signalled: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    when: str,
+    number: signal.Signals,
+    code: int,
+    status: str,
+    reason: str,
+) -> None:
+    ended = signalled(when, number, changes=("trainer.devices=2", "trainer.max_epochs=2"), rank=1)
+    assert ended.returncode == code, ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+    manifest = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert manifest["status"] == status
+    assert manifest["reason"].startswith(reason)
+    assert "taskkit run --resume" in ended.stdout + ended.stderr
 
 
 WORKERS = ("loader.resident=no", "loader.workers=1")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 import taskkit
 from taskkit.contracts.recipe import TrainerSection
-from taskkit.engine.trainer import check_place, refuse_no_batches
+from taskkit.engine.trainer import AllHaveGradients, check_place, refuse_no_batches
 from taskkit.errors import TaskkitError
 from taskkit.plugins.discovery import discover
 
@@ -76,3 +78,15 @@ def test_a_share_of_a_split_is_one_batch_at_least_or_none() -> None:
     refuse_no_batches(section, {"train": 2, "val": 1, "test": 1})
     with pytest.raises(TaskkitError, match=r"trainer\.limit_train_batches is 0\.5, and 1 train batches have none"):
         refuse_no_batches(section, {"train": 1})
+
+
+def test_plain_ddp_is_refused_where_a_parameter_has_no_gradient() -> None:
+    network = torch.nn.ModuleDict({"used": torch.nn.Linear(2, 1), "spare": torch.nn.Linear(2, 1)})
+    network["used"](torch.ones(1, 2)).sum().backward()
+    trainer = SimpleNamespace(global_step=0)
+    with pytest.raises(
+        TaskkitError, match=r"in step 1 there was none of spare\.weight, spare\.bias.*find_unused_param"
+    ):
+        AllHaveGradients().on_before_optimizer_step(trainer, network, None)  # type: ignore[arg-type]
+    network["spare"].requires_grad_(False)
+    AllHaveGradients().on_before_optimizer_step(trainer, network, None)  # type: ignore[arg-type]
