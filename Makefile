@@ -1,7 +1,7 @@
 # The few commands that one needs here. `make install` comes first.
 bin := .venv/bin
 
-.PHONY: install test coverage slow calibration fuzz lint docs
+.PHONY: install test coverage slow calibration fuzz proofs lint docs
 
 install:  ## an environment with taskkit, its plugins and the tools
 	python3 -m venv .venv
@@ -21,6 +21,9 @@ calibration:  ## measure what intervals and tests are worth, and write docs/expl
 
 fuzz:  ## thousands of recipes changed at random, of which hundreds are started; minutes
 	TASKKIT_FUZZ_CHECKS=5000 TASKKIT_FUZZ_STARTS=300 $(bin)/pytest tests/test_fuzz.py -n 0
+
+proofs:  ## all proofs of all modalities and packages, and write docs/results/proofs.md (some ten minutes)
+	OMP_NUM_THREADS=1 $(bin)/python -m tests.verify.table
 
 lint:  ## format, lint, types and arrows
 	$(bin)/ruff format

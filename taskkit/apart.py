@@ -39,6 +39,7 @@ def of_tensor(name: str, one: Tensor, other: Tensor, scale: float = 1.0) -> Diff
     """How far two tensors are apart, of which `name` is told; infinite where they are of two shapes."""
     if one.shape != other.shape:
         return Difference(math.inf, name)
+    one, other = one.detach(), other.detach()
     if torch.equal(one, other):
         return Difference()
     # NaN is like NaN, and unlike all numbers; bits may differ where numbers do not, as 0 and -0.
@@ -51,7 +52,7 @@ def of_tensor(name: str, one: Tensor, other: Tensor, scale: float = 1.0) -> Diff
 
 def magnitude(tensor: Tensor) -> float:
     """The largest finite magnitude in a tensor, of any shape; 0 where there is none."""
-    finite = tensor[torch.isfinite(tensor)].double()
+    finite = tensor.detach()[torch.isfinite(tensor)].double()
     return float(finite.abs().max()) if finite.numel() else 0.0
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
+from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -109,10 +111,19 @@ def unheard() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def _any_size() -> AbstractContextManager[Any]:
-    """Let torch, where its version can, take nothing for granted that holds for sizes other than 1 alone."""
+@contextmanager
+def _any_size() -> Iterator[None]:
+    """Let torch, where its version can, take nothing for granted that holds for sizes other than 1 alone, and export
+    recurrent networks as loops, not as so many steps as the example has."""
     config: Any = sizes  # it is made to look like a module
-    return config.patch(backed_size_oblivious=True) if hasattr(config, "backed_size_oblivious") else nullcontext()
+    with ExitStack() as stack:
+        if hasattr(config, "backed_size_oblivious"):
+            stack.enter_context(config.patch(backed_size_oblivious=True))
+        if find_spec("torch.export._patches") is not None:
+            patches = importlib.import_module("torch.export._patches")
+            stack.enter_context(patches.register_lstm_while_loop_decomposition())
+            stack.enter_context(patches.register_gru_while_loop_decomposition())
+        yield
 
 
 def _two_batches(samples: Sequence[Sample], processor: Processor) -> tuple[list[Sample], list[Sample]]:

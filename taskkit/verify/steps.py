@@ -28,8 +28,8 @@ def accumulate(bench: Bench) -> Finding:
     ragged = _apart(whole, task.gradients(replace(asked, sizes=RAGGED, accumulate=len(RAGGED))))
     what = "the gradient of 1x8 samples and those of 8x1 and of 5+2+1, as shares of the largest gradient"
     advice = (
-        "`Step(loss, count, over=…)`: the loss must be the mean over `count` things of the batch. A loss across the "
-        "samples of a batch, such as a contrastive one, is none: accumulation is not a larger batch there."
+        "`Step(loss, count, over=…)`: the loss must be the mean over `count` things of the batch. A loss that "
+        "compares them with each other is none: say `compares_samples = True` in the task."
     )
     return concluded("accumulate", bench, what, largest([ones, ragged]), GRADIENT_LIMIT, advice, here())
 
@@ -56,6 +56,8 @@ def _steps_alone(bench: Bench) -> Subject:
     refuse_untrained(bench)
     if (there := len(bench.subject.encoded)) < SAMPLES:
         raise Skipped(f"these data and --examples give {there} training samples; {SAMPLES} are compared")
+    if bench.subject.built.task.compares_samples:
+        raise Skipped("the loss compares the samples of a batch with each other: several batches are no larger one")
     if phases := bench.subject.built.task.phases:
         raise Skipped(f"the phases {', '.join(phases)} take a step each on every batch")
     return bench.subject

@@ -195,6 +195,7 @@ class Contrast(Task[sections.Contrast, PicturesAndWords]):
     headline = Headline("recall@1", "max")
     predict_options = sections.Choose
     predicts_in_test = False
+    compares_samples = True
 
     def __init__(
         self, config: sections.Contrast, network: nn.Module, processor: PicturesAndWords, spec: DataSpec
