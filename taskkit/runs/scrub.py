@@ -247,6 +247,7 @@ def _leftovers(run: Path) -> list[Path]:
 def _left(run: Path, gone: set[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Checkpoints that are still there, and files about which nobody here knows."""
     files = [path.relative_to(run).as_posix() for path in sorted(run.rglob("*")) if path.is_file()]
-    left = [name for name in files if not any(name == each or name.startswith(each) for each in gone)]
+    folders = tuple(each for each in gone if each.endswith("/"))
+    left = [name for name in files if name not in gone and not name.startswith(folders)]
     checkpoints = tuple(name for name in left if name.startswith("checkpoints/"))
     return checkpoints, tuple(name for name in left if name not in KEPT and name not in checkpoints)

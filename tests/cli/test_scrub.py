@@ -89,7 +89,7 @@ def test_a_run_names_no_example_any_more_and_says_what_was_removed(place: Path) 
     assert holding(place / "one", *raw) >= {"predictions.parquet", "run.json", "log.txt", "verify.json"}
     (place / "one" / "report.html").write_text("<p>good word0 word1</p>")
     (place / "one" / ".predictions.parquet.123").write_text("half")
-    (place / "one" / "notes.txt").write_text("mine")
+    (place / "one" / "log.txt.old").write_text("mine")
     would = called("one", "--dry-run")
     assert holding(place / "one", *raw) >= {"predictions.parquet", "run.json", "log.txt", "verify.json"}
     said = called("one")
@@ -105,7 +105,7 @@ def test_a_run_names_no_example_any_more_and_says_what_was_removed(place: Path) 
         "run.json (",
         "what the processor learnt: ",
         "--checkpoints removes them",
-        "kept: classes.csv, confusion.csv, notes.txt; look whether they name anybody",
+        "kept: classes.csv, confusion.csv, log.txt.old; look whether they name anybody",
     ):
         assert line in said
     found = json.loads((place / "one" / "run.json").read_text())
