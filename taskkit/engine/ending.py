@@ -11,14 +11,11 @@ from pathlib import Path
 from taskkit.contracts.recipe import Recipe
 from taskkit.engine.guard import blaming
 from taskkit.engine.machine import explained, is_alone
-from taskkit.engine.others import Others
+from taskkit.engine.others import GRACE_SECONDS, Others
 from taskkit.engine.signals import Preempted, Signals
 from taskkit.errors import Failure, TaskkitError
 from taskkit.runs.manifest import Status
 from taskkit.runs.record import Record
-
-ENDING_SECONDS = 5.0
-"""How long to wait for another process to end that can no longer be reached, to say how it did."""
 
 
 @contextmanager
@@ -59,7 +56,7 @@ def ending(
         end(record, "preempted", type(stop).__name__)
         raise
     except Exception as error:
-        ended = others.ended(within=ENDING_SECONDS) if is_alone(error) else None
+        ended = others.ended(within=GRACE_SECONDS) if is_alone(error) else None
         asked = signals.number if ended is None or ended.stopped_by is None else ended.stopped_by
         if is_alone(error) and asked is not None:
             heard = Preempted(

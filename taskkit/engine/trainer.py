@@ -100,7 +100,7 @@ class AllHaveGradients(pl.Callback):
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Look, before anybody else, at what the backward passes of a step left."""
+        """Look, before anybody else, at what the backward passes of a step left; raises TaskkitError."""
         without = [name for name, p in pl_module.named_parameters() if p.requires_grad and p.grad is None]
         if without:
             named = some([name.removeprefix("task.") for name in without])
