@@ -617,6 +617,8 @@ def test_json_holds_every_problem_with_its_place_and_key(check):
                 "where": "override 'optim.lrr=1'",
                 "key": "optim.lrr",
                 "message": "optim.lrr is not a field of the optim section. Did you mean 'lr'?",
+                "data": [],
+                "ahead": [],
             }
         ],
     }
