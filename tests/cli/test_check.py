@@ -617,10 +617,10 @@ def test_json_holds_every_problem_with_its_place_and_key(check):
                 "where": "override 'optim.lrr=1'",
                 "key": "optim.lrr",
                 "message": "optim.lrr is not a field of the optim section. Did you mean 'lr'?",
-                "data": [],
-                "ahead": [],
             }
         ],
+        "data": [],
+        "ahead": [],
     }
     assert json.loads("\n".join(check("moons.yaml", "--json")[1]))["ok"] is True
 
