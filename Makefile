@@ -1,7 +1,7 @@
 # The few commands that one needs here. `make install` comes first.
 bin := .venv/bin
 
-.PHONY: install test coverage slow calibration fuzz proofs lint docs
+.PHONY: install test coverage slow calibration fuzz proofs faults trust lint docs
 
 install:  ## an environment with taskkit, its plugins and the tools
 	python3 -m venv .venv
@@ -24,6 +24,11 @@ fuzz:  ## thousands of recipes changed at random, of which hundreds are started;
 
 proofs:  ## all proofs of all modalities and packages, and write docs/results/proofs.md (some ten minutes)
 	OMP_NUM_THREADS=1 $(bin)/python -m tests.verify.table
+
+faults:  ## disturb whole runs at random moments and in every place, damage files of each modality, and write docs/results/faults.md; an hour
+	$(bin)/python -m tests.faults
+
+trust: fuzz proofs faults  ## the long form of all tests at random
 
 lint:  ## format, lint, types and arrows
 	$(bin)/ruff format
