@@ -31,10 +31,16 @@ def read_inputs(
     a file, nobody looked at yet.
     """
     path = Path(os.path.expanduser(source))  # noqa: PTH111 - Path.expanduser raises for a user who is not there
-    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises OSError for a name that is too long
-        return [example(path_text(file.relative_to(path)), file) for file in _files(path, suffixes)]
-    if table_suffix(path):
+    is_folder = os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises OSError for a name that is too long
+    if table_suffix(path) and not is_folder:
         return listed(read_table(path.absolute(), delimiter, encoding))
+    if delimiter is not None or encoding is not None:
+        raise DataError(
+            f"{source}: --delimiter and --encoding say how a table ({', '.join(TABLE_SUFFIXES)}) is written, and this "
+            "is none by its name. Leave them out."
+        )
+    if is_folder:
+        return [example(path_text(file.relative_to(path)), file) for file in _files(path, suffixes)]
     if not os.path.lexists(path):
         raise DataError(
             f"{source}: there is no such file. {what}, a folder of them or a table ({', '.join(TABLE_SUFFIXES)}) of "

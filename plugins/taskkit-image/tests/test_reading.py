@@ -50,6 +50,8 @@ def test_a_table_from_a_spreadsheet_is_read_as_the_options_say(photos):
     (root / "list.csv").write_bytes("path|size\ngrün.png|1,5\nb.png|2,5\n".encode("cp850"))
     examples = read_images(str(root / "list.csv"), ReadImages(delimiter="|", encoding="cp850"))
     assert ids(examples) == ["grün.png", "b.png"]
+    with pytest.raises(DataError, match=r"b\.png: --delimiter and --encoding say how a table .* is written, and this"):
+        read_images(str(root / "b.png"), ReadImages(encoding="cp850"))
     with pytest.raises(DataError, match="`encoding` is ascii, and byte 13, 0x81, is not"):
         read_images(str(root / "list.csv"), ReadImages(encoding="ascii"))
 
