@@ -21,7 +21,7 @@ from taskkit.compare.intervals import in_words
 from taskkit.contracts.data import Batch, DataModule, Prepared, Stream
 from taskkit.contracts.facts import Example, Split
 from taskkit.contracts.recipe import Recipe
-from taskkit.engine import build, describe, inference, optim, outcome
+from taskkit.engine import build, concluding, describe, inference, optim, outcome
 from taskkit.engine.build import Built
 from taskkit.engine.chance import FirstLoss, chance_of
 from taskkit.engine.checkpointing import Checkpointer, check_planned
@@ -29,7 +29,7 @@ from taskkit.engine.ending import end, ending
 from taskkit.engine.evaluate import Evaluation
 from taskkit.engine.finite import Trail
 from taskkit.engine.guard import calling
-from taskkit.engine.loaders import Loaders, PlaceLoaders, batches_of, ids_of, make_loaders
+from taskkit.engine.loaders import Loaders, PlaceLoaders, make_loaders
 from taskkit.engine.machine import gone
 from taskkit.engine.meter import Meter
 from taskkit.engine.module import TaskModule
@@ -44,9 +44,9 @@ from taskkit.errors import TaskkitError
 from taskkit.plugins.registry import Plugins
 from taskkit.runs import checkpoint
 from taskkit.runs.checkpoint import Saved
-from taskkit.runs.encryption import EncryptionKey, writing
+from taskkit.runs.encryption import EncryptionKey
 from taskkit.runs.manifest import Cost
-from taskkit.runs.record import Record, environment, write_file
+from taskkit.runs.record import Record, environment
 from taskkit.wording import printable
 
 ENCODING_SECONDS = 5.0
@@ -117,8 +117,12 @@ class Run:
             check_room(built, self.directory, validated="val" in loaders)
         baseline = self._baseline(built, prepared, loaders)
         fitted = self._fit(built, data, loaders, begun)
-        best = self._use_best(built)
-        self._conclude(built, fitted, loaders)
+        checkpoints, trainer = self.directory / "checkpoints", fitted.trainer
+        best = concluding.use_best(built, checkpoints)
+        forward = trainer.precision_plugin.forward_context
+        conclusion = concluding.conclude(built, loaders, trainer.strategy.root_device, forward)
+        if conclusion and self.record is not None:
+            concluding.keep(conclusion, checkpoints, self.key)
         self._test(built, prepared, loaders, fitted, baseline, best)
         return fitted.cost, built.task.predicts
 
@@ -284,36 +288,6 @@ class Run:
             )
 
     # After training.
-
-    def _use_best(self, built: Built) -> Saved | None:
-        """Take the best weights, where a validation chose some."""
-        path = self.directory / "checkpoints" / "best.ckpt"
-        if not path.exists():
-            return None
-        best = checkpoint.read(path)
-        built.task.load_state_dict(best.state)
-        return best
-
-    def _conclude(self, built: Built, fitted: Fitted, loaders: Loaders) -> None:
-        """Let the task make what is kept beside its weights, and take it as whoever reads the run back will."""
-        device = fitted.trainer.strategy.root_device
-        task = built.task.to(device)
-        training = task.training
-        task.eval()
-        owner = self.recipe.task
-        with torch.no_grad(), fitted.trainer.precision_plugin.forward_context(), calling(owner, "conclude"):
-            conclusion = dict(task.conclude(partial(batches_of, loaders, built, device), partial(ids_of, loaders)))
-        task.train(training)
-        if not conclusion:
-            return
-        checkpoint.check_plain(f"{owner.name} ({owner.plugin}): `conclude`", conclusion)
-        kept = {name: value.cpu() if isinstance(value, torch.Tensor) else value for name, value in conclusion.items()}
-        with calling(owner, "load_conclusion"):
-            task.load_conclusion(kept)
-        if self.record is not None:
-            path = self.directory / "checkpoints" / checkpoint.CONCLUSION
-            with write_file(path) as beside, writing(beside, self.key) as file:
-                torch.save(kept, file)
 
     def _baseline(self, built: Built, prepared: Prepared, loaders: Loaders) -> Mapping[str, float]:
         """The baseline of the test; before training, since a metric of one process alone would wait for the others."""
