@@ -283,6 +283,7 @@ class _Reader:
             return self._mapping(node, key)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*key, str(i))) for i, item in enumerate(node.value)]
+        assert isinstance(node, yaml.ScalarNode)
         text = _whole_characters(node.value)
         if half := _HALF.search(text):
             self.report(node, key, f"it holds {half[0]!a}, half of a character. Write the whole character.")
