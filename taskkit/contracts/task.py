@@ -66,7 +66,7 @@ class Task(nn.Module, Generic[SectionT, ProcessorT], metaclass=ABCMeta):
     """Whether a test keeps a prediction for each example; False where answering takes long, as generating does."""
     compares_samples: ClassVar[bool] = False
     """Whether the loss compares the samples of a batch with each other, as a contrastive one does: several batches are
-    then no larger one, and the proofs of accumulation and of several processes say nothing."""
+    then no larger one, so that proofs of accumulation and of several processes say nothing, and others leave it out."""
     phases: ClassVar[tuple[str, ...]] = ()
     """Names of submodules of the network that have an optimiser each and are trained in turn on every batch."""
 

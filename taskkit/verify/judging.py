@@ -56,7 +56,10 @@ def _evaluation(judged: Judged, batch_size: int, numbers: Sequence[int] | None =
     loader = for_judging(built, encoded, resident="no", workers=0)
     with quiet():
         trainer = make_trainer(built.recipe, [PlaceLoaders([loader])])
-        return TaskModule(built.task, recipe.task).test(trainer, loader, examples, built.spec, folder=None)
+        found = TaskModule(built.task, recipe.task).test(trainer, loader, examples, built.spec, folder=None)
+    if built.task.compares_samples:  # Its loss is one of each batch.
+        return replace(found, results={name: value for name, value in found.results.items() if name != "loss"})
+    return found
 
 
 def _of_evaluations(one: Evaluation, other: Evaluation) -> Difference:

@@ -58,7 +58,8 @@ def short(recipe: Recipe, steps: int) -> list[str]:
     warmup, hold = (value if value < 1 else min(value, steps // 4) for value in (optim.warmup, optim.hold))
     return [
         *length,
-        f"trainer.limit_train_batches={batches}",
+        # Of a stream nobody knows how many batches an epoch has: it is cut by steps alone.
+        f"trainer.limit_train_batches={trainer.limit_train_batches if epochs is None else batches}",
         f"trainer.limit_val_batches={JUDGED_BATCHES if trainer.limit_val_batches else 0}",
         f"trainer.limit_test_batches={JUDGED_BATCHES if trainer.limit_test_batches else 0}",
         f"trainer.val_check_interval={max(2, batches // 2)}",

@@ -21,7 +21,11 @@ HERE = ("trainer.accelerator=cpu", "trainer.precision=32-true")
 
 @dataclass(frozen=True)
 class Subject:
-    """A recipe with changes, and the proofs of it that do not pass: of these skipping says what cannot be."""
+    """A recipe with changes, and the proofs of it that do not pass.
+
+    Skipping says what cannot be. The language model fails by its design, which the proofs must find: as in GPT-2 a row
+    goes on from one text to the next, so an answer depends on what else is in the batch.
+    """
 
     recipe: str
     changes: Sequence[str] = ()
@@ -37,11 +41,13 @@ def subjects(folder: Path) -> dict[str, Subject]:
         "speech": ("speech", [f"data.table={DATA / 'recordings' / 'table.csv'}", "model.pad_to=0.02"]),
         "recsys": ("recsys", [f"data.events={DATA / 'log' / 'log.csv'}", f"data.items={DATA / 'log' / 'books.csv'}"]),
     }
-    changes = {"tabular": [f"data.path={table}", "data.split=split", "data.categories=[town]"]}
+    changes = {"tabular": [f"data.path={table}", "data.split=split", "data.categories=[town]", "loader.batch_size=8"]}
     one_by_one: dict[Proof, Outcome] = {"accumulate": "skipped", "devices": "skipped"}
     others: dict[str, dict[Proof, Outcome]] = {
         "contrast": one_by_one,
+        "retrieval": one_by_one,
         "gan": one_by_one,
+        "language": {"accumulate": "fail", "devices": "fail", "batch-size": "fail", "order": "fail"},
         "detection": {"export": "skipped", "onnx": "skipped"},
     }
     return {

@@ -167,6 +167,7 @@ class Retrieve(Task[sections.Retrieve, Pictures]):
     """
 
     headline = Headline("precision@1", "max")
+    compares_samples = True
     predict_options = sections.Nearest
     index: Index | None = None
     """Made when training ends."""
