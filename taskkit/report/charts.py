@@ -218,22 +218,33 @@ def scatter(key: str, title: str, spots: Sequence[Spot], across: str, up: str, *
     if joined:
         ordered = sorted(spots, key=lambda spot: spot.x)
         parts += [line(x.at(a.x), y.at(a.y), x.at(b.x), y.at(b.y), "join") for a, b in pairwise(ordered)]
+    heights = _apart([(x.at(spot.x), y.at(spot.y)) for spot in spots])
     named = len(spots) <= STYLES and not joined
-    parts += [_spot(spot, x, y, across, up, named=named) for spot in spots]
+    parts += [_spot(s, x, y, across, up, at if named else None) for s, at in zip(spots, heights, strict=True)]
     said = "; ".join(f"{spot.name}: {up} {number(spot.y)} at {across} {short(spot.x)}" for spot in spots)
     return picture(key, HEIGHT, title, f"{said}.", *parts)
 
 
-def _spot(spot: Spot, x: Axis, y: Axis, across: str, up: str, *, named: bool) -> Markup:
+def _apart(points: Sequence[tuple[float, float]]) -> list[float]:
+    """Heights of names beside points, so that none stands on another."""
+    placed = list[tuple[float, float]]()
+    for x, y in points:
+        free = (y + 4 + away for away in (0, -12, 12, -24, 24, -36, 36))
+        here = next((at for at in free if all(abs(at - b) > 11 or abs(x - a) > 90 for a, b in placed)), y + 4)
+        placed.append((x, here))
+    return [height for _, height in placed]
+
+
+def _spot(spot: Spot, x: Axis, y: Axis, across: str, up: str, height: float | None) -> Markup:
     px, py = x.at(spot.x), y.at(spot.y)
     told = f"{spot.name}: {up} {number(spot.y)}, {interval(spot.low, spot.high)}; {across} {short(spot.x)}"
     parts = [element("title", told)]
     if spot.low is not None and spot.high is not None:
         parts.append(line(px, y.at(spot.low), px, y.at(spot.high), "whisker"))
     parts.append(element("circle", cx=px, cy=py, r=4))
-    if named:
+    if height is not None:
         label, ahead = cut(spot.name, 26), px > WIDTH * 0.6
-        parts.append(text(px - 7 if ahead else px + 7, py + 4, label, "end" if ahead else "start"))
+        parts.append(text(px - 7 if ahead else px + 7, height, label, "end" if ahead else "start"))
     return element("g", *parts, class_=f"span s{spot.style % STYLES}")
 
 

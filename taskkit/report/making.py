@@ -85,7 +85,9 @@ def cost(run: RunFiles) -> Iterator[Part]:
         ("processor", str(run.manifest.environment.get("cpu", ""))),
         ("precision", run.manifest.precision),
     ]
-    yield Facts(tuple((name, value) for name, value in facts if value and value != numbers.NOTHING))
+    known = tuple((name, value) for name, value in facts if value and value != numbers.NOTHING)
+    if known:
+        yield Facts(known)
 
 
 def proofs(run: RunFiles) -> Iterator[Part]:

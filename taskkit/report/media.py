@@ -34,7 +34,7 @@ LETTERS = 400
 """Of a text."""
 ITEMS = 12
 """Of a list."""
-FIRST = 5
+FIRST = 3
 """Of an answer of several lines."""
 DRAWN = range(5, 2001)
 """So many numbers in a row are drawn as a line."""

@@ -81,7 +81,8 @@ def _verdict(comparison: Comparison) -> tuple[str, Tone]:
     lines = comparison.lines
     best = lines[0]
     if comparison.across:
-        return "These runs were not measured alike: only their skill may be compared.", "warn"
+        first = "" if best.skill is None else f" By that {best.name} comes first, with {numbers.number(best.skill[0])}."
+        return f"These runs were not measured alike: only their skill may be compared.{first}", "warn"
     ends = "" if best.low is None else f" ({numbers.interval(best.low, best.high)})"
     said = f"{best.name} has the best {best.metric}, {numbers.number(best.value)}{ends}."
     words = {"differs": list[str](), "not told apart": list[str](), "not tested": list[str]()}
@@ -188,10 +189,14 @@ def _counted(found: Sequence[Difference]) -> str:
     """How many pairs differ, what would have been found, and how that was tested."""
     alike = [each for each in found if not each.real]
     seen = max((each.smallest_seen for each in alike if each.smallest_seen is not None), default=None)
-    said = f"{len(found) - len(alike)} of {len(found)} pairs really differ"
-    said += f"; {len(alike)} cannot be told apart" if alike else ""
-    found_in = "" if seen is None else f", where a difference of {numbers.number(seen)} would be found in 4 of 5 cases"
-    return f"{said}{found_in}. Paired permutation tests over examples; p-values by Holm for all pairs as one family."
+    if len(found) == 1:
+        said, how = "They cannot be told apart" if alike else "They really differ", "A paired permutation test"
+    else:
+        said = f"{len(found) - len(alike)} of {len(found)} pairs really differ"
+        said += f"; {len(alike)} cannot be told apart" if alike else ""
+        how = "p-values by Holm, for all pairs of a protocol as one family, of paired permutation tests"
+    there = "" if seen is None else f", where a difference of {numbers.number(seen)} would be found in 4 of 5 cases"
+    return f"{said}{there}. {how} over examples."
 
 
 def _cost(methods: Sequence[Method]) -> Iterator[Part]:

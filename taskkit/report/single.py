@@ -107,7 +107,7 @@ def _skill(run: RunFiles) -> str:
 def warnings(run: RunFiles, look: Look) -> Iterator[str]:
     """What a reader must know of these numbers."""
     said, found = run.manifest, run.interval
-    if said.status != "finished":
+    if said.status != "finished" and run.value is not None:
         yield f"The run is {said.status}{f': {said.reason}' if said.reason else '.'}"
     if found is not None and found.note:
         yield f"Of the interval: {found.note}."
@@ -139,7 +139,7 @@ def _key_facts(run: RunFiles) -> tuple[tuple[str, str], ...]:
         ("training", numbers.seconds(said.cost.train_seconds)),
         ("begun", (said.started or numbers.NOTHING).replace("T", " ").replace("+00:00", " UTC")),
     ]
-    return tuple((name, value) for name, value in facts if value)
+    return tuple((name, value) for name, value in facts if value and value != numbers.NOTHING)
 
 
 def _metrics(run: RunFiles) -> Iterator[Part]:

@@ -1,14 +1,15 @@
 """Tests of differences against exact and published results, and how often they are wrong."""
 
 import itertools
+from dataclasses import astuple
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from taskkit.compare.differences import Method, differences, holm, permutation_tests, seed_test, spread
+from taskkit.compare.differences import Method, compared, differences, holm, permutation_tests, seed_test, spread
 from taskkit.compare.rows import Rows
-from taskkit.contracts.statistics import Mean, Ratio
+from taskkit.contracts.statistics import Mean, Of, Ratio
 
 RANDOM = np.random.default_rng(3)
 
@@ -124,3 +125,23 @@ def test_under_the_null_a_difference_is_found_in_one_case_of_twenty() -> None:
         one, other = np.random.default_rng(seed).exponential(size=(2, 12))
         found += permutation_tests([(method(one), method(other))], Mean("score"))[0] <= 0.05
     assert found / 200 <= 0.05 + 4 * (0.05 * 0.95 / 200) ** 0.5
+
+
+def weighted_mean(score: np.ndarray, size: np.ndarray, *, sample_weight: np.ndarray) -> np.ndarray:
+    """What `Ratio` computes from sums, as a function of all rows."""
+    return (sample_weight @ score) / (sample_weight @ size)
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(30) // 3], ids=["examples", "groups"])
+def test_many_methods_are_compared_as_each_pair_alone_and_sums_as_functions(groups: np.ndarray | None) -> None:
+    """All draws are shared and sums are multiplied at once; neither changes a number."""
+    methods = [method(*(RANDOM.normal(size=(2, 30)) + shift), groups=groups) for shift in (2.0, 2.1, 2.7)]
+    spreads, found = compared(methods, Ratio("score", "size"))
+    apart = [spread(each, Ratio("score", "size")) for each in methods]
+    assert [astuple(each) for each in spreads] == [pytest.approx(astuple(each)) for each in apart]
+    for each in found:
+        (alone,) = differences([methods[each.first], methods[each.second]], Ratio("score", "size"))
+        assert (each.p, each.p_seeds) == (alone.p, alone.p_seeds)
+        assert astuple(each.spread) == pytest.approx(astuple(alone.spread))
+    functions = differences(methods, Of(weighted_mean, ("score", "size")))
+    assert [each.p for each in functions] == pytest.approx([each.p for each in found], abs=0.005)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -222,3 +223,20 @@ def test_without_the_data_it_loads_no_torch(
     ended = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert not {*ended.stderr.split()} & {"torch", "pytorch_lightning", "torchmetrics"}
+
+
+@pytest.mark.slow
+def test_twenty_runs_of_ten_thousand_examples_take_seconds(
+    make_run: MakeRun, environment: Callable[..., dict[str, str]], tmp_path: Path
+) -> None:
+    for draw in range(20):
+        make_run(tmp_path / "runs" / f"m{draw:02}", 0.85 + draw / 200, examples=10_000, draw=draw)
+    command = [sys.executable, "-m", "taskkit", "--no-plugins", "report", "runs", "--no-data"]
+    # The processor's time: what else the machine does must not decide.
+    start = os.times()
+    subprocess.run(command, cwd=tmp_path, env=environment(), check=True)
+    end = os.times()
+    seconds = end.children_user + end.children_system - start.children_user - start.children_system
+    print(f"{seconds:.1f} s of a processor")
+    assert seconds < 15
+    assert (tmp_path / "report.html").stat().st_size < 1_000_000

@@ -1,5 +1,5 @@
 "use strict";
-// Tables are sorted by their headings; charts tell the numbers of the nearest point.
+// Tables are sorted by their headings.
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   const key = (row, at) => {
@@ -21,7 +21,12 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+// What has room need not be scrolled, nor reached by the keyboard for that.
+for (const wide of document.querySelectorAll(".wide, pre")) {
+  if (wide.scrollWidth <= wide.clientWidth && wide.scrollHeight <= wide.clientHeight && wide.offsetParent) wide.removeAttribute("tabindex");
+}
 const tip = document.getElementById("tip");
+// Charts tell the numbers of the nearest point.
 for (const chart of document.querySelectorAll("svg.chart")) {
   const marks = [...chart.querySelectorAll("circle, rect")].map((mark) => {
     const title = mark.querySelector("title") || mark.parentNode.querySelector("title");
