@@ -25,7 +25,7 @@ TEXT = """# All proofs, of all modalities
 
 What [`taskkit verify`](../how-to/trust.md) finds about a small run of each modality, on drawn, spoken and written data
 (`tests/runs/0.1`), and about the packages of `tests/packages`, which strangers might have written ({date}, commit
-{commit}, two cores of an Intel Xeon, `make proofs`: {bounds}). A number is the largest difference, in
+{commit}, two cores of an AMD EPYC, `make proofs`: {bounds}). A number is the largest difference, in
 the measure of the proof; 0 is the same, bit for bit. Tests hold `resume`, `accumulate`, `batch-size`, `order` and
 `export` of each.
 
