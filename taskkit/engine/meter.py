@@ -128,9 +128,9 @@ class Meter(pl.Callback):
         self.progress.end()
 
     def state_dict(self) -> dict[str, Any]:
-        """The counters, and the scalars since the last drain as plain numbers."""
+        """The counters, and the scalars since the last drain as plain numbers; every process must ask for it."""
         return {
-            "pending": [{k: float(v) for k, v in scalars.items()} for scalars in self.pending],
+            "pending": _averaged([{k: float(v) for k, v in scalars.items()} for scalars in self.pending]),
             "counters": [self.examples, self.real_size, self.padded_size],
             "seconds": self.clock.seconds,
             "epoch": self.epoch,
@@ -218,6 +218,18 @@ class Meter(pl.Callback):
 
     def _losses(self) -> list[torch.Tensor]:
         return [scalars["loss"] for scalars in self.pending]
+
+
+def _averaged(pending: list[dict[str, float]]) -> list[dict[str, float]]:
+    """The means over all processes, since one of them writes what all go on with."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return pending
+    everywhere: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(everywhere, pending)
+    return [
+        {name: sum(each[name] for each in step) / len(step) for name in step[0]}
+        for step in zip(*everywhere, strict=True)
+    ]
 
 
 def _learning_rates(trainer: pl.Trainer) -> dict[str, float]:

@@ -129,7 +129,7 @@ class EnergyDistance(Metric):
     def update(self, real: Tensor, generated: Tensor) -> None:
         """Add points, (batch, dimensions) of each."""
         self.real.append(real)
-        self.generated.append(generated)
+        self.generated.append(generated.to(real.dtype))
 
     def compute(self) -> Tensor:
         """Twice the mean distance between the sets, less that inside of each."""
