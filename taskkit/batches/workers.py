@@ -33,6 +33,7 @@ def received(data_loader: DataLoader[Any], hung: float = HUNG_SECONDS) -> Iterat
             # A worker that ends while it hands over a batch. What its own code raised is told as `Caught …`.
             if str(error).startswith("Caught "):
                 raise
+            _end(batches)
             raise lost_worker(error) from error
         except RuntimeError as error:
             if _is_late(error):
@@ -45,6 +46,7 @@ def received(data_loader: DataLoader[Any], hung: float = HUNG_SECONDS) -> Iterat
                 continue
             if not is_lost_worker(error):
                 raise
+            _end(batches)
             raise lost_worker(error) from error
         waited = 0.0
         yield batch
@@ -66,6 +68,21 @@ def lost_worker(error: Exception) -> MachineError:
 
 def _is_late(error: RuntimeError) -> bool:
     return str(error).startswith("DataLoader timed out")
+
+
+def _end(batches: Any) -> None:
+    """End the other processes too, so that torch's handler of SIGCHLD does not tell of the lost one once more.
+
+    It would do so wherever this process is at that moment, as in the midst of saying what happened.
+    """
+    for _ in range(2):
+        try:
+            batches._shutdown_workers()
+        except RuntimeError as error:
+            if not is_lost_worker(error):
+                raise
+        else:
+            return
 
 
 def _kill(batches: Any) -> None:

@@ -503,7 +503,7 @@ class OddModel(Mlp):
 
 def test_what_happens_in_a_process_that_reads_is_told_by_an_evaluation(odd: Odd, run: Run, tmp_path: Path) -> None:
     loaded = run(odd(WORKING, "model"), "model.name=odd.model", "loader.resident=no", "loader.workers=1")
-    raised = r"odd\.model \(odd\): `Odd\.collate` raised KeyError: 'target'\..*: odd_\w+\.py:\d+;"
+    raised = r"odd\.model \(odd\): `Odd\.collate` raised KeyError: 'target'\..* That was in odd_\w+\.py:\d+;"
     lost = r"A process that reads samples ended before its time"
     for act, why in (("code", raised), ("data", r"^mend it"), ("kill", lost)):
         (tmp_path / "do").write_text(act)
