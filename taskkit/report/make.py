@@ -31,7 +31,8 @@ def report(
     """A report of the runs that words name, as HTML; without `data` none are prepared.
 
     Several runs are compared by `metric`, by default the headline, and `across` protocols where that is asked for.
-    Raises CheckpointError for a word that names no run, and TaskkitError as `compare` does.
+    Raises CheckpointError for a word that names no run, and TaskkitError as `compare` does, or where one run is to be
+    compared.
     """
     made = f"Made by taskkit {metadata.version('taskkit-ml')}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
     return render(_page(words, plugins, made, metric, across=across, data=data))
@@ -62,11 +63,16 @@ def _is_report(path: Path) -> bool:
 
 
 def _page(words: Sequence[str], plugins: Plugins, made: str, metric: str | None, *, across: bool, data: bool) -> Page:
-    alone = _alone(words)
+    alone, notes = _alone(words)
     if alone is not None:
+        if metric is not None or across:
+            raise TaskkitError(
+                f"--metric and --across-protocols say how several runs are compared; {alone} is one. Leave them out, "
+                "or name another run."
+            )
         run = read(alone)
         looked = _look(run.manifest, plugins, single.wanted(run)) if data else LEFT_OUT
-        return single.page(run, looked, made)
+        return single.page(run, looked, made, notes)
     found = compare(words, plugins.components, metric, across=across)
     methods = [Method(line, tuple(read(Path(path)) for path in line.runs)) for line in found.lines]
     disagreement = Disagreement.of([(method.line.name, method.first) for method in methods], found.lines[0].metric)
@@ -82,10 +88,10 @@ def _look(run: Manifest, plugins: Plugins, wanted: Mapping[str, int]) -> Look:
     return look(run, plugins, wanted)
 
 
-def _alone(words: Sequence[str]) -> Path | None:
-    """The one run that words name, tested or not; None: they name several."""
+def _alone(words: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """The one run that words name, tested or not, and what was left out beside it; None: they name several."""
     found = [path for word in words if Path(word).exists() for path in runs_below(Path(word))]
     if len(found) == 1 and len(words) == 1:
-        return found[0]
-    tested, _ = find(words)
-    return tested[0] if len(tested) == 1 else None
+        return found[0], []
+    tested, notes = find(words)
+    return (tested[0] if len(tested) == 1 else None), notes

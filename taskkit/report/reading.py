@@ -135,7 +135,7 @@ def _answers(file: Path) -> tuple[Answers | None, str]:
     try:
         with reading(file) as opened:
             table = parquet.read_table(opened)
-    except (OSError, ArrowException, CheckpointError) as error:
+    except (OSError, ValueError, ArrowException, CheckpointError) as error:
         return None, f"{file}: cannot be read ({error})."
     there = table.num_rows and "id" in table.column_names
     return (Answers(table), "") if there else (None, f"{file}: it has no rows with an id.")

@@ -15,7 +15,7 @@ from taskkit.report.document import Cell, Facts, Figure, Figures, More, Page, Pa
 from taskkit.report.look import Look
 from taskkit.report.reading import RunFiles
 from taskkit.report.settings import by_setting, differing
-from taskkit.report.single import points, title
+from taskkit.report.single import lost, of_data, points, title, untrusted
 
 PAIRS = 15
 """So many differences are drawn; of more only those to the best."""
@@ -69,7 +69,7 @@ def page(
         verdict=said,
         tone=tone,
         key_facts=(),
-        warnings=comparison.notes,
+        warnings=(*comparison.notes, *_warnings(methods), *of_data(look)),
         sections=tuple(section for section in sections if section.parts),
         made=made,
         label="Comparison",
@@ -95,6 +95,11 @@ def _verdict(comparison: Comparison) -> tuple[str, Tone]:
     }
     said += "".join(f" {told[word]} {_named(names)}." for word, names in words.items() if names)
     return said, "warn" if words["not told apart"] or words["not tested"] else "good"
+
+
+def _warnings(methods: Sequence[Method]) -> Iterator[str]:
+    for run in (run for method in methods for run in method.runs):
+        yield from (f"{run.path}: {each}" for each in untrusted(run))
 
 
 def _named(names: Sequence[str]) -> str:
@@ -190,11 +195,11 @@ def _counted(found: Sequence[Difference]) -> str:
     alike = [each for each in found if not each.real]
     seen = max((each.smallest_seen for each in alike if each.smallest_seen is not None), default=None)
     if len(found) == 1:
-        said, how = "They cannot be told apart" if alike else "They really differ", "A paired permutation test"
+        said, how = "They cannot be told apart" if alike else "They really differ", "By a paired permutation test"
     else:
         said = f"{len(found) - len(alike)} of {len(found)} pairs really differ"
         said += f"; {len(alike)} cannot be told apart" if alike else ""
-        how = "p-values by Holm, for all pairs of a protocol as one family, of paired permutation tests"
+        how = "Corrected by Holm, with all pairs of a protocol as one family, by paired permutation tests"
     there = "" if seen is None else f", where a difference of {numbers.number(seen)} would be found in 4 of 5 cases"
     return f"{said}{there}. {how} over examples."
 
@@ -259,7 +264,8 @@ def _training(methods: Sequence[Method]) -> Iterator[Part]:
             steep = name.endswith("loss") and min(values) > 0 and max(values) > 10 * min(values)
             svg = curves(f"overlaid-{number}", name, series, "step", log=steep)
             legend = tuple(method.line.name for method in shown) if len(series) == len(shown) else ()
-            made.append(Figure(svg, f"{name} by step{', logarithmic' if steep else ''}", legend))
+            left = lost([method.first for method in shown], [name])
+            made.append(Figure(svg, f"{name} by step{', logarithmic' if steep else ''}{left}", legend))
     if made:
         yield Figures(tuple(made))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from markupsafe import Markup
@@ -38,8 +39,8 @@ def wanted(run: RunFiles) -> dict[str, int]:
     return {} if run.answers is None else {run.answers.ids[row]: row for row in rows}
 
 
-def page(run: RunFiles, look: Look, made: str) -> Page:
-    """All that is known of a run, for its reader."""
+def page(run: RunFiles, look: Look, made: str, notes: Sequence[str] = ()) -> Page:
+    """All that is known of a run, for its reader; `notes` are of what else was named."""
     said, tone = verdict(run)
     sections = [
         Section("metrics", "Metrics", tuple(_metrics(run))),
@@ -59,7 +60,7 @@ def page(run: RunFiles, look: Look, made: str) -> Page:
         verdict=said,
         tone=tone,
         key_facts=_key_facts(run),
-        warnings=tuple(warnings(run, look)),
+        warnings=(*warnings(run), *of_data(look), *notes),
         sections=tuple(section for section in sections if section.parts),
         made=made,
     )
@@ -104,8 +105,8 @@ def _skill(run: RunFiles) -> str:
     return f": {share} of the way to a predictor without faults"
 
 
-def warnings(run: RunFiles, look: Look) -> Iterator[str]:
-    """What a reader must know of these numbers."""
+def warnings(run: RunFiles) -> Iterator[str]:
+    """What a reader must know of a run's numbers."""
     said, found = run.manifest, run.interval
     if said.status != "finished" and run.value is not None:
         yield f"The run is {said.status}{f': {said.reason}' if said.reason else '.'}"
@@ -122,9 +123,18 @@ def warnings(run: RunFiles, look: Look) -> Iterator[str]:
         for flag, each in flags.items():
             count = each.get("count") if isinstance(each, Mapping) else each
             yield f"{split}: {numbers.cell(count).text} examples are {flag}."
+    yield from untrusted(run)
+
+
+def untrusted(run: RunFiles) -> Iterator[str]:
+    """The proofs that failed, and what could not be read."""
     yield from (f"Proof {each.proof} failed: {each.compared}." for each in run.findings if each.outcome == "fail")
-    yield from (f"Data: {each.message}" for each in look.problems if each.severity == "error")
     yield from run.unread
+
+
+def of_data(look: Look) -> Iterator[str]:
+    """What makes scores on the data wrong."""
+    yield from (f"Data: {each.message}" for each in look.problems if each.severity == "error")
 
 
 def _key_facts(run: RunFiles) -> tuple[tuple[str, str], ...]:
@@ -205,7 +215,14 @@ def _figure(run: RunFiles, key: str, heading: str, names: Sequence[str], *, log:
     scale = ", logarithmic" if steep else ""
     svg = curves(f"curve-{_slug(key)}", heading, series, "step", log=steep)
     what = found[0][0] if len(found) == 1 else heading
-    return Figure(svg, f"{what} by step{scale}", tuple(each.name for each in series))
+    return Figure(svg, f"{what} by step{scale}{lost([run], names)}", tuple(each.name for each in series))
+
+
+def lost(runs: Sequence[RunFiles], names: Sequence[str]) -> str:
+    """How many values of curves are no finite number and are not drawn, in words; empty: none."""
+    found = [line[name] for run in runs for line in run.history for name in names if name in line]
+    count = sum(not (isinstance(value, int | float) and math.isfinite(value)) for value in found)
+    return f"; {count:,} values that are no finite number are not drawn" if count else ""
 
 
 def _slug(name: str) -> str:

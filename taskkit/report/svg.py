@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from taskkit.wording import printable
+
 WIDTH = 360
 """Of every chart, in its own units: as many as the pixels of a narrow telephone, so that its letters stay legible."""
 
@@ -15,12 +17,17 @@ WIDTH = 360
 def element(tag: str, *children: str, **attributes: object) -> Markup:
     """An element; texts among its children and attributes are escaped, `class_` is `class` and `_` is `-`."""
     said = "".join(
-        f' {name.rstrip("_").replace("_", "-")}="{escape(_short(value))}"'
+        f' {name.rstrip("_").replace("_", "-")}="{_said(_short(value))}"'
         for name, value in attributes.items()
         if value is not None
     )
-    inside = Markup("").join(map(escape, children))
+    inside = Markup("").join(map(_said, children))
     return Markup("<{0}{1}>{2}</{0}>" if children else "<{0}{1}/>").format(tag, Markup(said), inside)
+
+
+def _said(value: object) -> Markup:
+    """A value as HTML; control characters of a text as escapes, since names of files may hold any."""
+    return value if isinstance(value, Markup) else escape(printable(str(value)))
 
 
 def _short(value: object) -> object:

@@ -19,6 +19,7 @@ from taskkit.cli import main
 from taskkit.plugins.registry import Plugins
 from taskkit.report.make import report
 from taskkit.report.numbers import number
+from taskkit.runs.manifest import DataRecord
 
 OLD = Path(__file__).parents[1] / "runs" / "0.1"
 MakeRun = Callable[..., Path]
@@ -116,6 +117,32 @@ def test_a_run_of_an_older_release_has_a_report_too(name: str) -> None:
     assert "There is no interval" in page.text["verdict"]
 
 
+def test_examples_that_were_cut_and_training_that_was_cut_short_are_told(make_run: MakeRun, tmp_path: Path) -> None:
+    flagged = {"train": {"truncated": {"count": 7, "examples": ["a"]}}}
+    data = DataRecord("points.moons", "abc", {"train": 300}, flagged)
+    said = made(make_run(tmp_path / "a", data=data, stopped="early stopping in epoch 3")).text["verdict"]
+    assert "train: 7 examples are truncated." in said
+    assert "Training ended before its last step: early stopping in epoch 3." in said
+
+
+def test_a_loss_that_was_no_number_is_told_since_no_chart_shows_it(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a")
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 100, "epoch": 5, "train/loss": NaN}\n{"step": 110, "epoch": 5, "train/loss": Infinity}\n')
+    assert "2 values that are no finite number are not drawn" in made(run).text["training"]
+
+
+def test_of_several_what_was_left_out_or_cannot_be_trusted_is_told(make_run: MakeRun, tmp_path: Path) -> None:
+    good = make_run(tmp_path / "runs" / "good")
+    make_run(tmp_path / "runs" / "failed", status="failed", reason="the disk is full", metrics={})
+    assert "failed" in made(tmp_path / "runs").text["verdict"]
+    make_run(tmp_path / "runs" / "other", draw=1)
+    (good / "classes.csv").write_text("a,b\n1\n")
+    said = made(tmp_path / "runs").text["verdict"]
+    assert "runs/failed" in said
+    assert "classes.csv" in said
+
+
 def test_what_cannot_be_read_is_told_and_the_rest_is_there(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run(tmp_path / "cats")
     (run / "metrics.jsonl").write_text("{\n")
@@ -131,16 +158,17 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_there(make_run: MakeRun, tm
 
 def test_names_that_are_markup_or_long_or_turn_the_writing_do_no_harm(make_run: MakeRun, tmp_path: Path) -> None:
     evil = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
-    runs = [make_run(tmp_path / f"{'x' * 200}{n}", 0.5 + n / 10, draw=n) for n in range(3)]
+    name = "\x1b[2J\u202e" + "x" * 200
+    runs = [make_run(tmp_path / f"{name}{n}", 0.5 + n / 10, draw=n) for n in range(3)]
     for run in runs:
         said = json.loads((run / "run.json").read_text())
-        said["recipe"]["title"] = said["reason"] = said["command"] = evil
+        said["recipe"]["title"] = said["reason"] = said["command"] = f"{evil}\ud83d"
         said["data"] |= {"name": "\u202eevil\x1b[2J", "origins": [{"name": evil, "source": "javascript:alert(1)"}]}
         said["environment"]["packages"] = {evil: evil}
         (run / "run.json").write_text(json.dumps(said))
     for words in ([runs[0]], runs):
         html = report([str(run) for run in words], Plugins(()), data=False)
-        page = Read(html)
+        page = Read(html.encode().decode())
         assert html.count("<script") == 1
         assert not [name for _, name, _ in page.attributes if name.startswith("on")]
         assert not {"\u202e", "\x1b"} & {*html}
@@ -196,6 +224,7 @@ def test_it_replaces_an_older_report_and_no_other_file(
     assert call(run, "-o", "nowhere/a.html").exit_code == 2
     assert call(run, "-o", run).exit_code == 2
     assert call("nothing").exit_code == 2
+    assert "say how several runs are compared" in call(run, "--metric", "loss").output
 
 
 def test_runs_of_several_protocols_are_refused_unless_that_is_asked_for(
