@@ -52,19 +52,19 @@ def page(
         Section("differences", "Differences", tuple(_differences(comparison))),
         Section("cost", "Cost", tuple(_cost(methods))),
         Section("setting", "By the setting", tuple(by_setting([(m.line, m.first) for m in methods]))),
-        Section("recipes", "What differs between them", tuple(differing(named))),
+        Section("recipes", "What differs between them", tuple(differing(named)) if len(methods) > 1 else ()),
         Section("protocol", "Protocol", tuple(_protocol(methods))),
         Section("training", "Training", tuple(_training(methods))),
         Section("classes", "Classes", tuple(_classes(methods))),
-        Section("disagreement", "Disagreement", tuple(parts(disagreement, look))),
+        Section("disagreement", "Disagreement", tuple(parts(disagreement, look)) if len(methods) > 1 else ()),
         Section("runs", "Runs", tuple(_runs(methods))),
     ]
     runs = sum(len(method.runs) for method in methods)
-    first = comparison.lines[0]
+    by = "skill" if comparison.across else comparison.lines[0].metric
     return Page(
-        title=f"{len(methods)} methods by {first.metric}"
-        if not comparison.across
-        else f"{len(methods)} methods by skill",
+        title=f"{len(methods)} methods by {by}"
+        if len(methods) > 1
+        else f"{methods[0].line.name}: {runs} seeds by {by}",
         subtitle=f"{runs} runs · {layout.title(comparison)}",
         verdict=said,
         tone=tone,
@@ -84,17 +84,21 @@ def _verdict(comparison: Comparison) -> tuple[str, Tone]:
         first = "" if best.skill is None else f" By that {best.name} comes first, with {numbers.number(best.skill[0])}."
         return f"These runs were not measured alike: only their skill may be compared.{first}", "warn"
     ends = "" if best.low is None else f" ({numbers.interval(best.low, best.high)})"
-    said = f"{best.name} has the best {best.metric}, {numbers.number(best.value)}{ends}."
-    words = {"differs": list[str](), "not told apart": list[str](), "not tested": list[str]()}
+    if len(lines) == 1:
+        seeds = ", ".join(map(str, best.seeds))
+        return f"{best.metric} is {numbers.number(best.value)}{ends}, the mean over the seeds {seeds}.", ""
+    words = ("largest", "It really differs from") if best.direction is None else ("best", "It is really better than")
+    said = f"{best.name} has the {words[0]} {best.metric}, {numbers.number(best.value)}{ends}."
+    others = {"differs": list[str](), "not told apart": list[str](), "not tested": list[str]()}
     for place, line in enumerate(lines[1:], 1):
-        words[layout.verdict(comparison, place)].append(line.name)
+        others[layout.verdict(comparison, place)].append(line.name)
     told = {
-        "differs": "It is really better than",
+        "differs": words[1],
         "not told apart": "It cannot be told apart from",
         "not tested": "No test could be made against",
     }
-    said += "".join(f" {told[word]} {_named(names)}." for word, names in words.items() if names)
-    return said, "warn" if words["not told apart"] or words["not tested"] else "good"
+    said += "".join(f" {told[word]} {_named(names)}." for word, names in others.items() if names)
+    return said, "warn" if others["not told apart"] or others["not tested"] else "good"
 
 
 def _warnings(methods: Sequence[Method]) -> Iterator[str]:

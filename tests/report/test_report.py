@@ -201,6 +201,28 @@ def test_several_runs_are_told_apart_and_their_disagreement_is_counted(make_run:
     assert "optim.lr, the only thing in which the recipes differ" in page.text["setting"]
 
 
+def test_seeds_of_one_recipe_are_one_method(make_run: MakeRun, tmp_path: Path) -> None:
+    resolved = {"title": "cats", "model": {"name": "points.net"}}
+    for seed in (1, 2, 3):
+        make_run(tmp_path / "runs" / f"seed={seed}", draw=seed, seed=seed, resolved={**resolved, "seed": seed})
+    page = made(tmp_path / "runs")
+    assert "the mean over the seeds 1, 2, 3" in page.text["verdict"]
+    assert {*page.text} >= {"ranking", "training", "runs"}
+    assert not {*page.text} & {"differences", "disagreement", "recipes"}
+
+
+def test_where_neither_way_is_better_none_is_called_better(make_run: MakeRun, tmp_path: Path) -> None:
+    for name, share in (("much", 0.95), ("little", 0.3)):
+        run = make_run(tmp_path / "runs" / name, share)
+        said = json.loads((run / "run.json").read_text())
+        said["protocol"]["headline"] = ["loss", "min"]
+        said["protocol"]["statistics"]["accuracy"]["direction"] = None
+        (run / "run.json").write_text(json.dumps(said))
+    verdict = Read(report([str(tmp_path / "runs")], Plugins(()), "accuracy", data=False)).text["verdict"]
+    assert "much has the largest accuracy" in verdict
+    assert "It really differs from little." in verdict
+
+
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
     monkeypatch.chdir(tmp_path)
