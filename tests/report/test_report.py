@@ -20,6 +20,7 @@ from taskkit.plugins.registry import Plugins
 from taskkit.report.make import report
 from taskkit.report.numbers import number
 from taskkit.runs.manifest import DataRecord
+from taskkit.verify.finding import Finding, keep
 
 OLD = Path(__file__).parents[1] / "runs" / "0.1"
 MakeRun = Callable[..., Path]
@@ -123,6 +124,17 @@ def test_examples_that_were_cut_and_training_that_was_cut_short_are_told(make_ru
     said = made(make_run(tmp_path / "a", data=data, stopped="early stopping in epoch 3")).text["verdict"]
     assert "train: 7 examples are truncated." in said
     assert "Training ended before its last step: early stopping in epoch 3." in said
+
+
+def test_proofs_are_shown_and_one_that_failed_is_told_first(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a")
+    assert "Nothing was proved of this run yet" in made(run).text["proofs"]
+    found = Finding("resume", "fail", "weights of a killed training", 0.25, "network.bias", 0.0, "Look at the seed.")
+    keep(run, [found, Finding("order", "pass", "metrics in three orders", 0.0, "", 1e-4)])
+    page = made(run)
+    assert "Proof resume failed: weights of a killed training." in page.text["verdict"]
+    assert page.row("resume")[1:] == ["fail", found.compared, "0.25 (network.bias); 0 is allowed. Look at the seed."]
+    assert page.row("order")[1] == "pass"
 
 
 def test_a_loss_that_was_no_number_is_told_since_no_chart_shows_it(make_run: MakeRun, tmp_path: Path) -> None:
