@@ -113,7 +113,7 @@ def _begin(
     except Preempted as stop:
         context.exit(128 + stop.number)
     if report:
-        write_report(ours, run.path / "report.html", [str(run.path)])
+        _report(ours, run.path)
 
 
 def _go_on(context: click.Context, ours: Context, run: Path, from_good: Sequence[str] | None, report: bool) -> None:
@@ -128,4 +128,12 @@ def _go_on(context: click.Context, ours: Context, run: Path, from_good: Sequence
     except Preempted as stop:
         context.exit(128 + stop.number)
     if report:
+        _report(ours, run)
+
+
+def _report(ours: Context, run: Path) -> None:
+    """Write the report of a run that ended, in one of its processes."""
+    from taskkit.engine.launch import is_primary
+
+    if is_primary():
         write_report(ours, run / "report.html", [str(run)])
