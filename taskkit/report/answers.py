@@ -61,10 +61,10 @@ def surest_wrong(run: RunFiles, most: int) -> list[int]:
 
 
 def worst(run: RunFiles, most: int, but: Sequence[int] = ()) -> list[int]:
-    """The rows of the worst answers, but for some; right ones are none of them."""
+    """The rows of the worst answers, but for some; right ones are none of them. Where no score is kept, the first."""
     bad, correct, without = badness(run), right(run), {*but}
     if bad is None:
-        return []
+        return list(range(len(run.answers or ())))[:most]
     rows = [row for row in range(len(bad)) if row not in without and not (correct is not None and correct[row])]
     return sorted(rows, key=lambda row: bad[row], reverse=True)[:most]
 

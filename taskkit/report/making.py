@@ -72,11 +72,13 @@ def cost(run: RunFiles) -> Iterator[Part]:
     said = run.manifest.cost
     percent = None if said.padding is None else f"{said.padding:.1%}".replace("%", " %")
     per_unit = said.units_per_second
+    per_second = None if per_unit is None else f"{per_unit:,.0f}"
+    units = [] if said.units == "examples" else [(f"{said.units or 'units'} a second", per_second)]
     facts = [
         ("parameters", numbers.count(said.parameters)),
         ("time spent training", numbers.seconds(said.train_seconds)),
         ("examples a second", None if said.examples_per_second is None else f"{said.examples_per_second:,.0f}"),
-        (f"{said.units or 'units'} a second", None if per_unit is None else f"{per_unit:,.0f}"),
+        *units,
         ("padding", percent),
         ("peak memory", numbers.bytes_(said.peak_memory_bytes)),
         ("operations for an example", None if said.flops_per_example is None else f"{said.flops_per_example:.3g}"),

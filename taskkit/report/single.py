@@ -46,7 +46,7 @@ def page(run: RunFiles, look: Look, made: str, notes: Sequence[str] = ()) -> Pag
         Section("metrics", "Metrics", tuple(_metrics(run))),
         Section("training", "Training", tuple(_training(run))),
         Section("classes", "Classes and calibration" if run.tables else "Scores", tuple(classes(run))),
-        Section("examples", "Wrong answers" if answers.right(run) else "Worst answers", tuple(_examples(run, look))),
+        Section("examples", _kind(run), tuple(_examples(run, look))),
         Section("data", "Data", tuple(data(run, look))),
         Section("cost", "Cost", tuple(cost(run))),
         Section("proofs", "Proofs", tuple(proofs(run))),
@@ -64,6 +64,13 @@ def page(run: RunFiles, look: Look, made: str, notes: Sequence[str] = ()) -> Pag
         sections=tuple(section for section in sections if section.parts),
         made=made,
     )
+
+
+def _kind(run: RunFiles) -> str:
+    """Which answers are shown."""
+    if answers.badness(run) is None:
+        return "Answers"
+    return "Worst answers" if answers.right(run) is None else "Wrong answers"
 
 
 def title(run: RunFiles) -> str:
@@ -184,7 +191,7 @@ def _training(run: RunFiles) -> Iterator[Part]:
     rest = dict.fromkeys(name.partition("/")[2] for name in names if name.startswith(("train/", "val/")))
     others = [figure for name in rest if name not in told and (figure := _curve(run, name, name)) is not None]
     if others:
-        yield More(f"{len(others)} more curves", (Figures(tuple(others)),))
+        yield More(f"More curves: {len(others)}", (Figures(tuple(others)),))
     tested = run.manifest.tested
     if tested is not None:
         score = "" if tested.validation is None else f", val/{metric} {numbers.number(tested.validation)}"
@@ -243,14 +250,18 @@ def _examples(run: RunFiles, look: Look) -> Iterator[Part]:
     if correct is not None:
         wrong = len(correct) - sum(correct)
         yield Prose(f"{wrong:,} of {len(correct):,} answers are wrong.")
-    elif not worst:
-        yield Prose("The task keeps no score of each example by which its answers could be put in order.")
+    known = answers.badness(run) is not None
+    if not known:
+        yield Prose(
+            "The task keeps no score of each example, by which answers could be put in order: these stand first."
+        )
     if sure:
         yield Prose("The surest that are wrong, by the probability that was said of them:")
         yield Gallery(tuple(_shown(run, row, shown) for row in sure))
-    if worst:
+    if worst and known:
         by = "by the loss" if correct is not None else f"by {run.headline[0]}, and the loss where that is alike"
         yield Prose(f"The worst{' of the others' if sure else ''}, {by}:")
+    if worst:
         yield Gallery(tuple(_shown(run, row, shown) for row in worst))
 
 

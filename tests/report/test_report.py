@@ -103,6 +103,16 @@ def test_the_surest_wrong_answers_come_first_and_no_right_one_is_among_the_worst
     assert {*shown} <= {row["id"] for row in wrong}
 
 
+def test_where_no_score_is_kept_the_first_answers_are_shown(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "cats")
+    said = json.loads((run / "run.json").read_text())
+    said["protocol"]["statistics"] = {}
+    (run / "run.json").write_text(json.dumps(said))
+    html = report([str(run)], Plugins(()), data=False)
+    assert re.findall(r"<h3>(\d+)</h3>", html) == [f"{row:04}" for row in range(8)]
+    assert "these stand first" in html
+
+
 def test_the_verdict_says_what_is_not_better_than_nothing(make_run: MakeRun, tmp_path: Path) -> None:
     assert "no better than the trivial predictor" in made(make_run(tmp_path / "a", 0.1)).text["verdict"]
     assert "cannot be told apart from the trivial" in made(make_run(tmp_path / "b", 0.4, draw=2)).text["verdict"]
