@@ -28,6 +28,8 @@ PICTURES = {
 SOUNDS = {".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".ogg": "audio/ogg"}
 LARGEST = 250_000
 """Bytes of one picture or sound that are still embedded."""
+ANSWER = 40_000
+"""Bytes of a prediction that is a file and still embedded."""
 ALL = 650_000
 """Bytes of all pictures and sounds of a report."""
 LETTERS = 400
@@ -129,8 +131,11 @@ def prediction(value: Any, run: Path) -> Markup:
     """What a row of predictions.parquet holds: plain, as JSON where it was nested, or the path of a file of the run."""
     if isinstance(value, str) and value.startswith("predictions/") and not {"..", ""} & {*PurePath(value).parts}:
         file = run / value
-        if file.is_file() and not file.is_symlink() and file.stat().st_size <= LARGEST:
-            return html(Attachment(file.read_bytes(), file.suffix), "the prediction")
+        if file.is_file() and not file.is_symlink():
+            size = file.stat().st_size
+            if size <= ANSWER:
+                return html(Attachment(file.read_bytes(), file.suffix), "the prediction")
+            return html(f"{value}, of {numbers.bytes_(size)}")
     if isinstance(value, str) and value[:1] in ("[", "{"):
         try:
             nested = json.loads(value)

@@ -133,5 +133,7 @@ def test_files_beside_a_run_are_never_embedded(tmp_path: Path) -> None:
     (tmp_path / "run" / "predictions" / "link.png").symlink_to(tmp_path / "secret.png")
     run = tmp_path / "run"
     assert "<img" in media.prediction("predictions/mask.png", run)
+    (run / "predictions" / "large.png").write_bytes(bytes(50_000))
+    assert media.prediction("predictions/large.png", run) == media.html("predictions/large.png, of 50.0 kB")
     for name in ("predictions/../../secret.png", "predictions/link.png", "predictions/none.png"):
         assert "<img" not in media.prediction(name, run)
