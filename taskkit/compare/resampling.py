@@ -76,7 +76,8 @@ def bootstrap(evaluate: Evaluate, groups: int, level: float = LEVEL, resamples: 
             bootstrap_result=found,
         )
     spread = np.asarray(found.standard_error)
-    accelerated = np.isfinite(found.confidence_interval.low) & np.isfinite(found.confidence_interval.high)
+    # Of few groups the corrections may put both bounds on one value. A width of nan is not above anything.
+    accelerated = (found.confidence_interval.high - found.confidence_interval.low) > NOTHING
     degenerate = ~(spread > NOTHING)
     low, high = (
         np.where(degenerate, np.nan, np.where(accelerated, *sides))

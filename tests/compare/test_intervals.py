@@ -153,3 +153,20 @@ def test_an_exact_interval_covers_at_least_as_often_as_it_says() -> None:
         chance = weights * p ** np.arange(n + 1) * (1 - p) ** (n - np.arange(n + 1))
         covers = [low <= p <= high for low, high in (binomial(k, n, 0.95, "exact") for k in range(n + 1))]
         assert chance[covers].sum() >= 0.95
+
+
+def test_the_corrections_of_bca_leave_no_interval_without_a_width() -> None:
+    """Of four groups with classes of their own both of its bounds were the metric itself."""
+    random, rows = np.random.default_rng(32), []
+    for group, number in np.ndindex(4, 6):
+        target = f"c{group * 3 + number % 3}"
+        answer = target if random.random() < 0.8 else f"c{random.integers(12)}"
+        rows.append({"id": f"{group}-{number}", "group": str(group), "target": target, "prediction": answer})
+    read = Rows.of(rows, {"target", "prediction"})
+    statistic = Of(macro_f1, ("target", "prediction"), ideal=1.0)
+    value = float(read.values([statistic])[0])
+    found = intervals(read, {"f1": statistic}, {"f1": value})["f1"]
+    assert found.method == "percentile"
+    assert found.low is not None
+    assert found.high is not None
+    assert found.high - found.low > 0.1
