@@ -69,7 +69,7 @@ def rendered(found: list[Line], when: str) -> str:
 TEXT = """\
 # Runs disturbed, and files damaged
 
-Written by `make faults`. A run of the digits is fetched, encoded into the store, trained for three epochs with nine
+What `make faults` does: a run of the digits is fetched, encoded into the store, trained for three epochs with nine
 validations, checkpoints between them, tested and written, with two workers and with none. It is disturbed in real
 processes: most are forked from one that has imported everything, every tenth begins with its imports. A signal comes
 at a random moment of the whole wall time; the process is frozen at that moment, so that the stage is known and all
