@@ -73,7 +73,7 @@ class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
             reduction="none",
         ).mean()
         # As logarithms: metrics take a batch of numbers that all are between 0 and 1 for probabilities.
-        preds = logits.detach().float().log_softmax(dim=-1)
+        preds = _likelihoods(logits.detach())
         return Step(loss, len(target), outputs=logits, scored={"preds": preds, "target": target})
 
     def metrics(self) -> Mapping[str, Metric]:
@@ -93,14 +93,14 @@ class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
 
     def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
         """Whether each answer is right, or among the first k where there are more than k classes; its cross-entropy."""
-        logits, target = step.outputs.float(), batch["target"]
+        likelihoods, target = _likelihoods(step.outputs), batch["target"]
         k, first = self.config.top_k, {}
         if len(self.classes) > k:
-            first = {f"top{k}_correct": (logits.topk(k).indices == target[:, None]).any(-1).float()}
+            first = {f"top{k}_correct": (likelihoods.topk(k).indices == target[:, None]).any(-1).float()}
         return {
-            "correct": (logits.argmax(-1) == target).float(),
+            "correct": (likelihoods.argmax(-1) == target).float(),
             **first,
-            "cross_entropy": F.cross_entropy(logits, target, reduction="none"),
+            "cross_entropy": F.nll_loss(likelihoods, target, reduction="none"),
         }
 
     def statistics(self) -> Mapping[str, Statistic]:
@@ -124,14 +124,16 @@ class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
     def predict(self, batch: Batch, outputs: Tensor, examples: Sequence[Example], options: Any) -> Sequence[Prediction]:
         """The most probable class, its probability, and the runners-up, from logits (batch, classes)."""
         k = min(self.config.top_k, len(self.classes))
-        top = outputs.float().softmax(-1).topk(k)
+        # Of classes that are alike, as happens in 16 bits, the first answers, as it does for scores and metrics; `topk`
+        # would give any of them.
+        top = _likelihoods(outputs).sort(dim=-1, descending=True, stable=True)
         return [
             {
                 "prediction": self.classes[where[0]],
                 "probability": values[0],
                 "top": {self.classes[i]: p for i, p in zip(where, values, strict=True)},
             }
-            for where, values in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+            for where, values in zip(top.indices[:, :k].tolist(), top.values[:, :k].exp().tolist(), strict=True)
         ]
 
     def baseline(self, train: Sequence[Example], test: Sequence[Example]) -> Mapping[str, float]:
@@ -169,3 +171,8 @@ class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
             },
             "confusion": {"true \\ predicted": list(self.classes), **columns},
         }
+
+
+def _likelihoods(logits: Tensor) -> Tensor:
+    """Logarithms of probabilities: what metrics, scores and answers all are of, so that they agree on what is alike."""
+    return logits.float().log_softmax(dim=-1)

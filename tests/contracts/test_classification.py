@@ -170,3 +170,18 @@ def test_the_table_of_classes_has_their_precision_recall_and_f1() -> None:
     assert rows[1] == ("b", 1, 0.0, 0.0, 0.0)
     assert rows[2] == ("c", 0, 0.0, 0.0, 0.0)
     assert tables["confusion"]["b"][:2] == [1, 0]
+
+
+def test_of_classes_that_are_alike_answers_scores_and_metrics_take_the_same() -> None:
+    task = classification(top_k=2).eval()
+    # Equal at the top, as 16 bits make them, and different by less than a probability of 32 bits can tell.
+    alike = torch.tensor([[0, 3, 0, 3, 0, 3, 3], [0, 1e-9, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1, 1]], dtype=torch.float)
+    rows = {"logits": alike.repeat(7, 1), "target": torch.arange(7).repeat_interleave(3), "example": torch.arange(21)}
+    step = task.step(rows)
+    correct = task.scores(rows, step)["correct"]
+    answers = task.predict(rows, step.outputs, [Example(str(n), "") for n in range(21)], None)
+    right = [
+        NAMES.index(str(answer["prediction"])) == int(n) for answer, n in zip(answers, rows["target"], strict=True)
+    ]
+    assert right == correct.bool().tolist()
+    assert judged(task, rows)["accuracy"].item() == pytest.approx(sum(right) / 21)
