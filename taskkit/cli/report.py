@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from taskkit.cli import Context
 from taskkit.cli.loading import loading
 from taskkit.cli.output import say
+from taskkit.errors import TaskkitError
 
 
 @click.command(name="report", short_help="Write runs as one HTML file that a person reads.")
@@ -49,3 +51,12 @@ def write_report(
             import taskkit.report.data  # noqa: F401 - with torch
     write(out, report(runs, ours.plugins, metric, across=across, data=data))
     say(f"report: {out} ({out.stat().st_size / 1000:,.0f} kB)")
+
+
+def check_not_encrypted(recipe: Mapping[str, Any]) -> None:
+    """Raise TaskkitError where a report, which shows examples, would lie as it is in a run that is encrypted."""
+    if recipe.get("privacy", {}).get("encrypt"):
+        raise TaskkitError(
+            "--report: this run is encrypted (privacy.encrypt), and a report, which shows examples, is not. Leave it "
+            "out, and afterwards write one where it may lie: taskkit report RUN -o FILE"
+        )

@@ -13,7 +13,8 @@ from taskkit.cli import Context
 from taskkit.cli.loading import loading
 from taskkit.cli.output import lasting
 from taskkit.cli.recipe_verb import RecipeVerb
-from taskkit.cli.report import write_report
+from taskkit.cli.report import check_not_encrypted, write_report
+from taskkit.runs import manifest
 
 if TYPE_CHECKING:
     from taskkit.contracts.recipe import Recipe
@@ -95,6 +96,8 @@ def _begin(
     files, overrides = split(words)
     with loading():
         resolved = load(files, [*overrides, *changes], ours.plugins)
+        if report:
+            check_not_encrypted(resolved.recipe.plain())
         if smoke:
             resolved = load(files, [*overrides, *changes, *smoke_changes(resolved.recipe)], ours.plugins)
         # Only a recipe without problems pays for importing torch.
@@ -117,6 +120,8 @@ def _begin(
 
 
 def _go_on(context: click.Context, ours: Context, run: Path, from_good: Sequence[str] | None, report: bool) -> None:
+    if report:
+        check_not_encrypted(manifest.read(run).resolved)
     with loading():
         from rich.console import Console
 

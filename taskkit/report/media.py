@@ -13,9 +13,11 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from taskkit.contracts.facts import Attachment
+from taskkit.errors import CheckpointError
 from taskkit.report import numbers
 from taskkit.report.charts import sparkline
 from taskkit.report.svg import element
+from taskkit.runs.encryption import reading
 
 PICTURES = {
     ".png": "image/png",
@@ -133,9 +135,13 @@ def prediction(value: Any, run: Path) -> Markup:
         file = run / value
         if file.is_file() and not file.is_symlink():
             size = file.stat().st_size
-            if size <= ANSWER:
-                return html(Attachment(file.read_bytes(), file.suffix), "the prediction")
-            return html(f"{value}, of {numbers.bytes_(size)}")
+            if size > ANSWER:
+                return html(f"{value}, of {numbers.bytes_(size)}")
+            try:
+                with reading(file) as opened:
+                    return html(Attachment(opened.read(), file.suffix), "the prediction")
+            except (OSError, CheckpointError) as error:
+                return element("p", f"cannot be read ({error})", class_="quiet")
     if isinstance(value, str) and value[:1] in ("[", "{"):
         try:
             nested = json.loads(value)

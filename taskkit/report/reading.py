@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -106,18 +107,23 @@ def read(path: Path) -> RunFiles:
     tables, lost = _tables(path)
     answers, why = _answers(path / "predictions.parquet")
     unread += [*lost, *([why] if why else [])]
-    recipe = path / RECIPE
-    text = recipe.read_text(errors="replace") if recipe.exists() else ""
-    return RunFiles(path, said, lines, tables, text, tuple(found.values()), answers, tuple(unread))
+    recipe = ""
+    try:
+        recipe = (path / RECIPE).read_text(errors="replace")
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        unread.append(f"{path / RECIPE}: cannot be read ({error.strerror}).")
+    return RunFiles(path, said, lines, tables, recipe, tuple(found.values()), answers, tuple(unread))
 
 
 def _tables(path: Path) -> tuple[dict[str, list[list[str]]], list[str]]:
     tables, lost = {}, []
     for file in sorted(path.glob("*.csv")):
         try:
-            with file.open(newline="", encoding="utf-8") as lines:
+            with reading(file) as opened, io.TextIOWrapper(opened, encoding="utf-8", newline="") as lines:
                 rows = [row for row in csv.reader(lines) if row]
-        except (OSError, ValueError, csv.Error) as error:
+        except (OSError, ValueError, csv.Error, CheckpointError) as error:
             lost.append(f"{file}: cannot be read ({error}).")
             continue
         if rows and all(len(row) == len(rows[0]) for row in rows):

@@ -23,6 +23,7 @@ from taskkit.errors import CheckpointError, RecipeError
 from taskkit.keyfile import KEY_FILE
 from taskkit.plugins.discovery import discover
 from taskkit.plugins.registry import Plugins
+from taskkit.report.make import report
 from taskkit.runs import checkpoint
 from taskkit.runs.encryption import is_encrypted
 
@@ -68,6 +69,19 @@ def weights(run: Path) -> dict[str, Any]:
 
 def holding(folder: Path, text: str) -> set[str]:
     return {path.name for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()}
+
+
+def test_a_report_reads_its_tables_with_the_key_and_is_never_left_in_the_run_as_it_is(
+    place: Path, plugins: Plugins, tmp_path: Path
+) -> None:
+    page = report([str(place / "run")], plugins, data=False)
+    assert "cannot be read" not in page
+    assert 'id="classes"' in page
+    for words in (["secret.yaml", *OVERRIDES, "--out", str(tmp_path / "new")], ["--resume", "run"]):
+        said = CliRunner().invoke(main, ["run", *words, "--report"])
+        assert (said.exit_code, "is encrypted (privacy.encrypt), and a report" in said.output) == (2, True), said.output
+    assert not (tmp_path / "new").exists()
+    assert not (place / "run" / "report.html").exists()
 
 
 def test_no_example_and_no_word_of_one_is_on_the_disk(place: Path) -> None:
