@@ -40,7 +40,10 @@ class Disagreement:
         """That of methods by name; None: they keep no scores of the same examples."""
         found = [answers.score(run, metric) for _, run in named]
         ids = [None if run.answers is None else run.answers.ids for _, run in named]
-        if len(named) < 2 or any(each is None for each in found) or any(each != ids[0] for each in ids):
+        # Two data sets may both number their examples.
+        of = [run.manifest.protocol.splits if run.manifest.protocol is not None else None for _, run in named]
+        alike = all(each == first[0] for first in (ids, of) for each in first)
+        if len(named) < 2 or any(each is None for each in found) or not alike:
             return None
         rights = [answers.right(run) for _, run in named]
         binary = all(each is not None for each in rights) and all(run.headline[0] == metric for _, run in named)
@@ -62,7 +65,7 @@ class Disagreement:
     def wanted(self) -> dict[str, int]:
         """The ids of these examples, and their rows."""
         found = self.runs[0].answers
-        return {} if found is None else {found.ids[row]: row for row in self.disputed()}
+        return {} if found is None else found.placed(self.disputed())
 
 
 def parts(found: Disagreement | None, look: Look) -> Iterator[Part]:
@@ -79,6 +82,8 @@ def parts(found: Disagreement | None, look: Look) -> Iterator[Part]:
     yield Prose("The most disputed examples:")
     if look.lacking:
         yield Prose(look.lacking, "warn")
+    if found.runs[0].scrubbed:
+        yield Prose(found.runs[0].scrubbed, "warn")
     shown, left = media.within_budget(look.shown)
     if left:
         yield Prose(left, "warn")

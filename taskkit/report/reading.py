@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from taskkit.runs import history, manifest
 from taskkit.runs.encryption import reading
 from taskkit.runs.manifest import Interval, Manifest
 from taskkit.runs.record import RECIPE
+from taskkit.runs.scrub import mark_of
 from taskkit.verify import finding
 from taskkit.verify.finding import Finding
 
@@ -43,6 +44,15 @@ class Answers:
             return None
         return [float(value) for value in found]
 
+    @property
+    def scrubbed(self) -> bool:
+        """Whether `taskkit scrub` made numbers of the ids, which are no longer those of the data."""
+        return mark_of(self.table.schema.metadata) is not None
+
+    def placed(self, rows: Iterable[int]) -> dict[str, int]:
+        """Some rows by the ids that their examples have in the data; empty where these were scrubbed."""
+        return {} if self.scrubbed else {self.ids[row]: row for row in rows}
+
     def row(self, at: int) -> Mapping[str, Any]:
         """All columns of one row."""
         return {name: self.table[name][at].as_py() for name in self.table.column_names}
@@ -64,6 +74,16 @@ class RunFiles:
     """None: no test was kept."""
     unread: tuple[str, ...]
     """What could not be read, and why."""
+
+    @property
+    def scrubbed(self) -> str:
+        """What a reader must know of a run that was scrubbed, in words; empty for others."""
+        if self.answers is None or not self.answers.scrubbed:
+            return ""
+        return (
+            f"{self.path} was scrubbed: its examples are known by numbers that taskkit gave them and its classes by "
+            "codes, neither of which are those of the data, and no raw example can be shown."
+        )
 
     @property
     def headline(self) -> tuple[str, str]:

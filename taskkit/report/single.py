@@ -36,7 +36,7 @@ def wanted(run: RunFiles) -> dict[str, int]:
     """The examples that a report of a run shows, by id, and the row that each is in."""
     sure = answers.surest_wrong(run, EXAMPLES)
     rows = [*sure, *answers.worst(run, EXAMPLES, sure)]
-    return {} if run.answers is None else {run.answers.ids[row]: row for row in rows}
+    return {} if run.answers is None else run.answers.placed(rows)
 
 
 def page(run: RunFiles, look: Look, made: str, notes: Sequence[str] = ()) -> Page:
@@ -121,6 +121,8 @@ def warnings(run: RunFiles) -> Iterator[str]:
         yield f"Of the interval: {found.note}."
     if found is None and run.value is not None:
         yield "There is no interval: it is not known what the metric would be on other examples."
+    if run.scrubbed:
+        yield run.scrubbed
     if said.stopped:
         yield f"Training ended before its last step: {said.stopped}."
     if said.tested is not None and said.tested.checkpoint == "last":

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,8 +20,12 @@ from taskkit.cli import main
 from taskkit.plugins.registry import Plugins
 from taskkit.report.make import report
 from taskkit.report.numbers import number
+from taskkit.report.reading import read
+from taskkit.report.single import wanted
 from taskkit.runs.manifest import DataRecord
+from taskkit.runs.scrub import scrub
 from taskkit.verify.finding import Finding, keep
+from tests.report.conftest import PROTOCOL
 
 OLD = Path(__file__).parents[1] / "runs" / "0.1"
 MakeRun = Callable[..., Path]
@@ -118,6 +123,23 @@ def test_the_verdict_says_what_is_not_better_than_nothing(make_run: MakeRun, tmp
     assert "cannot be told apart from the trivial" in made(make_run(tmp_path / "b", 0.4, draw=2)).text["verdict"]
     failed = make_run(tmp_path / "c", status="failed", reason="the disk is full", metrics={}, protocol=None)
     assert "it is failed: the disk is full" in made(failed).text["verdict"]
+
+
+def test_the_numbers_of_a_scrubbed_run_are_not_taken_for_ids_of_the_data(make_run: MakeRun, tmp_path: Path) -> None:
+    one, other = make_run(tmp_path / "one"), make_run(tmp_path / "other", 0.5, draw=2)
+    assert wanted(read(one))
+    for run in (one, other):
+        scrub(run)
+    assert wanted(read(one)) == {}
+    assert f"{one} was scrubbed" in made(one).text["verdict"]
+    assert "was scrubbed" in made(one, other).text["disagreement"]
+
+
+def test_examples_of_two_data_sets_are_never_held_together_though_both_are_numbered(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    runs = [make_run(tmp_path / "one"), make_run(tmp_path / "other", 0.5, protocol=replace(PROTOCOL, splits="another"))]
+    assert "no scores of the same examples" in made(*runs, across=True).text["disagreement"]
 
 
 @pytest.mark.parametrize("name", ["image", "recsys", "speech", "text"])
