@@ -23,6 +23,7 @@ from taskkit.engine.launch import directory_for_children, is_primary, shared_dir
 from taskkit.engine.resuming import Begun
 from taskkit.engine.run import Run
 from taskkit.engine.trainer import check_place
+from taskkit.errors import TaskkitError
 from taskkit.loaded_run import LoadedRun
 from taskkit.plugins.compatibility import imported
 from taskkit.plugins.discovery import from_environment
@@ -104,6 +105,8 @@ def _resume(
 ) -> LoadedRun:
     found = manifest.read(directory)
     if found.status == "finished":
+        if from_good is not None:
+            raise TaskkitError(f"--from-good: {directory} is finished, and its numbers were finite to the end.")
         console.print(f"{directory} is finished: there is nothing to go on with.", highlight=False, soft_wrap=True)
         return LoadedRun(directory, found, plugins)
     if not is_primary():

@@ -68,6 +68,11 @@ def command(
     changes = [f"seed={seed}"] if seed is not None else []
     if from_good and resume in (None, "auto"):
         raise click.UsageError("--from-good goes with --resume RUN: name the run whose numbers were not finite.")
+    if resume == "auto" and out is not None:
+        raise click.UsageError(
+            "--resume auto looks for runs under runs/ and names them itself, so that --out would be another place each "
+            f"time. Leave one out; to go on with the run in {out}: taskkit run --resume {out}"
+        )
     if resume is not None and resume != "auto":
         if (words and not from_good) or out or changes or smoke:
             raise click.UsageError(

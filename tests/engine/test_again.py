@@ -112,6 +112,8 @@ def test_from_good_takes_what_keeps_numbers_finite_and_nothing_else() -> None:
             taskkit.resume("run", from_good=[word])
     code, said = words("--resume", "run", "--from-good", "trainer.gradient_clip_val=1")
     assert (code, "from step 5, trainer.gradient_clip_val=1.0" in said) == (0, True), said
+    with pytest.raises(TaskkitError, match="--from-good: run is finished"):
+        taskkit.resume("run", from_good=[])
     code, said = words("--resume", "auto", "--from-good")
     assert (code, "--from-good goes with --resume RUN" in said) == (2, True)
 
@@ -138,6 +140,12 @@ def test_a_run_that_was_not_stopped_by_its_numbers_goes_on_as_it_began() -> None
 def edit(run: Path, **changes: Any) -> None:
     known = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(known | changes))
+
+
+def test_a_run_that_is_looked_for_has_no_place_of_its_own() -> None:
+    code, said = words("waves.yaml", "--resume", "auto", "--out", "here")
+    assert (code, "taskkit run --resume here" in " ".join(said.split())) == (2, True), said
+    assert not Path("here").exists()
 
 
 def test_a_script_that_starts_for_ever_does_not_repeat_what_would_come_again() -> None:
