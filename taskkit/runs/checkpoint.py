@@ -6,7 +6,6 @@ import dataclasses
 import io
 import pickle
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +137,8 @@ def load_safely(path: Path | io.BytesIO) -> Any:
                 if (damaged := archive.testzip()) is not None:
                     raise ValueError(f"the checksum of {damaged} is another")
         return torch.load(path, map_location="cpu", weights_only=True)
+    except (CheckpointError, MemoryError):
+        raise
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file. A checkpoint was expected.") from None
     except pickle.UnpicklingError as error:
@@ -145,7 +146,8 @@ def load_safely(path: Path | io.BytesIO) -> Any:
             f"{path}: refused, since it holds more than weights and plain data ({str(error).splitlines()[0]}). "
             "Only checkpoints that torch loads with weights_only=True are read."
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:
+        # What is no archive torch reads as an old pickle, which fails in any way there is.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
             f"{path}: damaged or no checkpoint ({reason}). A file written by taskkit was expected."

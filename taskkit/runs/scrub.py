@@ -123,9 +123,9 @@ def _nothing() -> None:
 
 def _gone(run: Path, path: Path, what: str) -> _Step:
     name = path.relative_to(run).as_posix()
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         return _Step(Removal(f"{name}/", what, size_of(path)), lambda: shutil.rmtree(path))
-    return _Step(Removal(name, what, path.stat().st_size), path.unlink)
+    return _Step(Removal(name, what, path.lstat().st_size), path.unlink)
 
 
 # Predictions.
@@ -208,13 +208,13 @@ def _verify(run: Path) -> Iterator[_Step]:
     path = run / "verify.json"
     if not path.exists():
         return
-    text = path.read_text()
     try:
+        text = path.read_text()
         found = json.loads(text)
         for each in found["findings"]:
             if each["proof"] in ("batch-size", "order"):
                 each["where"] = _NAMED.sub("", each["where"])
-    except (ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(
             f"{path}: cannot be read ({error}). What `taskkit verify` wrote was expected. Remove it."
         ) from None

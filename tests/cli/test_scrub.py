@@ -207,3 +207,15 @@ def test_files_of_predictions_go_with_their_folder(place: Path) -> None:
     (place / "one" / "predictions" / "mail-1.png").write_bytes(b"x" * 10)
     assert "predictions/ (10 B): files of predictions" in called("one")
     assert not (place / "one" / "predictions").exists()
+
+
+def test_what_is_elsewhere_stays_there_and_what_cannot_be_read_is_told(place: Path) -> None:
+    (place / "kept").mkdir()
+    (place / "kept" / "picture.png").write_bytes(b"x")
+    (place / "one" / "predictions").symlink_to(place / "kept")
+    called("one")
+    assert not (place / "one" / "predictions").is_symlink()
+    assert (place / "kept" / "picture.png").exists()
+    (place / "two" / "verify.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CheckpointError, match=r"verify\.json: cannot be read"):
+        scrub(place / "two")

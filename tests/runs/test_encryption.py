@@ -134,3 +134,8 @@ def test_checkpoints_and_tables_are_written_and_read_as_streams(key: EncryptionK
     (tmp_path / "weights").write_bytes(changed)
     with pytest.raises(CheckpointError, match="weights: damaged, or changed since it was encrypted"):
         checkpoint.load_safely(tmp_path / "weights")
+    # Without what tells that it is encrypted, torch takes it for an old pickle.
+    changed[3] ^= 1
+    (tmp_path / "weights").write_bytes(changed)
+    with pytest.raises(CheckpointError, match="weights: damaged or no checkpoint"):
+        checkpoint.load_safely(tmp_path / "weights")
