@@ -23,6 +23,7 @@ from taskkit.batches.loader import Loader
 from taskkit.contracts.recipe import Recipe
 from taskkit.engine.optim import batches_of_steps, total_steps
 from taskkit.engine.trainer import alone
+from taskkit.errors import TaskkitError
 from taskkit.plugins.discovery import from_environment
 from taskkit.plugins.registry import Plugins
 from taskkit.recipe.load import Resolved, load
@@ -256,7 +257,11 @@ def _bytes(loader: Any) -> int:
 
 def _main(recipe: Path, folder: Path) -> None:
     plugins = from_environment()
-    timed = trial(load([recipe], [], plugins), plugins, folder)
+    try:
+        timed = trial(load([recipe], [], plugins), plugins, folder)
+    except TaskkitError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
     (folder / FILE).write_text(json.dumps(asdict(timed)))
 
 

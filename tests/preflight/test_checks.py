@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from taskkit.cli import main
-from taskkit.errors import RunFailedError
+from taskkit.errors import RunFailedError, TaskkitError
 from taskkit.plugins.registry import Plugins
 from taskkit.preflight.checks import tried
 from taskkit.recipe.load import load
@@ -47,6 +47,12 @@ def test_warnings_of_the_data_are_told_and_with_strict_they_are_errors(plugins: 
     assert strict.exit_code == 2
     assert "warning: split: There is no test split" in strict.stderr
     assert strict.stderr.splitlines()[-1].startswith("strict: 1 warning said above, and --strict allows none")
+
+
+def test_what_a_short_run_refuses_is_said_in_its_words_alone(plugins: Plugins) -> None:
+    with pytest.raises(TaskkitError, match=r"^loader\.batch_size: the training split has \d+ samples") as caught:
+        tried(load(["blobs.yaml"], ["loader.batch_size=4096"], plugins))
+    assert caught.value.exit_code == 2
 
 
 def test_a_recipe_whose_short_run_is_killed_is_told_so_and_nothing_else_is_lost(plugins: Plugins) -> None:
