@@ -106,7 +106,7 @@ def _resume(
     found = manifest.read(directory)
     if found.status == "finished":
         if from_good is not None:
-            raise TaskkitError(f"--from-good: {directory} is finished, and its numbers were finite to the end.")
+            raise TaskkitError(f"--from-good: {directory} is finished: there is nothing to go on with.")
         console.print(f"{directory} is finished: there is nothing to go on with.", highlight=False, soft_wrap=True)
         return LoadedRun(directory, found, plugins)
     if not is_primary():

@@ -12,6 +12,7 @@ import click
 from taskkit.batches.entries import size_text
 from taskkit.cli.output import say
 from taskkit.errors import CheckpointError
+from taskkit.runs import manifest
 from taskkit.runs.scrub import Scrubbed, scrub
 
 
@@ -25,13 +26,17 @@ def command(runs: tuple[Path, ...], checkpoints: bool, dry_run: bool, as_json: b
 
     Scores, intervals and what `taskkit compare` needs stay. It cannot be undone.
     """
-    done = {str(run): scrub(run, checkpoints=checkpoints, dry_run=dry_run) for run in runs}
+    for run in runs:
+        manifest.read(run)  # A word that names none is told before anything is removed.
+    done = []
+    for run in runs:
+        found = scrub(run, checkpoints=checkpoints, dry_run=dry_run)
+        done.append({"run": str(run), **asdict(found)})
+        if not as_json:
+            # At once: the next run may be refused, and what went from this one cannot be had back.
+            say("\n".join(_lines(str(run), found, dry_run)))
     if as_json:
-        said = [{"run": run, **asdict(each)} for run, each in done.items()]
-        say(json.dumps({"dry_run": dry_run, "runs": said}, indent=2))
-        return
-    for run, each in done.items():
-        say("\n".join(_lines(run, each, dry_run)))
+        say(json.dumps({"dry_run": dry_run, "runs": done}, indent=2))
 
 
 def _learnt(run: Path, checkpoints: Sequence[str]) -> str:

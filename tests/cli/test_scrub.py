@@ -209,6 +209,12 @@ def test_files_of_predictions_go_with_their_folder(place: Path) -> None:
     assert not (place / "one" / "predictions").exists()
 
 
+def test_a_word_that_names_no_run_is_told_before_any_is_scrubbed(place: Path) -> None:
+    said = CliRunner().invoke(main, ["scrub", "one", "nosuch"])
+    assert (said.exit_code, "nosuch: there is no such directory" in said.output) == (2, True), said.output
+    assert (place / "one" / "log.txt").exists()
+
+
 def test_what_is_elsewhere_stays_there_and_what_cannot_be_read_is_told(place: Path) -> None:
     (place / "kept").mkdir()
     (place / "kept" / "picture.png").write_bytes(b"x")

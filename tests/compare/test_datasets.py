@@ -57,8 +57,14 @@ def test_the_command_line_shows_ranks(tmp_path: Path) -> None:
     assert said.output.splitlines()[3].split()[:3] == ["1", "one", "1.00"]
     found = json.loads(CliRunner().invoke(main, ["--no-plugins", "compare", str(tmp_path), "--ranks", "--json"]).output)
     assert found["pairs"][0]["real"]
-    refused = CliRunner().invoke(main, ["--no-plugins", "compare", str(tmp_path), "--ranks", "--csv"])
+
+
+@pytest.mark.parametrize("words", ["--ranks --csv", "--ranks --cost", "--csv --latex", "--cost --by optim.lr"])
+def test_of_two_flags_none_is_ignored(tmp_path: Path, words: str) -> None:
+    of_data_sets(tmp_path, 1, {"one": 0.9})
+    refused = CliRunner().invoke(main, ["--no-plugins", "compare", str(tmp_path), *words.split()])
     assert refused.exit_code == 2
+    assert "Leave one out" in refused.output or "leave it out" in refused.output
 
 
 def test_few_data_sets_are_refused(tmp_path: Path) -> None:
