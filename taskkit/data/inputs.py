@@ -30,6 +30,9 @@ def read_inputs(
     "An image file". Raises DataError for what does not exist, has no such file or cannot be read as a table; what is in
     a file, nobody looked at yet.
     """
+    if not source:
+        # As of a variable that is not set; a path of nothing would be the folder that taskkit was called in.
+        raise DataError(f"'': an input is empty. {what}, a folder or a table was expected. Leave it out.")
     path = Path(os.path.expanduser(source))  # noqa: PTH111 - Path.expanduser raises for a user who is not there
     is_folder = os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises OSError for a name that is too long
     if table_suffix(path) and not is_folder:

@@ -74,3 +74,9 @@ def test_what_holds_no_images_is_explained(photos, source, message):
     (root / "missing.csv").write_text(f"path\na.png\nb.png\n{'c' * 300}.png\n")
     with pytest.raises(DataError, match=message):
         read_images(str(root / source), ReadImages())
+
+
+def test_an_empty_word_is_not_the_folder_that_one_is_in(photos, monkeypatch):
+    monkeypatch.chdir(photos("a.png"))
+    with pytest.raises(DataError, match=r"an input is empty\. An image file, a folder or a table was expected"):
+        read_images("", ReadImages())
