@@ -26,6 +26,16 @@ def test_the_code_is_as_the_tools_want_it(command: list[str]) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
+def test_no_process_of_python_imports_what_lies_in_the_working_directory() -> None:
+    files = [path for folder in (ROOT / "taskkit", *PLUGINS) for path in folder.rglob("*.py")]
+    lists = [node for path in files for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.List)]
+    started = [
+        words for node in lists if (words := [ast.unparse(each) for each in node.elts])[:1] == ["sys.executable"]
+    ]
+    assert started
+    assert [words for words in started if words[1] != "'-P'"] == []
+
+
 @pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
 def test_plugins_import_only_public_names_of_taskkit(plugin: Path) -> None:
     trees = {path.name: ast.parse(path.read_text()) for path in plugin.rglob("*.py")}

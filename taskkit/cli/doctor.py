@@ -115,7 +115,7 @@ def _devices(ours: Context) -> Iterator[Check]:
         "'mps': torch.backends.mps.is_available()}))"
     )
     try:
-        asked = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60)
+        asked = subprocess.run([sys.executable, "-P", "-c", source], capture_output=True, text=True, timeout=60)
     except subprocess.TimeoutExpired:
         yield Check("wrong", "torch", "did not answer within 60 s", "Look for a hanging driver: nvidia-smi.")
         return

@@ -307,7 +307,7 @@ def _program(name: str) -> str:
 def _pip() -> list[str]:
     """The command that runs pip: this environment's own, another's on the PATH, or uv's."""
     if importlib.util.find_spec("pip"):
-        return [sys.executable, "-m", "pip"]
+        return [sys.executable, "-P", "-m", "pip"]
     if pip := shutil.which("pip") or shutil.which("pip3"):
         return [pip]
     if uv := shutil.which("uv"):

@@ -46,7 +46,7 @@ def tried(resolved: Resolved) -> Timed:
         recipe = Path(folder, "recipe.yaml")
         recipe.write_text(resolved.to_yaml())
         ended = subprocess.run(
-            [sys.executable, "-m", "taskkit.preflight.trial", str(recipe), folder],
+            [sys.executable, "-P", "-m", "taskkit.preflight.trial", str(recipe), folder],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -38,7 +38,7 @@ class Workshop:
     """
 
     def __init__(self, modules: Iterable[str], *, forks: bool) -> None:
-        words = [sys.executable, "-m", "taskkit.verify.workshop", *HOST, *modules]
+        words = [sys.executable, "-P", "-m", "taskkit.verify.workshop", *HOST, *modules]
         # One forked process after another hears of an end of file once this one closes its side.
         self._process = (
             subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) if forks else None
@@ -51,7 +51,8 @@ class Workshop:
         """
         if self._process is None:
             with said.open("w") as file:
-                return subprocess.run([sys.executable, "-m", *words], stdout=file, stderr=subprocess.STDOUT).returncode
+                command = [sys.executable, "-P", "-m", *words]
+                return subprocess.run(command, stdout=file, stderr=subprocess.STDOUT).returncode
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with suppress(BrokenPipeError):
