@@ -265,4 +265,6 @@ def git_state() -> dict[str, Any] | None:
 
 
 def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True, timeout=10).stdout.strip()
+    # A checkout that somebody sent may name a program of its own here, which git would run.
+    command = ["git", "-c", "core.fsmonitor=false", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
