@@ -73,8 +73,13 @@ class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
             reduction="none",
         ).mean()
         # As logarithms: metrics take a batch of numbers that all are between 0 and 1 for probabilities.
-        preds = _likelihoods(logits.detach())
-        return Step(loss, len(target), outputs=logits, scored={"preds": preds, "target": target})
+        preds = _log_probabilities(logits.detach())
+        scored: dict[str, Any] = {"preds": preds, "target": target}
+        if not self.training and len(self.classes) > self.config.top_k:
+            # Places instead of probabilities: no two of them are equal.
+            places = _ranked(preds).argsort(-1)
+            scored[f"top{self.config.top_k}_accuracy"] = {"preds": -places.float(), "target": target}
+        return Step(loss, len(target), outputs=logits, scored=scored)
 
     def metrics(self) -> Mapping[str, Metric]:
         """Accuracy, top-k accuracy where there are more than k classes, macro averages, confusion and calibration."""
@@ -93,14 +98,14 @@ class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
 
     def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
         """Whether each answer is right, or among the first k where there are more than k classes; its cross-entropy."""
-        likelihoods, target = _likelihoods(step.outputs), batch["target"]
-        k, first = self.config.top_k, {}
+        target, k = batch["target"], self.config.top_k
+        hits, first = _ranked(step.scored["preds"]) == target[:, None], {}
         if len(self.classes) > k:
-            first = {f"top{k}_correct": (likelihoods.topk(k).indices == target[:, None]).any(-1).float()}
+            first = {f"top{k}_correct": hits[:, :k].any(-1).float()}
         return {
-            "correct": (likelihoods.argmax(-1) == target).float(),
+            "correct": hits[:, 0].float(),
             **first,
-            "cross_entropy": F.nll_loss(likelihoods, target, reduction="none"),
+            "cross_entropy": F.cross_entropy(step.outputs.float(), target, reduction="none"),
         }
 
     def statistics(self) -> Mapping[str, Statistic]:
@@ -123,17 +128,15 @@ class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
 
     def predict(self, batch: Batch, outputs: Tensor, examples: Sequence[Example], options: Any) -> Sequence[Prediction]:
         """The most probable class, its probability, and the runners-up, from logits (batch, classes)."""
-        k = min(self.config.top_k, len(self.classes))
-        # Of classes that are alike, as happens in 16 bits, the first answers, as it does for scores and metrics; `topk`
-        # would give any of them.
-        top = _likelihoods(outputs).sort(dim=-1, descending=True, stable=True)
+        top = _ranked(_log_probabilities(outputs))[:, : self.config.top_k]
+        probabilities = outputs.float().softmax(-1).gather(-1, top)
         return [
             {
                 "prediction": self.classes[where[0]],
                 "probability": values[0],
                 "top": {self.classes[i]: p for i, p in zip(where, values, strict=True)},
             }
-            for where, values in zip(top.indices[:, :k].tolist(), top.values[:, :k].exp().tolist(), strict=True)
+            for where, values in zip(top.tolist(), probabilities.tolist(), strict=True)
         ]
 
     def baseline(self, train: Sequence[Example], test: Sequence[Example]) -> Mapping[str, float]:
@@ -173,6 +176,13 @@ class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
         }
 
 
-def _likelihoods(logits: Tensor) -> Tensor:
-    """Logarithms of probabilities: what metrics, scores and answers all are of, so that they agree on what is alike."""
+def _log_probabilities(logits: Tensor) -> Tensor:
     return logits.float().log_softmax(dim=-1)
+
+
+def _ranked(preds: Tensor) -> Tensor:
+    """The classes of each answer, the most probable first, both (batch, classes); of equal ones the first.
+
+    So does argmax, by which metrics count. Logits of 16 bits are often equal, and `topk` would choose otherwise.
+    """
+    return torch.sort(preds, dim=-1, descending=True, stable=True).indices

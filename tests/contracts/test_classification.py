@@ -185,3 +185,21 @@ def test_of_classes_that_are_alike_answers_scores_and_metrics_take_the_same() ->
     ]
     assert right == correct.bool().tolist()
     assert judged(task, rows)["accuracy"].item() == pytest.approx(sum(right) / 21)
+
+
+@pytest.mark.parametrize("k", [2, 5])
+def test_equal_logits_are_answered_as_the_metrics_count_them(k: int) -> None:
+    task = classification(top_k=k).eval()
+    # Of 16 bits, so that many are equal; the last row is all alike.
+    logits = torch.cat([torch.randn(200, 7, generator=torch.Generator().manual_seed(0)).round(), torch.zeros(1, 7)])
+    some = {"logits": logits, "target": torch.arange(201) % 7, "example": torch.arange(201)}
+    step = task.step(some)
+    found, scores = judged(task, some), task.scores(some, step)
+    answers = task.predict(some, step.outputs, [], None)
+    right = [answer["prediction"] == NAMES[target] for answer, target in zip(answers, some["target"], strict=True)]
+    among = [NAMES[target] in answer["top"] for answer, target in zip(answers, some["target"], strict=True)]
+    assert answers[-1]["prediction"] == "a"
+    assert scores["correct"].tolist() == right
+    assert scores[f"top{k}_correct"].tolist() == among
+    assert found["accuracy"] == pytest.approx(sum(right) / 201)
+    assert found[f"top{k}_accuracy"] == pytest.approx(sum(among) / 201)
