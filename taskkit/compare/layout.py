@@ -15,6 +15,8 @@ from taskkit.compare.comparison import Comparison, Line
 from taskkit.compare.datasets import Ranking
 from taskkit.compare.differences import POWER, Difference
 
+LEAST_P = 0.0001
+"""Smaller p-values are not told apart in a table."""
 _SPECIAL = {"\\": r"\textbackslash{}", **{c: f"\\{c}" for c in "&%$#_{}"}, "~": r"\textasciitilde{}", "^": r"\^{}"}
 
 
@@ -271,7 +273,9 @@ def to_best(comparison: Comparison, place: int) -> str:
 
 def _p(comparison: Comparison, place: int) -> str:
     found = apart(comparison, place)
-    return "" if found is None else f"{found[0].p_adjusted:.4f}"
+    if found is None:
+        return ""
+    return f"{found[0].p_adjusted:.4f}" if found[0].p_adjusted >= LEAST_P else f"<{LEAST_P}"
 
 
 def verdict(comparison: Comparison, place: int) -> str:

@@ -127,6 +127,24 @@ def test_under_the_null_a_difference_is_found_in_one_case_of_twenty() -> None:
     assert found / 200 <= 0.05 + 4 * (0.05 * 0.95 / 200) ** 0.5
 
 
+def test_however_many_methods_there_are_a_large_difference_is_found() -> None:
+    """The smallest p-value of 9999 draws, times 276 pairs, would be 0.055."""
+    right = np.random.default_rng(0).random((24, 200)) < np.array([0.95, *[0.5] * 23])[:, None]
+    found = differences([method(each.astype(float)) for each in right], Mean("score"))
+    assert all(each.real == (each.first == 0) for each in found)
+    for each in found[:23]:
+        one, other = right[each.first], right[each.second]
+        # McNemar's test has its p-value without drawing.
+        exact = stats.binomtest(int((one & ~other).sum()), int((one != other).sum())).pvalue
+        assert exact <= each.p <= 1e-4
+
+
+def test_of_few_examples_no_p_value_is_smaller_than_the_exact_one() -> None:
+    for count in (12, 14, 20):
+        (p,) = permutation_tests([(method(np.ones(count)), method(np.zeros(count)))], Mean("score"))
+        assert 2 * 0.5**count <= p <= 2.2e-4 or p == pytest.approx(2 * 0.5**count)
+
+
 def weighted_mean(score: np.ndarray, size: np.ndarray, *, sample_weight: np.ndarray) -> np.ndarray:
     """What `Ratio` computes from sums, as a function of all rows."""
     return (sample_weight @ score) / (sample_weight @ size)
