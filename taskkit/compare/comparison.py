@@ -7,16 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import scipy  # which imports scipy.stats, of half a second, when it is asked for first
+
 from taskkit.compare.cost import AXES, TIMES, Costs, costs_of, front
 from taskkit.compare.differences import LEAST_SEEDS, Difference, Method, Spread, compared
 from taskkit.compare.protocol import differing
 from taskkit.compare.reading import Tested, curves, find, methods, names, read, value_of
+from taskkit.compare.resampling import LEVEL
 from taskkit.contracts.component import Component, Direction
 from taskkit.errors import TaskkitError
 from taskkit.wording import shown
-
-NINETEEN_OF_TWENTY = 1.96
-"""Standard deviations on both sides of the mean of a normal distribution."""
 
 
 def skill(value: float, trivial: float | None, ideal: float | None) -> float | None:
@@ -112,10 +112,15 @@ class Comparison:
     def noise(self) -> float | None:
         """How far apart two runs of one recipe come by their seeds alone, in 19 of 20 cases; None: nobody ran several.
 
-        Pooled over the methods that have several seeds.
+        Pooled over the methods that have several seeds, each by its seeds but one, by as many of which Student's t is
+        wider than a normal distribution.
         """
-        spreads = [line.over_seeds**2 for line in self.lines if line.over_seeds is not None]
-        return NINETEEN_OF_TWENTY * math.sqrt(2 * sum(spreads) / len(spreads)) if spreads and not self.across else None
+        spreads = [(len(each.seeds) - 1, each.over_seeds**2) for each in self.lines if each.over_seeds is not None]
+        freedom = sum(free for free, _ in spreads)
+        if not freedom or self.across:
+            return None
+        variance = sum(free * each for free, each in spreads) / freedom
+        return float(scipy.stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(2 * variance)
 
     def between(self, one: int, other: int) -> Difference | None:
         """The difference of two lines by their places, if it was tested."""

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -73,7 +74,10 @@ def costs(comparison: Comparison, width: int) -> str:
             of = ", ".join(str(i + 1) for i in places if (lines[i].costs.machine or "several machines") == each)
             said.append(f"Times of {of}: {each}.")
         said.append("Times of several machines are not comparable, and have no front.")
-    said.append("Differences in quality may be chance: taskkit compare without --cost says which are real.")
+    said.append(
+        "Differences in quality may be chance: taskkit compare without --cost says which are real. So may those in "
+        "time: a run is timed once, with whatever else the machine did."
+    )
     said = [line for each in said for line in textwrap.wrap(each, width, subsequent_indent="  ")]
     return "\n".join([*textwrap.wrap(title(comparison), width), "", *table, "", *said])
 
@@ -204,19 +208,40 @@ def sentences(comparison: Comparison) -> list[str]:
             said.append(f"Really different: {', '.join(map(_pair, real))}.")
         if alike:
             seen = [each.smallest_seen for each in alike if each.smallest_seen is not None]
-            from_ = (
-                f" A difference of {_number(max(seen))} would have been found in {POWER:.0%} of cases." if seen else ""
+            said.append(
+                f"These cannot be told apart here: {', '.join(map(_pair, alike))}.{_found_from(comparison, seen)}"
             )
-            said.append(f"These cannot be told apart here: {', '.join(map(_pair, alike))}.{from_}".replace("0%", "0 %"))
-        family = len(comparison.differences)
-        pairs = f"{family} pairs as one family, by Holm" if family > 1 else "one pair"
-        said.append(f"Paired permutation tests over examples, {pairs}; 95 % intervals of paired differences.")
+        said.append(
+            f"Paired permutation tests over examples, {family(comparison)}; 95 % intervals of paired differences."
+        )
     if comparison.noise is not None:
         said.append(
             f"Seeds alone put two runs of one recipe up to {_number(comparison.noise)} apart in 19 of 20 cases: a "
-            "smaller difference of single runs is noise."
+            "smaller difference of single runs may be noise."
         )
     return [*said, *comparison.notes]
+
+
+def family(comparison: Comparison) -> str:
+    """What Holm's correction is for, in words."""
+    pairs = len(comparison.differences)
+    if pairs == 1:
+        return "one pair"
+    return (
+        f"{pairs} pairs, those of each protocol as one family, by Holm"
+        if comparison.across
+        else f"{pairs} pairs as one family, by Holm"
+    )
+
+
+def _found_from(comparison: Comparison, seen: Sequence[float]) -> str:
+    """Which difference would have been found among those pairs that cannot be told apart."""
+    if not seen:
+        return ""
+    alone = "" if len(comparison.differences) == 1 else "Tested alone, as no part of a family, a"
+    return f" {alone or 'A'} difference of {_number(max(seen))} would have been found in {POWER:.0%} of cases.".replace(
+        "0%", "0 %"
+    )
 
 
 def _pair(difference: Difference) -> str:
@@ -302,7 +327,10 @@ def _flat(comparison: Comparison, place: int) -> dict[str, Any]:
     row |= row.pop("costs")
     row |= {"skill": skill[0], "skill_low": skill[1], "skill_high": skill[2], "verdict": verdict(comparison, place)}
     difference, sign = found if found is not None else (None, 1)
+    ends = (None, None) if difference is None else (difference.spread.low, difference.spread.high)
     row["to_best"] = None if difference is None else sign * difference.spread.value
+    low, high = ends if sign > 0 else reversed(ends)
+    row["to_best_low"], row["to_best_high"] = (None if end is None else sign * end for end in (low, high))
     for name in ("p", "p_adjusted", "p_seeds", "effect", "smallest_seen"):
         row[name] = None if difference is None else getattr(difference, name)
     return {"place": place + 1, **row}
