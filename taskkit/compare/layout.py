@@ -170,7 +170,7 @@ def _columns(comparison: Comparison) -> list[Column]:
     columns = [
         Column("#", lambda i: str(i + 1), 0),
         Column("run", lambda i: lines[i].name, 0),
-        Column("seeds", lambda i: str(len(lines[i].seeds)), 5),
+        Column("seeds", lambda i: str(len(lines[i].seeds)), 3),
         Column(_metric(comparison), lambda i: _figure(lines[i]), 0),
         Column("95 %", lambda i: _interval(lines[i]), 1),
         Column("skill", lambda i: _skill(lines[i]), 1 if comparison.across else 8),
@@ -236,7 +236,7 @@ def family(comparison: Comparison) -> str:
 
 def _found_from(comparison: Comparison, seen: Sequence[float]) -> str:
     """Which difference would have been found among those pairs that cannot be told apart."""
-    if not seen:
+    if not seen or comparison.across:  # of several protocols differences are in several units
         return ""
     alone = "" if len(comparison.differences) == 1 else "Tested alone, as no part of a family, a"
     return f" {alone or 'A'} difference of {_number(max(seen))} would have been found in {POWER:.0%} of cases.".replace(

@@ -27,6 +27,8 @@ from taskkit.wording import did_you_mean
 AGAIN = "run its recipe.yaml again"
 _BEGAN = re.compile(r"(?<![^/])\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d_")
 """When a run began, in the name of its directory."""
+_CHANGE = re.compile(r"[A-Za-z_.]+=.*?(?=_[A-Za-z_.]+=|$)")
+"""A key and its value, in the name of a run's directory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,20 +181,38 @@ def methods(runs: Sequence[Tested]) -> list[list[Tested]]:
 
 
 def names(methods: Sequence[Sequence[Tested]]) -> list[str]:
-    """A short name for each method: what its paths have in common, without what all have and without needless times."""
+    """A short name for each method: what its paths have in common, without what all have and without needless times.
+
+    One of several seeds has none of them in its name, which would be that of one run.
+    """
     paths = [[run.path.absolute() for run in runs] for runs in methods]
     shared = Path(commonpath([path.parent for each in paths for path in each]))
     found = []
-    for each in paths:
+    for each, runs in zip(paths, methods, strict=True):
         parts = [path.relative_to(shared).parts for path in each]
         common = Path(*(same[0] for same in zip(*parts, strict=False) if len({*same}) == 1))
-        found.append(common.as_posix() if common.parts else Path(*parts[0]).as_posix())
+        found.append(common.as_posix() if common.parts else _named(Path(*parts[0]), runs))
+    found = [
+        name if found.count(name) == 1 else _named(Path(paths[i][0]).relative_to(shared), methods[i])
+        for i, name in enumerate(found)
+    ]
     found = [
         name if found.count(name) == 1 else Path(paths[i][0]).relative_to(shared).as_posix()
         for i, name in enumerate(found)
     ]
     shorter = [_BEGAN.sub("", name) for name in found]
     return [short if short and shorter.count(short) == 1 else name for name, short in zip(found, shorter, strict=True)]
+
+
+def _named(first: Path, runs: Sequence[Tested]) -> str:
+    """The path of the first run, with what the names of all of them say alike; of one run as it is."""
+    changes = [[each.lstrip("_") for each in _CHANGE.findall(_BEGAN.sub("", run.path.name))] for run in runs]
+    if len(runs) == 1 or not all(changes):
+        return first.as_posix()
+    alike = [each for each in changes[0] if all(each in other for other in changes)]
+    seeds = sorted({run.manifest.seed for run in runs})
+    some = ",".join(map(str, seeds)) if len(seeds) < 4 else f"{seeds[0]}…{seeds[-1]}"
+    return first.with_name("_".join(alike) or f"seeds={some}").as_posix()
 
 
 def _matching(pattern: str) -> list[Path]:

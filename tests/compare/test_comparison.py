@@ -96,6 +96,32 @@ def test_a_name_says_when_a_run_began_where_only_that_tells_it_from_another(
     assert sorted(line.name for line in compared(tmp_path).lines) == sorted(names)
 
 
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        (("", "_lr=0.1"), ["lr=0.1", "seeds=7,8"]),
+        (("_max_epochs=3", "_max_epochs=3_model=a_b"), ["max_epochs=3", "max_epochs=3_model=a_b"]),
+    ],
+)
+def test_a_method_of_several_seeds_is_not_called_by_the_first_of_them(
+    tmp_path: Path, changes: tuple[str, str], names: list[str]
+) -> None:
+    for draw, (change, seed) in enumerate((change, seed) for change in changes for seed in (7, 8)):
+        folder = tmp_path / f"mlp/2026-11-26T20-14-{draw:02}_seed={seed}{change}"
+        write_run(folder, 0.9, seed=seed, recipe=f"mlp{change}", draw=draw)
+    assert sorted(line.name for line in compared(tmp_path).lines) == names
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_names_that_are_cut_are_still_told_apart(tmp_path: Path, width: int) -> None:
+    for draw, (widths, share) in enumerate((w, s) for w in ("", "_widths=") for s in ("0.1", "0.3")):
+        write_run(tmp_path / f"seed=7_dropout=0.25{widths}_max_epochs=3_fraction={share}", 0.9, draw=draw)
+    for said in (layout.text(compared(tmp_path), width), layout.costs(compared(tmp_path), width)):
+        rows = said.splitlines()[3:7]
+        assert len({row.split()[1] for row in rows}) == 4
+        assert max(map(len, rows)) <= width
+
+
 def test_a_worse_run_is_told_apart_and_an_equal_one_is_not(tmp_path: Path) -> None:
     write_run(tmp_path / "good", 0.9)
     write_run(tmp_path / "alike", 0.9, draw=1)
