@@ -52,7 +52,7 @@ def command(
         ranked = ranking(compare(runs, ours.plugins.components, metric, across=True, by=by or "model.name"))
         say(layout.ranks_as_json(ranked) if form else layout.ranks(ranked, width))
         return
-    if view == "cost" and form == "latex":
+    if cost and form == "latex":
         raise click.UsageError(
             "--cost cannot be had as latex. Use --csv or --json, which hold what runs cost, or leave it out."
         )

@@ -7,14 +7,14 @@ import io
 import json
 import math
 import textwrap
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from taskkit.compare.columns import Column, aligned, fitted, shortened
 from taskkit.compare.comparison import Comparison, Line
 from taskkit.compare.datasets import Ranking
-from taskkit.compare.differences import POWER, Difference
+from taskkit.compare.differences import Difference
+from taskkit.compare.words import number, sentences, title
 
 LEAST_P = 0.0001
 """Smaller p-values are not told apart in a table."""
@@ -152,7 +152,7 @@ def as_latex(comparison: Comparison) -> str:
     """A table for booktabs; what differs really from the best is marked, and the caption says how that was found."""
     rows = []
     for place, line in enumerate(comparison.lines):
-        cells = (line.name, _number(line.value), _interval(line), verdict(comparison, place))
+        cells = (line.name, number(line.value), _interval(line), verdict(comparison, place))
         name, figure, *rest = map(_escaped, cells)
         rows.append(f"{name} & {figure}{_mark(line)} & {' & '.join(rest)} \\\\")
     body = "\n".join(rows)
@@ -182,74 +182,9 @@ def _columns(comparison: Comparison) -> list[Column]:
     return [each for each in columns if each.title != "seeds" or any(len(line.seeds) > 1 for line in lines)]
 
 
-def title(comparison: Comparison) -> str:
-    """What is compared, on how many examples, and which way is better."""
-    first = comparison.lines[0]
-    better = {"max": "higher is better", "min": "lower is better", None: "neither way is better"}[first.direction]
-    groups = f" of {first.groups:,} groups" if first.groups is not None else ""
-    count = f", {first.examples:,} test examples{groups}" if first.examples is not None else ""
-    if comparison.across:
-        return "Runs of several protocols, by skill: (metric − trivial) / (ideal − trivial)"
-    return f"{first.metric}{count}; {better}"
-
-
 def _metric(comparison: Comparison) -> str:
     found = {line.metric for line in comparison.lines}
     return found.pop() if len(found) == 1 else "metric"
-
-
-def sentences(comparison: Comparison) -> list[str]:
-    """What follows from the table, in words."""
-    said = list[str]()
-    if comparison.differences:
-        real = [each for each in comparison.differences if each.real]
-        alike = [each for each in comparison.differences if not each.real]
-        if real:
-            said.append(f"Really different: {', '.join(map(_pair, real))}.")
-        if alike:
-            seen = [each.smallest_seen for each in alike if each.smallest_seen is not None]
-            said.append(
-                f"These cannot be told apart here: {', '.join(map(_pair, alike))}.{_found_from(comparison, seen)}"
-            )
-        said.append(
-            f"Paired permutation tests over examples, {family(comparison)}; 95 % intervals of paired differences."
-        )
-    if comparison.noise is not None:
-        said.append(
-            f"Seeds alone put two runs of one recipe up to {_number(comparison.noise)} apart in 19 of 20 cases: a "
-            "smaller difference of single runs may be noise."
-        )
-    return [*said, *comparison.notes]
-
-
-def family(comparison: Comparison) -> str:
-    """What Holm's correction is for, in words."""
-    pairs = len(comparison.differences)
-    if pairs == 1:
-        return "one pair"
-    return (
-        f"{pairs} pairs, those of each protocol as one family, by Holm"
-        if comparison.across
-        else f"{pairs} pairs as one family, by Holm"
-    )
-
-
-def _found_from(comparison: Comparison, seen: Sequence[float]) -> str:
-    """Which difference would have been found among those pairs that cannot be told apart."""
-    if not seen or comparison.across:  # of several protocols differences are in several units
-        return ""
-    alone = "" if len(comparison.differences) == 1 else "Tested alone, as no part of a family, a"
-    return f" {alone or 'A'} difference of {_number(max(seen))} would have been found in {POWER:.0%} of cases.".replace(
-        "0%", "0 %"
-    )
-
-
-def _pair(difference: Difference) -> str:
-    return f"{difference.first + 1}–{difference.second + 1}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.4f}" if abs(value) < 100 else f"{value:.6g}"
 
 
 def _mark(line: Line) -> str:
@@ -258,11 +193,11 @@ def _mark(line: Line) -> str:
 
 def _figure(line: Line) -> str:
     name = f"{line.metric} " if line.protocol else ""
-    return f"{name}{_number(line.value)}" + (f" [{line.protocol}]" if line.protocol else "")
+    return f"{name}{number(line.value)}" + (f" [{line.protocol}]" if line.protocol else "")
 
 
 def _interval(line: Line) -> str:
-    return "" if line.low is None or line.high is None else f"{_number(line.low)}–{_number(line.high)}"
+    return "" if line.low is None or line.high is None else f"{number(line.low)}–{number(line.high)}"
 
 
 def _skill(line: Line) -> str:
@@ -317,7 +252,7 @@ def verdict(comparison: Comparison, place: int) -> str:
 
 def _seen(comparison: Comparison, place: int) -> str:
     found = apart(comparison, place)
-    return "" if found is None or found[0].smallest_seen is None else _number(found[0].smallest_seen)
+    return "" if found is None or found[0].smallest_seen is None else number(found[0].smallest_seen)
 
 
 def _flat(comparison: Comparison, place: int) -> dict[str, Any]:

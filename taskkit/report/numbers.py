@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from taskkit.compare.layout import LEAST_P
 from taskkit.report.document import Cell
 
 NOTHING = "—"
@@ -62,6 +63,18 @@ def cell(value: Any) -> Cell:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return Cell(NOTHING if value is None else str(value))
     return Cell(count(value) if isinstance(value, int) else number(value), sort=float(value))
+
+
+def chance(value: float | None) -> Cell:
+    """A p-value; those below what a reader could tell apart are told as such."""
+    if value is None or value >= LEAST_P:
+        return cell(value)
+    return Cell(f"<{LEAST_P}", sort=value)
+
+
+def milliseconds(value: float | None) -> str:
+    """A short time."""
+    return NOTHING if value is None else f"{value:.3g} ms" if value < 1000 else f"{value:,.0f} ms"
 
 
 def cut(text: str, most: int) -> str:

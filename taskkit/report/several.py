@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from taskkit.compare import layout
+from taskkit.compare import layout, words
 from taskkit.compare.comparison import Comparison, Line
-from taskkit.compare.differences import Difference
 from taskkit.report import making, numbers
 from taskkit.report.charts import STYLES, Series, Span, Spot, curves, intervals, scatter
 from taskkit.report.disagreement import Disagreement, parts
@@ -65,15 +64,21 @@ def page(
         title=f"{len(methods)} methods by {by}"
         if len(methods) > 1
         else f"{methods[0].line.name}: {runs} seeds by {by}",
-        subtitle=f"{runs} runs · {layout.title(comparison)}",
+        subtitle=f"{runs} runs · {words.title(comparison)}",
         verdict=said,
         tone=tone,
         key_facts=(),
-        warnings=(*comparison.notes, *_warnings(methods), *of_data(look)),
+        warnings=(*comparison.notes, *_of_the_first(methods), *_warnings(methods), *of_data(look)),
         sections=tuple(section for section in sections if section.parts),
         made=made,
         label="Comparison",
     )
+
+
+def _of_the_first(methods: Sequence[Method]) -> Iterator[str]:
+    """What is shown of one run where a method has several."""
+    if any(len(method.runs) > 1 for method in methods):
+        yield "Of several seeds, curves, classes, settings and the answers on which methods disagree are of the first."
 
 
 def _verdict(comparison: Comparison) -> tuple[str, Tone]:
@@ -87,18 +92,20 @@ def _verdict(comparison: Comparison) -> tuple[str, Tone]:
     if len(lines) == 1:
         seeds = ", ".join(map(str, best.seeds))
         return f"{best.metric} is {numbers.number(best.value)}{ends}, the mean over the seeds {seeds}.", ""
-    words = ("largest", "It really differs from") if best.direction is None else ("best", "It is really better than")
-    said = f"{best.name} has the {words[0]} {best.metric}, {numbers.number(best.value)}{ends}."
-    others = {"differs": list[str](), "not told apart": list[str](), "not tested": list[str]()}
+    first, really = ("largest", "It really differs from")
+    if best.direction is not None:
+        first, really = ("best", "It is really better than")
+    said = f"{best.name} has the {first} {best.metric}, {numbers.number(best.value)}{ends}."
+    told_of = {"differs": list[str](), "not told apart": list[str](), "not tested": list[str]()}
     for place, line in enumerate(lines[1:], 1):
-        others[layout.verdict(comparison, place)].append(line.name)
+        told_of[layout.verdict(comparison, place)].append(line.name)
     told = {
-        "differs": words[1],
+        "differs": really,
         "not told apart": "It cannot be told apart from",
         "not tested": "No test could be made against",
     }
-    said += "".join(f" {told[word]} {_named(names)}." for word, names in others.items() if names)
-    return said, "warn" if others["not told apart"] or others["not tested"] else "good"
+    said += "".join(f" {told[word]} {_named(names)}." for word, names in told_of.items() if names)
+    return said, "warn" if told_of["not told apart"] or told_of["not tested"] else "good"
 
 
 def _warnings(methods: Sequence[Method]) -> Iterator[str]:
@@ -128,9 +135,9 @@ def _ranking(comparison: Comparison, methods: Sequence[Method]) -> Iterator[Part
         row += [numbers.cell(len(line.seeds))] if several else []
         row += [numbers.cell(None if line.skill is None else line.skill[0]), numbers.cell(line.trivial)]
         row += [Cell(layout.to_best(comparison, place) or numbers.NOTHING)]
-        row += [numbers.cell(None if found is None else found[0].p_adjusted), Cell(word, tone=tones.get(word, ""))]
+        row += [numbers.chance(None if found is None else found[0].p_adjusted), Cell(word, tone=tones.get(word, ""))]
         rows.append(row)
-    yield grid(f"{layout.title(comparison)}.", columns, rows, sortable=True)
+    yield grid(f"{words.title(comparison)}.", columns, rows, sortable=True)
     if not comparison.across:
         spans = [
             Span(line.name, line.value, line.low, line.high, place if len(lines) <= STYLES else 0, line.interval)
@@ -164,11 +171,13 @@ def _differences(comparison: Comparison) -> Iterator[Part]:
             each.spread.low,
             each.spread.high,
             0 if each.real else 5,
-            f"p {numbers.number(each.p_adjusted)}{'' if each.real else ', not told apart'}",
+            f"p {numbers.chance(each.p_adjusted).text}{'' if each.real else ', not told apart'}",
         )
         for each in drawn
     ]
-    yield Prose(_counted(found))
+    yield Prose(_counted(comparison))
+    if comparison.noise is not None:
+        yield Prose(words.noise(comparison.noise))
     what = "all pairs" if few else f"the best and the {len(drawn)} others; all pairs are in the table below"
     metric = lines[0].metric
     svg = intervals("differences-zero", "Differences", spans, f"difference in {metric}", reference=0.0)
@@ -180,9 +189,9 @@ def _differences(comparison: Comparison) -> Iterator[Part]:
             Cell(f"{lines[each.first].name} − {lines[each.second].name}"),
             numbers.cell(each.spread.value),
             Cell(numbers.interval(each.spread.low, each.spread.high)),
-            numbers.cell(each.p),
-            numbers.cell(each.p_adjusted),
-            numbers.cell(each.p_seeds),
+            numbers.chance(each.p),
+            numbers.chance(each.p_adjusted),
+            numbers.chance(each.p_seeds),
             numbers.cell(each.effect),
             numbers.cell(each.smallest_seen),
             Cell("real" if each.real else "not told apart", tone="" if each.real else "warn"),
@@ -190,22 +199,21 @@ def _differences(comparison: Comparison) -> Iterator[Part]:
         for each in found
     ]
     columns = ("pair", "difference", "95 % interval", "p", "p (Holm)", "p over seeds", "effect", "seen from", "verdict")
-    table = grid(f"{len(found)} paired differences as one family.", columns, rows, sortable=True)
+    table = grid(f"Paired differences: {words.family(comparison)}.", columns, rows, sortable=True)
     yield table if few else More(f"All {len(found)} pairs", (table,))
 
 
-def _counted(found: Sequence[Difference]) -> str:
+def _counted(comparison: Comparison) -> str:
     """How many pairs differ, what would have been found, and how that was tested."""
+    found = comparison.differences
     alike = [each for each in found if not each.real]
-    seen = max((each.smallest_seen for each in alike if each.smallest_seen is not None), default=None)
     if len(found) == 1:
-        said, how = "They cannot be told apart" if alike else "They really differ", "By a paired permutation test"
+        said = "They cannot be told apart" if alike else "They really differ"
     else:
         said = f"{len(found) - len(alike)} of {len(found)} pairs really differ"
         said += f"; {len(alike)} cannot be told apart" if alike else ""
-        how = "Corrected by Holm, with all pairs of a protocol as one family, by paired permutation tests"
-    there = "" if seen is None else f", where a difference of {numbers.number(seen)} would be found in 4 of 5 cases"
-    return f"{said}{there}. {how} over examples."
+    seen = words.found_from(comparison)
+    return f"{said}.{f' {seen}' if seen else ''} {words.tested(comparison)}"
 
 
 def _cost(methods: Sequence[Method]) -> Iterator[Part]:
@@ -225,17 +233,19 @@ def _cost(methods: Sequence[Method]) -> Iterator[Part]:
         [
             Cell(method.line.name),
             Cell(numbers.seconds(method.seconds), sort=method.seconds if method.seconds is not None else -1.0),
-            numbers.cell(method.first.manifest.cost.parameters),
-            numbers.cell(_rounded(method.first.manifest.cost.examples_per_second)),
-            Cell(numbers.bytes_(memory), sort=float(memory or -1)),
+            numbers.cell(_rounded(costs.parameters)),
+            Cell(numbers.milliseconds(costs.latency_ms), sort=costs.latency_ms if costs.latency_ms else -1.0),
+            numbers.cell(_rounded(costs.examples_per_second)),
+            Cell(numbers.bytes_(costs.peak_memory_bytes), sort=costs.peak_memory_bytes or -1.0),
         ]
         for method in methods
-        for memory in [method.first.manifest.cost.peak_memory_bytes]
+        for costs in [method.line.costs]
     ]
-    columns = ("method", "training", "parameters", "examples a second", "peak memory")
-    yield grid("What they cost; of several seeds the mean time.", columns, rows, sortable=True)
-    devices = {str(method.first.manifest.environment.get("cpu", "")) for method in methods}
-    if len(devices) > 1:
+    columns = ("method", "training", "parameters", "latency", "answers a second", "peak memory")
+    caption = "What they cost; of several seeds the mean. A run is timed once, with whatever else its machine did."
+    yield grid(caption, columns, rows, sortable=True)
+    machines = {method.line.costs.machine for method in methods}
+    if len(machines) > 1 or "" in machines:
         yield Prose("They ran on different machines: their times are not comparable.", "warn")
 
 

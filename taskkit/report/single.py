@@ -31,6 +31,9 @@ from taskkit.report.reading import RunFiles
 EXAMPLES = 8
 """So many of the worst answers are shown, and as many of the surest that are wrong."""
 
+NOT_SAID = "none: the task does not say how it follows from examples"
+"""Of a metric without an interval."""
+
 
 def wanted(run: RunFiles) -> dict[str, int]:
     """The examples that a report of a run shows, by id, and the row that each is in."""
@@ -171,11 +174,12 @@ def _metrics(run: RunFiles) -> Iterator[Part]:
     for name in names:
         each = found.get(name)
         low, high = (each.low, each.high) if each is not None else (None, None)
-        why = "" if each is None else "; ".join(filter(None, (each.method if low is not None else "", each.note)))
+        why = NOT_SAID if each is None else "; ".join(filter(None, (each.method if low is not None else "", each.note)))
         figures = (numbers.cell(run.manifest.metrics[name]), Cell(numbers.interval(low, high)))
         rows.append((Cell(name), *figures, numbers.cell(trivial.get(name)), Cell(why)))
     columns = ("metric", "value", "95 % interval", "trivial predictor", "how the interval was had")
-    yield grid("Metrics of the test; the first is the one that the run is judged by.", columns, rows)
+    about = "Intervals are about other examples like these, for this network: another seed gives another one."
+    yield grid(f"Metrics of the test; the first is the one that the run is judged by. {about}", columns, rows)
 
 
 def _training(run: RunFiles) -> Iterator[Part]:

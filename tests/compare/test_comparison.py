@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from taskkit.compare import declared, layout
+from taskkit.compare import declared, layout, words
 from taskkit.compare.comparison import Comparison, Line, compare
 from taskkit.compare.cost import Costs
 from taskkit.compare.intervals import intervals
@@ -416,5 +416,5 @@ def test_of_several_protocols_each_is_a_family(tmp_path: Path) -> None:
         write_run(tmp_path / f"{name}2", share, draw=ord(name) + 9, protocol=replace(PROTOCOL, splits="other"))
     found = compared(tmp_path, across=True)
     assert len(found.differences) == 6
-    assert "6 pairs, those of each protocol as one family, by Holm" in " ".join(layout.sentences(found))
+    assert "6 pairs, those of each protocol as one family, by Holm" in " ".join(words.sentences(found))
     assert max(each.p_adjusted / each.p for each in found.differences) <= 3

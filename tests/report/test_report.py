@@ -22,7 +22,7 @@ from taskkit.report.make import report
 from taskkit.report.numbers import number
 from taskkit.report.reading import read
 from taskkit.report.single import wanted
-from taskkit.runs.manifest import DataRecord
+from taskkit.runs.manifest import Cost, DataRecord, Inference
 from taskkit.runs.scrub import scrub
 from taskkit.verify.finding import Finding, keep
 from tests.report.conftest import PROTOCOL
@@ -265,6 +265,24 @@ def test_where_neither_way_is_better_none_is_called_better(make_run: MakeRun, tm
     verdict = Read(report([str(tmp_path / "runs")], Plugins(()), "accuracy", data=False)).text["verdict"]
     assert "much has the largest accuracy" in verdict
     assert "It really differs from little." in verdict
+
+
+def test_of_several_seeds_it_says_what_noise_is_and_what_is_of_the_first(make_run: MakeRun, tmp_path: Path) -> None:
+    recipe = {"title": "net", "model": {"name": "points.net"}, "optim": {"lr": 0.1}}
+    for seed in (1, 2, 3):
+        inference = Inference(float(seed), 1000.0 * seed, 64, (50, 50), "cpu")
+        cost = Cost(parameters=1234, train_seconds=3.5, examples_per_second=99.5, inference=inference)
+        resolved = {**recipe, "seed": seed}
+        make_run(tmp_path / f"runs/seed={seed}_lr=0.1", 0.9, draw=seed, resolved=resolved, seed=seed, cost=cost)
+    make_run(tmp_path / "runs" / "poor", 0.2, draw=9)
+    page = made(tmp_path / "runs")
+    assert "lr=0.1 has the best accuracy" in page.text["verdict"]
+    assert "curves, classes, settings and the answers on which methods disagree are of the first" in str(page.text)
+    assert "Seeds alone put two runs of one recipe up to" in page.text["differences"]
+    assert "<0.0001" in page.row("lr=0.1 − poor")
+    # The means, and how fast it answers instead of how fast it learns.
+    costs = next(row for row in page.rows if row[0] == "lr=0.1" and "2 ms" in row)
+    assert costs[1:5] == ["3.5 s", "1,234", "2 ms", "2,000"]
 
 
 @pytest.fixture
