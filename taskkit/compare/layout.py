@@ -111,6 +111,7 @@ def ranks(ranking: Ranking, width: int) -> str:
     said = f"Wilcoxon's signed-rank test over the data sets, {len(ranking.pairs)} pair(s) as one family, by Holm."
     if ranking.friedman is not None:
         said = f"That all are alike has p = {ranking.friedman:.4f} (Friedman). {said}"
+    said += " Each protocol counts as a data set: where several are splits of the same data, p-values are too small."
     head = f"{len(methods)} methods over {ranking.data_sets} data sets; rank 1 is the best"
     return "\n".join([head, "", *fitted(columns, places, width), "", *textwrap.wrap(said, width)])
 
