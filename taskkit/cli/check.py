@@ -160,6 +160,7 @@ def _smoke(resolved: Resolved, plugins: Plugins) -> None:
 
     with tempfile.TemporaryDirectory() as directory:
         start(resolved, plugins, Path(directory, "run"), Console(stderr=True))
+    say("all of it works; this short run is gone again", err=True)
 
 
 def _json(files: Sequence[str], found: Found) -> str:

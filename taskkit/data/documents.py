@@ -182,8 +182,8 @@ def _uncertain(path: Path, content: bytes, found: list[Reading]) -> DataError:
         said = f"{path}: it is not UTF-8. The whole file was expected in UTF-8."
     if not found:
         return DataError(
-            f"{said} What it is in cannot be told, or parts of it are in several. Say it by `encoding` if you know, or "
-            "write it again as UTF-8 with the program that made it."
+            f"{said} What it is in cannot be told, or parts of it are in several. Say it by `data.encoding`, or "
+            "--encoding to predict, if you know, or write it again as UTF-8 with the program that made it."
         )
     languages: dict[str, list[str]] = {}
     for each in found:
@@ -192,7 +192,8 @@ def _uncertain(path: Path, content: bytes, found: list[Reading]) -> DataError:
         f"{encoding} if it is {', '.join(names[:3])}{' …' * (len(names) > 3)}" for encoding, names in languages.items()
     )
     return DataError(
-        f"{said} It may be {seems}. Say which by `encoding`, as encoding={found[0].encoding}, or save it as UTF-8."
+        f"{said} It may be {seems}. Say which by `data.encoding`, or --encoding to predict, as {found[0].encoding}, or "
+        "save it as UTF-8."
     )
 
 

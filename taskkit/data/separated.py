@@ -118,12 +118,13 @@ def _found(document: Document, sample: str, is_whole: bool, usual: str) -> str:
         names = " or ".join(f"{DELIMITERS[each]}s" for each in fitting)
         raise DataError(
             f"{document.path}: {names} may part its cells: either gives all rows as many cells as the header. Say "
-            f"which by `delimiter`, as delimiter={fitting[0]!r}, or write the table anew with {DELIMITERS[usual]}s."
+            f"which by `data.delimiter`, or --delimiter to predict, as {fitting[0]!r}, or write the table anew with "
+            f"{DELIMITERS[usual]}s."
         )
     if not fitting:
         return usual if usual in parting or len(parting) > 1 else parting[0]
     log.warning(
-        "%s: its cells are parted by %ss, not by %ss; `delimiter` insists on another",
+        "%s: its cells are parted by %ss, not by %ss; `data.delimiter` insists on another",
         *(document.path, DELIMITERS[fitting[0]], DELIMITERS[usual]),
     )
     return fitting[0]
@@ -178,7 +179,8 @@ def _is_quoted(document: Document, dialect: Dialect) -> bool:
         what = "never ends" if "end of data" in str(error) else "goes on after the quote that ends it"
         raise DataError(
             f"{document.path}: after line {line}, a cell in quotes {what}, where {_name(dialect)}s part cells. A quote "
-            "in such a cell was expected to be doubled. Correct the quotes, or say by `delimiter` what else parts them."
+            "in such a cell was expected to be doubled. Correct the quotes, or say by `data.delimiter` what else parts "
+            "them."
         ) from None
     return True
 
@@ -198,7 +200,7 @@ def _check_rows(document: Document, dialect: Dialect, width: int) -> None:
             raise DataError(
                 f"{document.path}:{line}: the header has {width} cells, the row that begins here {found}. As many were "
                 f"expected. Correct the row: a cell with a {_name(dialect)} or a line break in it needs quotes. Where "
-                "something else parts the cells, say it by `delimiter`."
+                "something else parts the cells, say it by `data.delimiter`."
             )
 
 

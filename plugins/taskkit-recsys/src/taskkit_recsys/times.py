@@ -59,6 +59,8 @@ def seconds(table: TableFile, name: str, unit: TimeUnit) -> NDArray[np.float64]:
         raise _unreadable(table, name, column, int(np.flatnonzero(~np.isfinite(values))[0]))
     if are_numbers and (counted := _unit(table, name, values, unit)) != "s":
         values = _numbers(column, counted)
+    if are_numbers:
+        _warn_of_dates(table, name, values)
     _warn_of_future(table, name, values)
     return values
 
@@ -86,6 +88,25 @@ def _unit(table: TableFile, name: str, numbers: NDArray[np.float64], unit: TimeU
             found[0],
         )
     return found[0] if found else "s"
+
+
+def _warn_of_dates(table: TableFile, name: str, values: NDArray[np.float64]) -> None:
+    """Say so where numbers look like dates in another form than seconds, as which they would be of one day in 1970."""
+    whole = values[values == np.floor(values)]
+    day, month = whole % 100, whole // 100 % 100
+    forms = {
+        "days as a spreadsheet counts them": (values >= 25_569) & (values < 80_000),
+        "dates written as 20231115": np.zeros(len(values), bool)
+        if len(whole) < len(values)
+        else (values >= 19_000_101) & (values <= 21_001_231) & (day >= 1) & (day <= 31) & (month >= 1) & (month <= 12),
+    }
+    for form, are in forms.items():
+        if len(values) > 1 and are.all():
+            log.warning(
+                "%s: column %r is read as seconds since 1970, such as %s in row 1, but all of it looks like %s. If so, "
+                "format the column as yyyy-mm-dd hh:mm:ss",
+                *(table.path, name, iso(float(values[0])), form),
+            )
 
 
 def _warn_of_future(table: TableFile, name: str, values: NDArray[np.float64]) -> None:
@@ -163,8 +184,10 @@ def _dates(column: pa.ChunkedArray, unit: Unit) -> NDArray[np.float64]:
 
 def _unreadable(table: TableFile, name: str, column: pa.ChunkedArray, row: int) -> DataError:
     cell = column[row].as_py()
+    like = ", like that of the first row" if row else ""
+    whole = "" if row or cell in (None, "") else " Where all are written so, format the column as yyyy-mm-dd hh:mm:ss."
     return DataError(
         f"{table.where(row)}: column {name!r} is {'empty' if cell in (None, '') else reprlib.repr(cell)}. A time was "
-        "expected, like that of the first row: a number of seconds since 1970 (see data.time_unit), or an ISO date "
-        "such as 2024-06-30T12:00:00Z. Correct the cell, or take the row out."
+        f"expected{like}: a number of seconds since 1970 (see data.time_unit), or an ISO date such as "
+        f"2024-06-30T12:00:00Z. Correct the cell, or take the row out.{whole}"
     )

@@ -12,6 +12,32 @@ from taskkit import TABLE_SUFFIXES, DataError, Example, TableFile, TextLine, ope
 log = logging.getLogger("taskkit")
 
 LINES = ".txt"
+DOCUMENTS = frozenset(
+    [
+        ".doc",
+        ".docx",
+        ".eml",
+        ".htm",
+        ".html",
+        ".json",
+        ".log",
+        ".md",
+        ".msg",
+        ".odf",
+        ".ods",
+        ".odt",
+        ".pages",
+        ".pdf",
+        ".ppt",
+        ".pptx",
+        ".rtf",
+        ".xls",
+        ".xlsm",
+        ".xml",
+        ".zip",
+    ]
+)
+"""How names of files end that hold texts and are not read: a word that ends so is a path with a mistake in it."""
 FILES = f"A file of one text a line ({LINES}) or a table ({', '.join(TABLE_SUFFIXES)})"
 
 
@@ -42,7 +68,8 @@ def read_texts(source: str, options: ReadText, pairs: bool) -> list[Example]:
         return _of_table(read_table(path, options.delimiter, options.encoding), options, pairs)
     if is_file and not known:
         raise DataError(f"{source}: its name does not say what is in it. {FILES} was expected. Rename it.")
-    if known and not is_file and not is_line and len(source.split()) == 1:
+    named = known or path.suffix.lower() in DOCUMENTS
+    if named and not is_file and not is_line and len(source.split()) == 1:
         raise DataError(
             f"{source}: there is no such file as {path.absolute()}. {FILES} was expected. Correct the path."
         )
