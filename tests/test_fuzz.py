@@ -48,9 +48,9 @@ FALSE_NEGATIVES = 0.01
 
 PLACE = {
     ("trainer", name) for name in ("accelerator", "devices", "num_nodes", "strategy", "precision", "sync_batchnorm")
-} | {("", "compile"), ("loader", "workers"), ("trainer", "profiler")}
+} | {("", "compile"), ("loader", "workers"), ("trainer", "profiler"), ("privacy", "encrypt")}
 """What a machine has or lacks, which no recipe can know; `check_place` answers for it. torch's profiler is here since a
-process died, twice, in rounds in which it had run."""
+process died, twice, in rounds in which it had run; encryption needs a key."""
 LARGE = {("data", "series"), ("data", "length"), ("data", "steps"), ("model", "width"), ("data", "broken")}
 """The plugin's own sizes, which a memory may not hold, and its switch for data that cannot be trained on."""
 

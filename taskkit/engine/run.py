@@ -325,7 +325,8 @@ class Run:
 
     def _time_answers(self, built: Built, fitted: Fitted, loader: Loader, examples: Sequence[Example] | Stream) -> None:
         """Measure how fast the tested weights answer."""
-        if self.record is None or not built.task.predicts or isinstance(examples, Stream):
+        asked = built.task.predicts and built.task.predicts_in_test
+        if self.record is None or not asked or isinstance(examples, Stream):
             return
         trainer = fitted.trainer
         found = inference.measure(

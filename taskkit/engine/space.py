@@ -34,7 +34,9 @@ def check_room(built: Built, directory: Path, *, validated: bool) -> None:
 def checkpoint_bytes(built: Built) -> int:
     """About how large a checkpoint is: weights, what the optimiser keeps of each, their mean, the processor's state."""
     section, task = built.recipe.optim, built.task
-    weights: int = sum(value.numel() * value.element_size() for value in task.state_dict().values())
+    weights: int = sum(
+        value.numel() * value.element_size() for value in task.state_dict().values() if isinstance(value, torch.Tensor)
+    )
     fixed = {id(p) for p in optim.never_trained(section, task)}
     trained = [p for p in task.parameters() if p.requires_grad and id(p) not in fixed]
     kept = sum(p.numel() * p.element_size() for p in trained)
@@ -50,7 +52,9 @@ def kept_per_weight(section: OptimSection) -> float:
     optimiser = optim.make_optimiser(replace(section, weight_decay=0.0), [{"params": [weights]}], fused=False)
     weights.grad = torch.zeros_like(weights)
     try:
-        optimiser.step()
+        # Past torch's hooks, by which others count the steps of a training: this is none.
+        step = type(optimiser).step
+        getattr(step, "__wrapped__", step)(optimiser)
     except TypeError:  # Such as LBFGS, which asks for the loss again.
         return 0.0
     kept = [value.numel() for value in optimiser.state[weights].values() if isinstance(value, torch.Tensor)]

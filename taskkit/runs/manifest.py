@@ -145,7 +145,7 @@ class Cost:
     flops_per_example: float | None = None
     mfu: float | None = None
     inference: Inference | None = None
-    """None: not measured, as of a task that predicts nothing."""
+    """None: not measured, as of a task that predicts nothing in its test."""
 
 
 @dataclass(frozen=True)

@@ -204,5 +204,5 @@ def test_a_mistyped_proof_and_a_damaged_file_of_findings_are_told_before_any_wor
 def test_a_training_that_fails_is_told_with_what_it_said(verify: Verify, waves: Path) -> None:
     ended = invoked(["verify", str(waves), "data.broken=true", "determinism"])
     assert ended.exit_code == 1
-    assert "The training loss was nan" in ended.output
+    assert "the training loss was nan" in ended.output
     assert "Traceback" not in ended.output
