@@ -31,6 +31,7 @@ from taskkit.recipe import options as options_
 from taskkit.runs import checkpoint, history, manifest
 from taskkit.runs.encryption import reading
 from taskkit.runs.manifest import Manifest
+from taskkit.runs.rows import read_rows
 
 
 def load_run(path: str | Path, *, plugins: Plugins | None = None) -> LoadedRun:
@@ -106,10 +107,7 @@ class LoadedRun:
 
     def predictions(self) -> Any:
         """A pyarrow.Table of one row per test example: id, target, prediction and scores."""
-        from pyarrow import parquet
-
-        with reading(self.path / "predictions.parquet") as file:
-            return parquet.read_table(file)
+        return read_rows(self.path / "predictions.parquet")
 
     def read(self, name: str) -> bytes:
         """The bytes of a file of the run by its path in it, such as `classes.csv`, decrypted where it is encrypted.

@@ -18,9 +18,9 @@ from taskkit.contracts.component import Component, Direction
 from taskkit.contracts.statistics import Statistic
 from taskkit.errors import CheckpointError, TaskkitError
 from taskkit.runs import manifest
-from taskkit.runs.encryption import reading
 from taskkit.runs.listing import runs_below
 from taskkit.runs.manifest import Manifest, Protocol
+from taskkit.runs.rows import read_rows
 from taskkit.runs.scrub import fingerprint, mark_of
 from taskkit.wording import did_you_mean
 
@@ -222,21 +222,16 @@ def _matching(pattern: str) -> list[Path]:
 
 def _rows(path: Path, statistic: Statistic, value: float) -> tuple[Rows | None, str, str | None]:
     """The rows of a run's test, what they lack for a statistic, and the mark of those that were scrubbed."""
-    from pyarrow import ArrowException, parquet
+    from pyarrow import ArrowException
 
     file = path / "predictions.parquet"
     try:
-        with reading(file) as opened:
-            schema = parquet.read_schema(opened)
-            opened.seek(0)
-            table = parquet.read_table(
-                opened, columns=[each for each in ("id", "group", *statistic.columns) if each in schema.names]
-            )
+        table = read_rows(file, ("id", "group", *statistic.columns))
     except (OSError, ArrowException) as error:
         return None, f"{file.name} cannot be read ({error}); {AGAIN}", None
     rows = Rows.of(table.to_pylist(), statistic.columns)
     lacking = rows.lacks(statistic) or disagreement(value, float(rows.values([statistic])[0]))
-    return None if lacking else rows, lacking, mark_of(schema.metadata)
+    return None if lacking else rows, lacking, mark_of(table.schema.metadata)
 
 
 def _direction(protocol: Protocol, metric: str, components: Iterable[Component]) -> Direction | None:

@@ -16,6 +16,7 @@ from taskkit.runs import history, manifest
 from taskkit.runs.encryption import reading
 from taskkit.runs.manifest import Interval, Manifest
 from taskkit.runs.record import RECIPE
+from taskkit.runs.rows import read_rows
 from taskkit.runs.scrub import mark_of
 from taskkit.verify import finding
 from taskkit.verify.finding import Finding
@@ -156,11 +157,10 @@ def _tables(path: Path) -> tuple[dict[str, list[list[str]]], list[str]]:
 def _answers(file: Path) -> tuple[Answers | None, str]:
     if not file.exists():
         return None, ""
-    from pyarrow import ArrowException, parquet
+    from pyarrow import ArrowException
 
     try:
-        with reading(file) as opened:
-            table = parquet.read_table(opened)
+        table = read_rows(file)
     except (OSError, ValueError, ArrowException, CheckpointError) as error:
         return None, f"{file}: cannot be read ({error})."
     there = table.num_rows and "id" in table.column_names

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from taskkit.cachedir import size_of
 from taskkit.errors import CheckpointError
 from taskkit.runs import manifest
-from taskkit.runs.encryption import EncryptionKey, is_encrypted, reading, writing
+from taskkit.runs.encryption import EncryptionKey, is_encrypted, writing
 from taskkit.runs.manifest import FILE, Manifest
 from taskkit.runs.record import LOCK, RECIPE, Record, locked, now, write_atomically, write_file
+from taskkit.runs.rows import read_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -139,8 +140,7 @@ def _predictions(run: Path, said: Manifest) -> Iterator[_Step]:
     if not path.exists():
         return
     try:
-        with reading(path) as file:
-            table = parquet.read_table(file)
+        table = read_rows(path)
     except (OSError, pa.ArrowException) as error:
         raise CheckpointError(
             f"{path}: it cannot be read ({error}). The predictions of a run were expected. Remove the file."
