@@ -66,8 +66,9 @@ def test_a_training_step_takes_the_mixed_batch_and_an_evaluation_does_not(batch)
 def test_the_metrics_that_a_recipe_may_watch_are_those_that_are_one_number(batch):
     judging = task(DataSpec(Images(1, 8, 8), Classes(tuple("abcdef")), "f")).eval()
     metrics = judging.metrics()
-    for metric in metrics.values():
-        metric.update(**judging.step(batch).scored)
+    scored = judging.step(batch).scored
+    for name, metric in metrics.items():
+        metric.update(**scored.get(name, {"preds": scored["preds"], "target": scored["target"]}))
     (component,) = (each for each in plugin.taskkit_components() if each.kind == "task")
     numbers = {name for name, metric in metrics.items() if metric.compute().ndim == 0}
     assert {name for name in metrics if component.direction(name)} == numbers
