@@ -60,7 +60,7 @@ def read_document(path: Path, encoding: str | None = None) -> Document:
         start = file.read(4096)
     if mark := next((mark for mark in _MARKS if start.startswith(mark)), None):
         return _of_mark(document, _MARKS[mark])
-    _check_unmarked(path, start)
+    _check_start(path, start)
     if _is_utf8(document):
         return document
     content = _whole(document)
@@ -161,13 +161,18 @@ def _is_utf8(document: Document) -> bool:
     return True
 
 
-def _check_unmarked(path: Path, start: bytes) -> None:
-    """Raise DataError for UTF-16 without a mark, in which every other byte of ASCII is null."""
+def _check_start(path: Path, start: bytes) -> None:
+    """Raise DataError for a zip archive, and for UTF-16 without a mark, in which every other byte of ASCII is null."""
+    if start.startswith(b"PK\x03\x04"):
+        raise DataError(
+            f"{path}: this is a zip archive, as workbooks of Excel are, and no table of text. Rename it to .xlsx if it "
+            "is one, or unpack it."
+        )
     for encoding, others in (("utf-16-le", start[1::2]), ("utf-16-be", start[::2])):
         if len(others) > 1 and others.count(0) > 0.5 * len(others):
             raise DataError(
                 f"{path}: it seems to be UTF-16 without the mark that says so. UTF-8 was expected. Say it by "
-                f"`encoding`, as encoding={encoding}, or save the file as UTF-8."
+                f"`data.encoding`, or --encoding to predict, as {encoding}, or save the file as UTF-8."
             )
 
 

@@ -143,10 +143,15 @@ def test_a_line_of_fifty_megabytes_is_read(write: Write, name: str, content: str
         ("a.csv", "text,label\n\u00e8,a\n".encode("cp1252"), "windows-1252 if it is .* or windows-1250 if it is Czech"),
         ("a.csv", "text,label\n\u4eca\u65e5\u306f,a\n".encode("shift_jis"), "What it is in cannot be told"),
         ("a.csv", "text,label\nca\u0301f\x81,a\n".encode("latin-1", "replace"), "What it is in cannot be told"),
-        ("a.csv", "text,label\na,b\n".encode("utf-16-le"), "UTF-16 without the mark.*encoding=utf-16-le"),
-        ("a.csv", "text,label\na,b\n".encode("utf-16-be"), "UTF-16 without the mark.*encoding=utf-16-be"),
+        (
+            "a.csv",
+            b"PK\x03\x04\x14\x00\x08\x00",
+            "this is a zip archive, as workbooks of Excel are.*Rename it to .xlsx",
+        ),
+        ("a.csv", "text,label\na,b\n".encode("utf-16-le"), "UTF-16 without the mark.*as utf-16-le"),
+        ("a.csv", "text,label\na,b\n".encode("utf-16-be"), "UTF-16 without the mark.*as utf-16-be"),
         # Beyond ASCII these bytes are no UTF-8 either.
-        ("a.csv", "text,label\ncafé,b\n".encode("utf-16-le"), "UTF-16 without the mark.*encoding=utf-16-le"),
+        ("a.csv", "text,label\ncafé,b\n".encode("utf-16-le"), "UTF-16 without the mark.*as utf-16-le"),
         ("a.csv", "text,label\na,b\n".encode("utf-16") + b"x", "its mark says that it is UTF-16, and byte 33 is not"),
         ("a.csv.gz", b"text,label", "it cannot be unpacked: Not a gzipped file"),
         (

@@ -104,6 +104,15 @@ def test_a_file_that_is_no_audio_is_said_so(tmp_path, content):
         read_clip(tmp_path / "text.wav", 16000)
 
 
+@pytest.mark.parametrize(
+    ("start", "name"), [(b"\0\0\0\x1cftypM4A ", "MPEG-4, such as .m4a: convert it"), (b"#!AMR\n", "AMR: convert it")]
+)
+def test_what_telephones_write_is_named(tmp_path, start, name):
+    (tmp_path / "call.m4a").write_bytes(start + bytes(100))
+    with pytest.raises(DataError, match=rf"call\.m4a: this is not audio that can be read \(it is {name}"):
+        read_clip(tmp_path / "call.m4a", 16000)
+
+
 @pytest.mark.parametrize("name", ["half.wav", "half.aiff", "half.au", "half.mp3"])
 def test_a_file_that_is_cut_short_is_not_taken_for_whole(written, name):
     path = written(name, tone(3.0, 16000))

@@ -111,8 +111,8 @@ def opened(clip: Clip) -> Iterator[Sound]:
             yield Sound(file.samplerate, file.channels, count, _blocks(clip, file, first, count))
     except (OSError, RuntimeError) as error:
         raise DataError(
-            f"{clip.shown}: this is not audio that can be read ({_reason(error)}). A whole WAV, FLAC, MP3 or Ogg file "
-            "was expected. Replace the file, or take it out of the data."
+            f"{clip.shown}: this is not audio that can be read ({_kind(clip.path) or _reason(error)}). A whole WAV, "
+            "FLAC, MP3 or Ogg file was expected. Replace the file, or take it out of the data."
         ) from None
 
 
@@ -190,6 +190,17 @@ def _check_whole(clip: Clip, file: soundfile.SoundFile) -> None:
     stated = re.search(r"(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", file.extra_info)
     if stated and int(stated[2]) < int(stated[1]) < STREAMED:
         raise _cut_short(clip, f"{int(stated[2]):,} of {int(stated[1]):,} bytes are there")
+
+
+def _kind(path: Path) -> str:
+    """What a file is that telephones write and libsndfile does not read, with what to do; empty: something else."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(12)
+    except OSError:
+        return ""
+    name = "MPEG-4, such as .m4a" if start[4:8] == b"ftyp" else "AMR" if start.startswith(b"#!AMR") else ""
+    return f"it is {name}: convert it, for instance with `ffmpeg -i FILE FILE.flac`" if name else ""
 
 
 def _reason(error: Exception) -> str:
