@@ -241,7 +241,7 @@ REFUSED = {
     "utf16_unmarked": ("t.csv", separated().encode("utf-16-le"), "UTF-16 without the mark"),
     "utf16_cut": ("t.csv", separated().encode("utf-16")[:-1], "its mark says that it is UTF-16, and byte"),
     "picture": ("t.csv", b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "which is not UTF-8"),
-    "zip_called_csv": ("t.csv", b"PK\x03\x04\x14\x00\xff\xfe", "which is not UTF-8"),
+    "zip_called_csv": ("t.csv", b"PK\x03\x04\x14\x00\xff\xfe", "this is a zip archive, as workbooks of Excel are"),
     "gzip_cut": ("t.csv.gz", gzip.compress(separated().encode(), mtime=0)[:-9], "it cannot be unpacked"),
     "not_gzip": ("t.csv.gz", separated(), "it cannot be unpacked: Not a gzipped file"),
     "not_excel": ("t.xlsx", separated(), "An Excel workbook was expected"),
