@@ -11,7 +11,8 @@ import pytorch_lightning as pl
 from taskkit.contracts.component import Chosen
 from taskkit.contracts.task import Task
 from taskkit.engine.guard import calling
-from taskkit.errors import PluginError
+from taskkit.errors import RunFailedError
+from taskkit.wording import TELL_AUTHORS
 
 FAR = 2.0
 """A first loss is far from chance when one is so many times the other; the shipped recipes keep within 1.1."""
@@ -42,14 +43,14 @@ class FirstLoss(pl.Callback):
 
 
 def chance_of(task: Task, owner: Chosen) -> float | None:
-    """The loss that chance gives, None where the task does not know; raises PluginError for what is no number."""
+    """The loss that chance gives, None where the task does not know; raises RunFailedError for what is no number."""
     with calling(owner, "chance"):
         chance = task.chance()
     if chance is None or (isinstance(chance, int | float) and math.isfinite(chance)):
         return chance
-    raise PluginError(
+    raise RunFailedError(
         f"{owner.name} ({owner.plugin}): `chance` returned {chance!r}. A finite number was expected, or None where it "
-        "is not known. Tell its authors."
+        f"is not known. {TELL_AUTHORS}"
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import taskkit
 from taskkit.contracts.facts import Example
-from taskkit.errors import PluginError, TaskkitError
+from taskkit.errors import RunFailedError, TaskkitError
 from taskkit.plugins.registry import Plugins
 from taskkit.preflight.checks import learning
 from taskkit.preflight.finding import Finding
@@ -83,7 +83,7 @@ def test_what_no_batch_says_anything_of_is_skipped_with_the_reason(look: Look, c
 
 
 def test_a_chance_that_is_no_number_is_the_plugins_fault(look: Look) -> None:
-    with pytest.raises(PluginError, match=r"`chance` returned 'two'. A finite number was expected"):
+    with pytest.raises(RunFailedError, match=r"`chance` returned 'two'. A finite number was expected"):
         look("task.fault=words")
 
 
