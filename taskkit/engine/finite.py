@@ -124,10 +124,8 @@ class Trail:
 
     def _advice(self, at_fault: str | None) -> str:
         last = self.directory / "checkpoints" / "last.ckpt"
-        saved, rate = (
-            checkpoint.read(last).step if last.exists() else None,
-            f"optim.lr={self.recipe.optim.lr / 2:g} trainer.gradient_clip_val=1",
-        )
+        saved = checkpoint.read(last).step if last.exists() else None
+        rate = f"optim.lr={self.recipe.optim.lr / 2:g} trainer.gradient_clip_val=1"
         good = "No checkpoint was written before." if saved is None else f"The last good checkpoint is of step {saved}."
         anew = f"taskkit run {self.directory}/recipe.yaml"
         if at_fault is not None:
