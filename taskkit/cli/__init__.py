@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import traceback
@@ -14,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from taskkit.cli.group import LazyGroup
 from taskkit.cli.output import printable_logs, say
 from taskkit.errors import TaskkitError
 from taskkit.keyfile import KEY_FILE
-from taskkit.wording import did_you_mean
 
 if TYPE_CHECKING:
     from taskkit.plugins.discovery import Plugins
@@ -72,7 +71,7 @@ class Context:
         return from_environment(self.no_plugins)
 
 
-class _Group(click.Group):
+class _Group(LazyGroup):
     """The host's verbs, then the plugins'; a verb of the host wins over one of the same name in a plugin."""
 
     def parse_args(self, ctx: click.Context, args: Sequence[str]) -> Any:
@@ -86,34 +85,24 @@ class _Group(click.Group):
         ctx.obj = Context(no_plugins="--no-plugins" in flags, debug="--debug" in flags)
         return super().parse_args(ctx, [*(arg for arg in ours if arg not in flags), *args[end:]])
 
-    def list_commands(self, ctx: click.Context) -> Any:
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of all verbs."""
-        return [*VERBS, *(name for name in self._extra(ctx) if name not in VERBS)]
+        return [*super().list_commands(ctx), *self._extra(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one verb."""
-        if cmd_name not in VERBS:
-            return self._extra(ctx).get(cmd_name)
-        module, _, name = VERBS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
+        return super().get_command(ctx, cmd_name) or self._extra(ctx).get(cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the verbs and their lines, without importing one."""
-        with formatter.section("Verbs"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in VERBS.items()])
-        extra = {name: command for name, command in self._extra(ctx).items() if name not in VERBS}
-        if extra:
+        """Write the verbs and their lines, without importing one of the host."""
+        super().format_commands(ctx, formatter)
+        if extra := self._extra(ctx):
             with formatter.section("Verbs of plugins"):
                 formatter.write_dl([(name, command.get_short_help_str()) for name, command in extra.items()])
 
-    def resolve_command(self, ctx: click.Context, args: Any) -> Any:
-        """Find the verb that is called, or suggest one."""
-        name = args[0]
-        if self.get_command(ctx, name) is None and not ctx.resilient_parsing:
-            meant = f" Did you mean {MEANT[name]!r}?" if name in MEANT else did_you_mean(name, self.list_commands(ctx))
-            ctx.fail(f"No verb named {name!r}.{meant}")
-        return super().resolve_command(ctx, args)
+    def suggestion(self, ctx: click.Context, name: str) -> str:
+        """What other tools call a verb, or one that is nearly called so."""
+        return f" Did you mean {MEANT[name]!r}?" if name in MEANT else super().suggestion(ctx, name)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Call the verb; every error becomes its lines on stderr and an exit code."""
@@ -134,7 +123,8 @@ class _Group(click.Group):
         return result
 
     def _extra(self, ctx: click.Context) -> dict[str, click.Command]:
-        return {str(command.name): command for command in ctx.obj.plugins.commands()}
+        commands = {str(command.name): command for command in ctx.obj.plugins.commands()}
+        return {name: command for name, command in commands.items() if name not in self.verbs}
 
 
 def _without_value(args: Sequence[str], option: str) -> tuple[list[str], list[str]]:
@@ -171,7 +161,9 @@ def _hang_up() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-@click.group(cls=_Group, subcommand_metavar="VERB …", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Group, verbs=VERBS, subcommand_metavar="VERB …", context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.option(
     "--no-plugins", is_flag=True, expose_value=False, help="Load no plugin; as does TASKKIT_PLUGINS= (empty)."
 )
