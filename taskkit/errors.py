@@ -34,6 +34,10 @@ class MachineError(RunFailedError):
     failure: Failure = "machine"
 
 
+class OutOfMemoryError(MachineError):
+    """A memory, of the machine or of a device, that was full: smaller batches may fit."""
+
+
 class NonfiniteError(RunFailedError):
     """A training whose numbers are no longer finite, which it would meet again."""
 

@@ -12,7 +12,8 @@ import torch
 from taskkit.batches.workers import is_lost_worker, lost_worker
 from taskkit.contracts.recipe import Recipe
 from taskkit.engine.others import Ended
-from taskkit.errors import MachineError
+from taskkit.engine.smaller import changes, smaller
+from taskkit.errors import MachineError, OutOfMemoryError
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_MEMORY = "can't allocate memory"
@@ -37,8 +38,9 @@ def explained(error: Exception, recipe: Recipe, directory: Path, ended: Ended | 
 
     `ended` is the process of the run that ended before its time, if one is known.
     """
+    if _is_out_of_memory(error):
+        return OutOfMemoryError(out_of_memory(recipe, directory, error))
     ways: tuple[tuple[Callable[[BaseException], bool], Callable[[], str]], ...] = (
-        (_is_out_of_memory, lambda: out_of_memory(recipe, directory, error)),
         (_is_full_disk, lambda: _full_disk(error, directory)),
         (is_lost_worker, lambda: f"{lost_worker(error)} {_go_on(directory)}"),
         (_is_lost_device, lambda: f"{_lost_device(error)} {_go_on(directory)}"),
@@ -65,16 +67,19 @@ def in_words() -> Iterator[None]:
         raise MachineError(str(told)) from error
 
 
-def out_of_memory(r: Recipe, directory: Path, error: Exception) -> str:
+def out_of_memory(recipe: Recipe, directory: Path, error: Exception) -> str:
     """What to change when the memory is full, with the numbers."""
-    half = max(1, r.loader.batch_size // 2)
     said = f" ({_first_line(error)})" if str(error) else ""
+    half = smaller(recipe, 2)
+    ways = [
+        *([f"half the batch, twice as often ({changes(recipe, half)})"] if half else []),
+        *(["trainer.precision=bf16-mixed"] if recipe.trainer.precision.startswith("32") else []),
+        *(["loader.resident=no"] if recipe.loader.resident != "no" else []),
+    ]
     return (
-        f"The {_whose(error)} memory is full{said}. Halve the batch and keep the optimisation the same: "
-        f"taskkit run {directory}/recipe.yaml loader.batch_size={half} "
-        f"trainer.accumulate_grad_batches={2 * r.trainer.accumulate_grad_batches}; "
-        "or set trainer.precision=bf16-mixed, or loader.resident=no. Where others took the memory, go on with: "
-        f"taskkit run --resume {directory}"
+        f"The {_whose(error)} memory is full{said}. What takes less: {'; '.join(ways) or 'a smaller network'}. "
+        f"For the largest batch that fits, measured: taskkit check {directory}/recipe.yaml --deep. "
+        f"Where others took the memory, go on with: taskkit run --resume {directory}"
     )
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,55 +13,27 @@ from taskkit.contracts.recipe import Recipe
 from taskkit.engine import build
 from taskkit.engine.chance import far_off, in_words
 from taskkit.engine.trainer import alone, make_trainer, quiet
-from taskkit.errors import RunFailedError, TaskkitError
+from taskkit.errors import OutOfMemoryError
 from taskkit.plugins.registry import Plugins
-from taskkit.preflight import estimate, overfit, trial
+from taskkit.preflight import estimate, overfit
 from taskkit.preflight.finding import Finding
+from taskkit.preflight.fitting import fitting
 from taskkit.preflight.overfit import LEARNT, STEPS, USUAL, CannotSay, Learnt, Subject
-from taskkit.preflight.trial import Timed
+from taskkit.preflight.short import tried
 from taskkit.recipe.load import Resolved
-
-LAST_LINES = 12
-"""Lines of what a trial said that are shown when it failed."""
 
 
 def preflight(resolved: Resolved, plugins: Plugins) -> Iterator[Finding]:
     """Look ahead, one thing after another; raises what a run would raise where the recipe does not run in short."""
     recipe = resolved.recipe
-    timed = tried(resolved)
+    try:
+        timed = tried(resolved)
+    except OutOfMemoryError as error:
+        raise OutOfMemoryError(f"{error} {fitting(resolved)}") from error
     yield from learning(recipe, plugins)
-    yield from estimate.findings(timed, recipe, Path.cwd(), _processes(recipe))
-
-
-def tried(resolved: Resolved) -> Timed:
-    """What a short run in a process of its own measured.
-
-    Raises TaskkitError with what it said where something must be changed, RunFailedError where it failed otherwise.
-    """
-    with tempfile.TemporaryDirectory(prefix="taskkit-check-") as folder:
-        recipe = Path(folder, "recipe.yaml")
-        recipe.write_text(resolved.to_yaml())
-        ended = subprocess.run(
-            [sys.executable, "-P", "-m", "taskkit.preflight.trial", str(recipe), folder],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-        if ended.returncode == 0:
-            return trial.read(Path(folder, trial.FILE))
-    if ended.returncode == -signal.SIGKILL:
-        raise RunFailedError(
-            "A short run of this recipe was killed. Most likely the memory was full and the system killed it, as it "
-            "would a run. Lower loader.batch_size or loader.workers, or set loader.encode=lazy."
-        )
-    said = "\n".join(ended.stdout.splitlines()[-LAST_LINES:])
-    if ended.returncode == TaskkitError.exit_code:
-        raise TaskkitError(said)
-    raise RunFailedError(
-        f"A short run of this recipe ended with the exit code {ended.returncode}; 0 was expected. Mend what it says "
-        f"first, as `taskkit run` would say it too:\n{said}"
-    )
+    for found in estimate.findings(timed, recipe, Path.cwd(), _processes(recipe)):
+        scarce = found.kind == "memory" and found.severity == "warning"
+        yield replace(found, message=f"{found.message} {fitting(resolved)}") if scarce else found
 
 
 def learning(recipe: Recipe, plugins: Plugins) -> Iterator[Finding]:

@@ -80,7 +80,7 @@ def planned_validations(section: TrainerSection, per_epoch: int | None, batches:
 def findings(timed: Timed, recipe: Recipe, directory: Path, processes: int = 1) -> Iterator[Finding]:
     """What a person should know of a run's time, memory and disk; `directory` is where it would be."""
     yield _time(timed, estimate(timed, recipe, processes), processes)
-    yield from _memory(timed)
+    yield from memory(timed)
     yield from _disk(timed, recipe, directory)
 
 
@@ -112,20 +112,19 @@ def _time(timed: Timed, found: Estimate, processes: int) -> Finding:
     )
 
 
-def _memory(timed: Timed) -> Iterator[Finding]:
+def memory(timed: Timed) -> list[Finding]:
+    """How much of each memory a run takes, and of how much; a warning where it may not get it."""
     machine = psutil.virtual_memory()
-    yield _share("memory", "of the machine", timed.memory, timed.memory + machine.available, {"peak": timed.memory})
+    found = [_share("of the machine", timed.memory, timed.memory + machine.available, {"peak": timed.memory})]
     if timed.device_memory is not None and timed.device_memory_total is not None:
         peak = {"device_peak": timed.device_memory}
-        yield _share("memory", f"of {timed.device}", timed.device_memory, timed.device_memory_total, peak)
+        found.append(_share(f"of {timed.device}", timed.device_memory, timed.device_memory_total, peak))
+    return found
 
 
-def _share(kind: str, of: str, needed: int, there: int, numbers: Mapping[str, float | None]) -> Finding:
+def _share(of: str, needed: int, there: int, numbers: Mapping[str, float | None]) -> Finding:
     said = f"about {size_text(needed)} {of}, of {size_text(there)} that a run can have."
-    if needed <= FULL * there:
-        return Finding("info", kind, said, numbers)
-    advice = "Lower loader.batch_size and raise trainer.accumulate_grad_batches as much, or set loader.resident=no."
-    return Finding("warning", kind, f"{said} {advice}", numbers)
+    return Finding("info" if needed <= FULL * there else "warning", "memory", said, numbers)
 
 
 def _disk(timed: Timed, recipe: Recipe, directory: Path) -> Iterator[Finding]:

@@ -1,4 +1,6 @@
-"""A short run of a recipe, timed part by part: `python -m taskkit.preflight.trial RECIPE FOLDER` leaves trial.json.
+"""A short run of a recipe, timed part by part.
+
+`python -m taskkit.preflight.trial RECIPE FOLDER SECONDS` leaves trial.json in the folder.
 
 It is a process of its own, so that its memory is that of a run, and what the system kills is not who asked.
 """
@@ -23,12 +25,14 @@ from taskkit.batches.loader import Loader
 from taskkit.contracts.recipe import Recipe
 from taskkit.engine.optim import batches_of_steps, total_steps
 from taskkit.engine.trainer import alone
-from taskkit.errors import TaskkitError
+from taskkit.errors import OutOfMemoryError, TaskkitError
 from taskkit.plugins.discovery import from_environment
 from taskkit.plugins.registry import Plugins
 from taskkit.recipe.load import Resolved, load
 
 FILE = "trial.json"
+OUT_OF_MEMORY = 3
+"""The exit code of a process whose memory was full."""
 SECONDS = 10.0
 """How long training, and the test, are watched, about."""
 WARM = 3
@@ -124,7 +128,9 @@ class Watch(pl.Callback):
         train.seconds += self._lap()
         train.count += 1
         enough = train.count >= LEAST or train.seconds > ENOUGH * self.seconds
-        trainer.should_stop = trainer.should_stop or (enough and train.seconds > self.seconds)
+        # What an optimiser keeps is there, beside a batch, after its first step.
+        stepped = WARM + train.count > trainer.accumulate_grad_batches
+        trainer.should_stop = trainer.should_stop or (stepped and enough and train.seconds > self.seconds)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Time the validation by itself."""
@@ -255,10 +261,13 @@ def _bytes(loader: Any) -> int:
     return loader.encoded.nbytes if isinstance(loader, Loader) else 0
 
 
-def _main(recipe: Path, folder: Path) -> None:
+def _main(recipe: Path, folder: Path, seconds: float) -> None:
     plugins = from_environment()
     try:
-        timed = trial(load([recipe], [], plugins), plugins, folder)
+        timed = trial(load([recipe], [], plugins), plugins, folder, seconds)
+    except OutOfMemoryError as error:
+        print(error, file=sys.stderr)
+        sys.exit(OUT_OF_MEMORY)
     except TaskkitError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
@@ -266,4 +275,4 @@ def _main(recipe: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    _main(*map(Path, sys.argv[1:]))
+    _main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]))

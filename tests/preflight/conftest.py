@@ -87,6 +87,8 @@ class Network(nn.Module):
             self.vast = nn.Parameter(torch.zeros(1).expand(10**14))
 
     def forward(self, point):
+        if self.fault.startswith("greed") and len(point) > (0 if self.fault == "greediest" else 4):
+            torch.empty(10**15)
         seen = self.dropout(self.hidden(point).relu())
         return self.head(seen * 0 if self.fault == "constant" else seen)
 

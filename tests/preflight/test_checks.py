@@ -8,9 +8,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from taskkit.cli import main
-from taskkit.errors import RunFailedError, TaskkitError
+from taskkit.errors import OutOfMemoryError, TaskkitError
 from taskkit.plugins.registry import Plugins
-from taskkit.preflight.checks import tried
+from taskkit.preflight.fitting import fitting
+from taskkit.preflight.short import tried
 from taskkit.recipe.load import load
 
 
@@ -59,6 +60,19 @@ def test_what_a_short_run_refuses_is_said_in_its_words_alone(plugins: Plugins) -
 
 def test_a_recipe_whose_short_run_is_killed_is_told_so_and_nothing_else_is_lost(plugins: Plugins) -> None:
     with pytest.raises(
-        RunFailedError, match=r"A short run of this recipe was killed\. Most likely the memory was full"
+        OutOfMemoryError, match=r"A short run of this recipe was killed\. Most likely the memory was full"
     ):
         tried(load(["blobs.yaml"], ["task.fault=killed"], plugins))
+
+
+def test_the_largest_batch_that_fits_is_found_by_trying_and_said_with_what_it_takes(plugins: Plugins) -> None:
+    # Of 16 points 8 are too many for this network.
+    said = fitting(load(["blobs.yaml"], ["model.fault=greedy", "trainer.accumulate_grad_batches=2"], plugins))
+    wanted = "`loader.batch_size=4 trainer.accumulate_grad_batches=8`"
+    assert said.startswith(f"What fits, as a short run measured: {wanted}, about ")
+
+
+def test_where_not_even_one_sample_fits_a_smaller_network_is_asked_for(plugins: Plugins) -> None:
+    ended = check("--deep", "model.fault=greediest", "loader.batch_size=1")
+    assert ended.exit_code == 2
+    assert "found the memory full. No batch is small enough: choose a smaller network" in ended.stderr
