@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,11 @@ from click.testing import CliRunner, Result
 import taskkit
 from taskkit.cli import main
 from taskkit.plugins.discovery import discover
+from taskkit.recipe.load import load
+from taskkit.verify.finding import Finding, Proof
+from taskkit.verify.lab import Bounds
+from taskkit.verify.proofs import verify
+from taskkit.verify.workshop import workshops
 from tests.conftest import Site
 
 RECIPE = """
@@ -89,28 +94,46 @@ def taskkit_components():
         )
     ]
 """
-Verify = Callable[..., tuple[int, dict[str, dict[str, Any]]]]
+Prove = Callable[[Path, Sequence[Proof]], dict[Proof, Finding]]
 
 
-@pytest.fixture
-def verify(series_site: Path, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Verify:
-    """`taskkit verify … --json`: its exit code, and each finding by its proof."""
+@pytest.fixture(scope="module", autouse=True)
+def installed(series_site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Both plugins, for this process and those that it starts."""
+    folder = tmp_path_factory.mktemp("proofs")
+    site = Site(folder / "site")
     site.add("taskkit-faulty", {"faulty": "faulty_plugin"}, {"faulty_plugin.py": PLUGIN, "faulty_task.py": FAULTY})
-    for place in (series_site, site.path):
-        monkeypatch.syspath_prepend(str(place))
-    monkeypatch.setenv("PYTHONPATH", f"{series_site}:{site.path}")
-    monkeypatch.setenv("TASKKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        for place in (series_site, site.path):
+            patch.syspath_prepend(str(place))
+        patch.setenv("PYTHONPATH", f"{series_site}:{site.path}")
+        patch.setenv("TASKKIT_CACHE", str(folder / "cache"))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        torch.set_num_threads(1)
+        yield
 
-    def call(*words: str) -> tuple[int, dict[str, dict[str, Any]]]:
-        ended = invoked(["verify", *words, *SMALL])
-        assert ended.exit_code in (0, 1), ended.output
-        found = json.loads(ended.stdout)
-        assert found["ok"] == (ended.exit_code == 0)
-        return ended.exit_code, {finding["proof"]: finding for finding in found["findings"]}
 
-    return call
+@pytest.fixture(scope="module")
+def prove(installed: None) -> Iterator[Prove]:
+    """The findings of some proofs of a recipe; all trainings are forked from the same two processes."""
+    plugins = discover(["series", "faulty"])
+    with workshops(["taskkit_series.forecast", "faulty_task"], forks=True) as ready:
+
+        def made(recipe: Path, proofs: Sequence[Proof]) -> dict[Proof, Finding]:
+            loaded = load([recipe], [], plugins).recipe
+            bounds = Bounds(steps=4, kills=1)
+            return {found.proof: found for found in verify(loaded, plugins, proofs, bounds, ready=ready)}
+
+        yield made
+
+
+def verified(*words: str) -> tuple[int, dict[str, dict[str, Any]]]:
+    """`taskkit verify … --json`: its exit code, and each finding by its proof."""
+    ended = invoked(["verify", *words, *SMALL])
+    assert ended.exit_code in (0, 1), ended.output
+    found = json.loads(ended.stdout)
+    assert found["ok"] == (ended.exit_code == 0)
+    return ended.exit_code, {finding["proof"]: finding for finding in found["findings"]}
 
 
 def invoked(words: Sequence[str]) -> Result:
@@ -124,18 +147,16 @@ def waves(tmp_path: Path) -> Path:
     return path
 
 
-def faulty(tmp_path: Path, fault: str) -> str:
+def faulty(tmp_path: Path, fault: str) -> Path:
     path = tmp_path / "faulty.yaml"
     path.write_text(RECIPE % ("faulty", f", fault: {fault}"))
-    return str(path)
+    return path
 
 
-def test_all_is_well_with_a_run_and_what_was_found_is_kept_with_it(
-    verify: Verify, waves: Path, tmp_path: Path, series_site: Path
-) -> None:
+def test_all_is_well_with_a_run_and_what_was_found_is_kept_with_it(waves: Path, tmp_path: Path) -> None:
     run = taskkit.run(waves, out=tmp_path / "run", plugins=discover({"series"}))
     before = {path.name: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()}
-    code, found = verify(str(run.path), "resume", "accumulate", "determinism", "devices", "order")
+    code, found = verified(str(run.path), "resume", "accumulate", "determinism", "devices", "order")
     assert code == 0, found
     assert {finding["outcome"] for finding in found.values()} == {"pass"}
     assert found["resume"]["largest"] == found["determinism"]["largest"] == 0
@@ -145,7 +166,7 @@ def test_all_is_well_with_a_run_and_what_was_found_is_kept_with_it(
     assert kept["schema"] == 1
     assert {finding["proof"]: finding for finding in kept["findings"]} == found
     assert {path.name: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.name in before} == before
-    assert verify(str(run.path), "order")[0] == 0
+    assert verified(str(run.path), "order")[0] == 0
     assert len(json.loads((run.path / "verify.json").read_text())["findings"]) == 5
 
 
@@ -161,25 +182,26 @@ def test_all_is_well_with_a_run_and_what_was_found_is_kept_with_it(
     ],
 )
 def test_a_proof_fails_on_a_plugin_that_is_wrong_in_it(
-    verify: Verify, tmp_path: Path, fault: str, proofs: list[str]
+    prove: Prove, tmp_path: Path, fault: str, proofs: list[Proof]
 ) -> None:
-    code, found = verify(faulty(tmp_path, fault), *proofs)
-    assert code == 1
-    assert {proof: finding["outcome"] for proof, finding in found.items()} == dict.fromkeys(proofs, "fail")
+    found = prove(faulty(tmp_path, fault), proofs)
+    assert {proof: finding.outcome for proof, finding in found.items()} == dict.fromkeys(proofs, "fail")
     for finding in found.values():
-        assert finding["largest"] > finding["limit"]
-        assert finding["where"]
-        assert finding["advice"]
+        assert finding.largest is not None
+        assert finding.limit is not None
+        assert finding.largest > finding.limit
+        assert finding.where
+        assert finding.advice
 
 
-def test_a_recipe_without_steps_says_what_was_skipped_and_why(verify: Verify, waves: Path) -> None:
-    code, found = verify(str(waves), "trainer.max_epochs=0", "accumulate", "resume")
+def test_a_recipe_without_steps_says_what_was_skipped_and_why(waves: Path) -> None:
+    code, found = verified(str(waves), "trainer.max_epochs=0", "accumulate", "resume")
     assert code == 0
     assert [finding["outcome"] for finding in found.values()] == ["skipped", "skipped"]
     assert "takes no steps" in found["resume"]["compared"]
 
 
-def test_what_it_says_fits_a_narrow_terminal(verify: Verify, waves: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_it_says_fits_a_narrow_terminal(waves: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     ended = invoked(["verify", str(waves), "accumulate"])
     assert ended.exit_code == 0
@@ -187,9 +209,7 @@ def test_what_it_says_fits_a_narrow_terminal(verify: Verify, waves: Path, monkey
     assert max(map(len, ended.output.splitlines())) <= 40
 
 
-def test_a_mistyped_proof_and_a_damaged_file_of_findings_are_told_before_any_work(
-    verify: Verify, waves: Path, tmp_path: Path
-) -> None:
+def test_a_mistyped_proof_and_a_damaged_file_of_findings_are_told_before_any_work(waves: Path, tmp_path: Path) -> None:
     mistyped = invoked(["verify", str(waves), "acumulate"])
     assert mistyped.exit_code == 2
     assert "Did you mean 'accumulate'?" in mistyped.output
@@ -201,7 +221,12 @@ def test_a_mistyped_proof_and_a_damaged_file_of_findings_are_told_before_any_wor
     assert f"{run / 'verify.json'}: cannot be read" in damaged.output
 
 
-def test_a_training_that_fails_is_told_with_what_it_said(verify: Verify, waves: Path) -> None:
+def test_the_exit_code_tells_of_a_proof_that_failed(tmp_path: Path) -> None:
+    code, found = verified(str(faulty(tmp_path, "batch")), "order")
+    assert (code, found["order"]["outcome"]) == (1, "fail")
+
+
+def test_a_training_that_fails_is_told_with_what_it_said(waves: Path) -> None:
     ended = invoked(["verify", str(waves), "data.broken=true", "determinism"])
     assert ended.exit_code == 1
     assert "the training loss was nan" in ended.output
