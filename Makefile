@@ -22,7 +22,7 @@ calibration:  ## measure what intervals and tests are worth, and write docs/expl
 fuzz:  ## thousands of recipes changed at random, of which hundreds are started; minutes
 	TASKKIT_FUZZ_CHECKS=5000 TASKKIT_FUZZ_STARTS=300 $(bin)/pytest tests/test_fuzz.py -n 0
 
-proofs:  ## all proofs of all modalities and packages, and print a page of them (some ten minutes)
+proofs:  ## all proofs of all modalities and packages, and write docs/results/proofs.md (some ten minutes)
 	OMP_NUM_THREADS=1 $(bin)/python -m tests.verify.table
 
 faults:  ## disturb whole runs at random moments and in every place, damage files of each modality, and write docs/results/faults.md; an hour

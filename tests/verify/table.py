@@ -1,8 +1,9 @@
-"""`python -m tests.verify.table`: all proofs of all modalities and packages, as a page that is printed; minutes."""
+"""`python -m tests.verify.table [PAGE]`: all proofs of all modalities and packages, written as a page; minutes."""
 
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ import torch
 
 from taskkit.plugins.discovery import from_environment
 from taskkit.recipe.load import load
+from taskkit.runs.record import cpu
 from taskkit.verify.finding import PROOFS, Finding, Proof
 from taskkit.verify.lab import Bounds, implementations
 from taskkit.verify.proofs import verify
@@ -25,7 +27,7 @@ TEXT = """# All proofs, of all modalities
 
 What [`taskkit verify`](../how-to/trust.md) finds about a small run of each modality, on drawn, spoken and written data
 (`tests/runs/0.1`), and about the packages of `tests/packages`, which strangers might have written ({date}, commit
-{commit}, two cores of an AMD EPYC, `make proofs`: {bounds}). A number is the largest difference, in
+{commit}, {machine}, `make proofs`: {bounds}). A number is the largest difference, in
 the measure of the proof; 0 is the same, bit for bit. Tests hold `resume`, `accumulate`, `batch-size`, `order` and
 `export` of each.
 
@@ -62,6 +64,7 @@ def page(results: Mapping[str, Mapping[Proof, Finding]]) -> str:
     return TEXT.format(
         date=datetime.now(UTC).date(),
         commit=commit.strip(),
+        machine=f"Python {platform.python_version()}, {cpu()}",
         bounds=f"{BOUNDS.steps} steps, {BOUNDS.examples} examples, {BOUNDS.kills} kill",
         table="\n".join(lines),
         reasons="\n".join(f"- {', '.join(where)}: {why}" for why, where in reasons.items()),
@@ -76,9 +79,10 @@ def _cell(finding: Finding) -> str:
 
 
 if __name__ == "__main__":
+    PAGE = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/results/proofs.md")
     with tempfile.TemporaryDirectory() as place:
         results = {}
         for subject, findings in found(Path(place)):
             results[subject] = findings
             print(subject, {proof: (each.outcome, each.largest) for proof, each in findings.items()}, file=sys.stderr)
-        print(page(results))
+        PAGE.write_text(page(results))
