@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 import sys
 from array import array
@@ -337,12 +338,17 @@ def _read_index(folder: Path) -> Any:
 def _open_column(folder: Path, number: int, described: Mapping[str, Any], samples: int) -> Column:
     path, dtype = folder / f"{number}.bin", getattr(torch, described["dtype"])
     size = path.stat().st_size // dtype.itemsize
-    # Mapped privately: whoever writes into a tensor changes its own memory and never the file.
-    # An empty file cannot be mapped.
-    values = torch.from_file(str(path), False, size, dtype=dtype) if size else torch.empty(0, dtype=dtype)
+    values = _mapped(path, dtype) if size else torch.empty(0, dtype=dtype)  # An empty file cannot be mapped.
     if described["shape"] is not None:
         return Stacked(values.view(samples, *described["shape"]))
     return Ragged(values, np.load(folder / f"{number}.starts.npy"), np.load(folder / f"{number}.shapes.npy"))
+
+
+def _mapped(path: Path, dtype: torch.dtype) -> Tensor:
+    """A file as a tensor; whoever writes into it changes memory of their own and never the file."""
+    # torch.from_file does the same, and takes no path that is not UTF-8.
+    with path.open("rb") as file:
+        return torch.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), dtype=dtype)
 
 
 def _seal(path: Path) -> tuple[int, str]:

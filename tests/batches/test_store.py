@@ -207,6 +207,14 @@ def test_what_was_encoded_once_is_not_encoded_again(tmp_path):
     assert sorted(notes.read_text().split()) == sorted(first.ids)
 
 
+@pytest.mark.parametrize("name", ["caf\u00e9", os.fsdecode(b"caf\xe9"), "two\nlines"])
+def test_the_cache_may_have_any_name(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("TASKKIT_CACHE", str(tmp_path / name))
+    for _ in range(2):
+        encoded = encode(words(), Words(), key="k")
+        assert all_same(encoded, list(encode(words(), Words(), key=None)))
+
+
 def test_without_a_key_nothing_is_written(cache):
     encode(words(), Words(), key=None)
     assert not cache.exists()

@@ -89,7 +89,7 @@ def tokenizer(source: str | Path) -> Tokenizer:
     except OSError:
         path = None
     try:
-        found = _converted(source) if path is None else Tokenizer.from_file(path)
+        found = _converted(source) if path is None else Tokenizer.from_str(Path(path).read_text())
     except (CheckpointError, DataError):
         raise
     except Exception as error:  # A damaged file can raise anything.
