@@ -13,6 +13,7 @@ from mkdocs.structure.files import File, Files
 
 import taskkit
 from taskkit.cli import VERBS, main
+from taskkit.cli.group import LazyGroup
 from taskkit.contracts.component import KINDS, Component, load
 from taskkit.contracts.recipe import SECTIONS, SWITCHED_OFF, root_settings
 from taskkit.contracts.settings import Setting, settings, to_plain
@@ -83,6 +84,12 @@ def verbs() -> Iterator[str]:
         assert command is not None
         yield f"\n## {name}\n"
         yield from _verb(command, click.Context(command, info_name=f"taskkit {name}"))
+        if isinstance(command, LazyGroup):
+            for inner in command.verbs:
+                yield f"\n### {name} {inner}\n"
+                verb = command.get_command(click.Context(command), inner)
+                assert verb is not None
+                yield from _verb(verb, click.Context(verb, info_name=f"taskkit {name} {inner}"))
     yield "\n## Environment\n"
     yield from _table(
         ("variable", "meaning"),

@@ -35,6 +35,7 @@ VERBS = {
     "diff": ("taskkit.cli.diff:command", "Show what differs between two runs."),
     "export-env": ("taskkit.cli.export_env:command", "Write the versions of a run's packages as pins."),
     "list": ("taskkit.cli.list:command", "List recipes, tasks, models, data and plugins."),
+    "plugins": ("taskkit.cli.plugins:command", "Look at plugins: which there are, what they bring, what is wrong."),
     "show": ("taskkit.cli.show:command", "Show a component's fields or a resolved recipe."),
     "doctor": ("taskkit.cli.doctor:command", "Look for what is wrong with this machine and environment."),
     "scrub": ("taskkit.cli.scrub:command", "Remove what runs have of their examples."),
@@ -46,7 +47,7 @@ MEANT = {
     **dict.fromkeys(("evaluate", "test", "score", "validate"), "eval"),
     **dict.fromkeys(("infer", "ask", "classify", "transcribe"), "predict"),
     **dict.fromkeys(("lint", "verify"), "check"),
-    **dict.fromkeys(("plugins", "models", "recipes", "tasks", "ls"), "list"),
+    **dict.fromkeys(("models", "recipes", "tasks", "ls"), "list"),
     "resume": "run --resume",
 }
 """What other tools call the verbs."""

@@ -9,62 +9,22 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
 
 import click
 import psutil
-from packaging.specifiers import SpecifierSet
 
 from taskkit import cachedir
 from taskkit.batches import entries
 from taskkit.batches.entries import size_text
 from taskkit.cli import Context
-from taskkit.cli.output import say
-from taskkit.cli.table import print_table
+from taskkit.cli.checks import tell
 from taskkit.errors import TaskkitError
+from taskkit.plugins import health
+from taskkit.plugins.health import Check
 
-COLUMNS = ("state", "what", "found", "do")
 LEAST_SPACE = 5 * 10**9
 """Bytes that should be free where runs and samples are written."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at."""
-
-    state: Literal["ok", "note", "wrong"]
-    """note: fit to train, but worth knowing."""
-    what: str
-    found: str
-    do: str = ""
-    """What to do about it."""
-
-
-@dataclass(frozen=True)
-class Bad:
-    """Versions of a package that must not be used."""
-
-    package: str
-    versions: str
-    why: str
-    do: str
-
-
-KNOWN_BAD = (
-    *(
-        Bad(
-            name,
-            "==2.6.2,==2.6.3",
-            "published by an attacker",
-            "Install another version; change what was secret here.",
-        )
-        for name in ("lightning", "pytorch-lightning")
-    ),
-    Bad("transformers", "<5.3", "CVE-2026-4372", "Install transformers>=5.3."),
-)
 
 
 @click.command(name="doctor", short_help="Look for what is wrong with this machine and environment.")
@@ -75,15 +35,7 @@ def command(ours: Context, as_json: bool) -> None:
 
     Exit code 1: something is wrong. What is only worth knowing is a note.
     """
-    checks = [check for look in _LOOKS for check in look(ours)]
-    wrong = [check for check in checks if check.state == "wrong"]
-    if as_json:
-        say(json.dumps({"ok": not wrong, "checks": [asdict(check) for check in checks]}, indent=2))
-    else:
-        rows = [(check.state, check.what, check.found, check.do) for check in checks]
-        print_table(COLUMNS, rows, fold=("found", "do"))
-    if wrong:
-        raise click.exceptions.Exit(1)
+    tell([check for look in _LOOKS for check in look(ours)], as_json)
 
 
 # The machine.
@@ -160,33 +112,11 @@ def _disk(ours: Context) -> Iterator[Check]:
         yield Check("wrong", "cache limit", str(error), f"Mend {entries.LIMIT}.")
 
 
-# What is installed.
-
-
-def _plugins(ours: Context) -> Iterator[Check]:
-    plugins = ours.plugins
-    good = [str(info) for info in plugins.plugins if info not in {each.plugin for each in plugins.problems}]
-    yield Check("ok", "plugins", ", ".join(good) or "none")
-    for problem in plugins.problems:
-        yield Check("wrong", f"plugin {problem.plugin.entry_point}", problem.reason, problem.hint)
-
-
-def _packages(ours: Context) -> Iterator[Check]:
-    for bad in KNOWN_BAD:
-        found = _version(bad.package)
-        if found and any(SpecifierSet(each).contains(found, prereleases=True) for each in bad.versions.split(",")):
-            yield Check("wrong", f"{bad.package} {found}", bad.why, bad.do)
-    if _version("torchaudio") and not _version("torchcodec"):
+def _installed(ours: Context) -> Iterator[Check]:
+    yield from health.checks(ours.plugins)
+    if health.version("torchaudio") and not health.version("torchcodec"):
         do = "Install torchcodec where something of yours calls torchaudio.load; taskkit itself reads sound otherwise."
         yield Check("note", "torchaudio", "torchaudio.load needs torchcodec, which is not installed", do)
 
 
-def _version(package: str) -> str:
-    """The installed version; empty where there is none."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
-
-
-_LOOKS: tuple[Callable[[Context], Iterator[Check]], ...] = (_machine, _threads, _devices, _disk, _plugins, _packages)
+_LOOKS: tuple[Callable[[Context], Iterator[Check]], ...] = (_machine, _threads, _devices, _disk, _installed)

@@ -7,6 +7,7 @@ import inspect
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import metadata
@@ -17,7 +18,8 @@ from pluggy import PluginManager
 from taskkit.contracts import hookspecs
 from taskkit.contracts.component import KINDS, Component, PluginInfo, RecipeFile
 from taskkit.plugins.guard import PluginProblem, Refused, call, guard
-from taskkit.plugins.registry import Offer, Plugins
+from taskkit.plugins.installed import allowed, entry_points, info_of, names, normalised
+from taskkit.plugins.registry import Loaded, Offer, Plugins
 from taskkit.wording import did_you_mean
 
 __all__ = ["HOOKS", "Plugins", "discover", "from_environment"]
@@ -27,15 +29,19 @@ _MODALITY_NAME = re.compile(r"[a-z][a-z0-9_-]*\.[a-z0-9][a-z0-9_-]*")
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 _MAJOR, _MINOR = hookspecs.API_VERSION.split(".")
 _NEXT_API = f"{_MAJOR}.{int(_MINOR) + 1}"
-_Candidate = tuple[PluginInfo, Callable[[], object]]
+_Plugin = tuple[object, str]
+"""A plugin and the range of APIs that it states."""
 
 
 def from_environment(no_plugins: bool = False) -> Plugins:
     """Discover what `TASKKIT_PLUGINS` allows: names as in `discover`, with commas; empty: none; not set: all."""
+    return discover(allow_list(no_plugins))
+
+
+def allow_list(no_plugins: bool = False) -> Collection[str] | None:
+    """The names that `TASKKIT_PLUGINS` allows; None: all."""
     allowed = "" if no_plugins else os.environ.get("TASKKIT_PLUGINS")
-    if allowed is None:
-        return discover()
-    return discover([name.strip() for name in allowed.split(",") if name.strip()])
+    return None if allowed is None else [name.strip() for name in allowed.split(",") if name.strip()]
 
 
 def discover(allow: Collection[str] | None = None, extra: Mapping[str, object] | None = None) -> Plugins:
@@ -45,85 +51,43 @@ def discover(allow: Collection[str] | None = None, extra: Mapping[str, object] |
     and notebooks; `allow` does not concern them. A plugin is in as a whole or out as a whole, and nothing is raised on
     account of one.
     """
-    candidates, problems = _candidates()
-    installed = [info for info, _ in candidates]
-    off = [info for info in installed if allow is not None and not _names(info) & set(map(_normalised, allow))]
+    found, problems = entry_points()
+    installed = [info_of(entry_point) for entry_point in found]
+    off = [info for info in installed if not allowed(info, allow)]
     problems += _not_installed(allow or (), installed)
-    wanted = [(info, load) for info, load in candidates if info not in off]
+    wanted = [(info, partial(_load, point)) for info, point in zip(installed, found, strict=True) if info not in off]
     wanted += [(PluginInfo(name, "", name), partial(_itself, plugin)) for name, plugin in (extra or {}).items()]
 
-    managers: dict[PluginInfo, PluginManager] = {}
+    loaded: dict[PluginInfo, Loaded] = {}
     offers: list[Offer] = []
     # What a plugin prints while it is loaded must not get into `taskkit list --json`.
     with contextlib.redirect_stdout(sys.stderr):
         for info, load in wanted:
             try:
                 _refuse_twins(info, installed)
-                manager = _admit(info, load)
-                offers += _declared(manager, info)
-                managers[info] = manager
+                admitted = _admit(info, load)
+                offers += _declared(admitted.manager, info)
+                loaded[info] = admitted
             except Refused as refused:
                 problems.append(refused.problem(info))
     clashes = _clashes(offers)
     problems += [problem for claimants in clashes.values() for problem in claimants]
     return Plugins(
-        plugins=tuple(managers),
+        plugins=tuple(loaded),
         problems=tuple(dict.fromkeys(problems)),
         off=tuple(dict.fromkeys(off)),
         _offers=tuple(offer for offer in offers if (offer.kind, offer.name) not in clashes),
         _clashes={key: claimants[0] for key, claimants in clashes.items()},
-        _managers=managers,
+        _loaded=loaded,
     )
-
-
-def _candidates() -> tuple[list[_Candidate], list[PluginProblem]]:
-    """Every installed plugin, not yet loaded, and the packages whose metadata cannot be read."""
-    problems: list[PluginProblem] = []
-    try:
-        found: Iterable[metadata.EntryPoint] = metadata.entry_points(group=hookspecs.GROUP)
-    except Exception:  # One package's malformed metadata; the slow way finds out which.
-        found, problems = _readable_entry_points()
-    candidates = [(_info(entry_point), partial(_load, entry_point)) for entry_point in found]
-    return sorted(candidates, key=lambda candidate: (candidate[0].entry_point, str(candidate[0]))), problems
-
-
-def _readable_entry_points() -> tuple[list[metadata.EntryPoint], list[PluginProblem]]:
-    found: list[metadata.EntryPoint] = []
-    problems: list[PluginProblem] = []
-    # As on import, the first of two distributions of one name hides the other.
-    distributions = {str(dist.name): dist for dist in reversed([*metadata.distributions()])}
-    for name, dist in distributions.items():
-        try:
-            with guard("metadata", "entry_points.txt: "):
-                found += dist.entry_points.select(group=hookspecs.GROUP)
-        except Refused as refused:
-            problems.append(refused.problem(PluginInfo(name, dist.version, "")))
-    return found, problems
-
-
-def _info(entry_point: metadata.EntryPoint) -> PluginInfo:
-    dist = entry_point.dist
-    if dist is None:
-        return PluginInfo("unknown", "", entry_point.name)
-    return PluginInfo(dist.name or "unknown", dist.version or "", entry_point.name)
-
-
-def _names(info: PluginInfo) -> set[str]:
-    """What an allow-list may call a plugin."""
-    return {_normalised(info.entry_point), _normalised(info.distribution)}
-
-
-def _normalised(name: str) -> str:
-    """A name as package indexes compare it: `Taskkit_Image` is `taskkit-image`."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _not_installed(allow: Collection[str], installed: Sequence[PluginInfo]) -> list[PluginProblem]:
     """Allowed names that no installed plugin has."""
-    known = {name for info in installed for name in _names(info)}
+    known = {name for info in installed for name in names(info)}
     problems = []
     for name in allow:
-        if _normalised(name) not in known:
+        if normalised(name) not in known:
             package = name if name.startswith("taskkit-") else f"taskkit-{name}"
             hint = did_you_mean(name, known).strip() or f"Try: pip install {package}"
             problems.append(PluginProblem("", "", name, "allow", f"no plugin named {name!r} is installed", hint))
@@ -137,11 +101,11 @@ def _refuse_twins(info: PluginInfo, installed: Sequence[PluginInfo]) -> None:
         raise Refused("clash", reason, "Its authors must rename one of them. Until then, try another version of it.")
 
 
-def _itself(plugin: object) -> object:
-    return plugin
+def _itself(plugin: object) -> _Plugin:
+    return plugin, ""
 
 
-def _load(entry_point: metadata.EntryPoint) -> object:
+def _load(entry_point: metadata.EntryPoint) -> _Plugin:
     """Import a plugin and check that it is made for these hooks."""
     before = "torch" in sys.modules
     with guard("load"):
@@ -157,13 +121,12 @@ def _load(entry_point: metadata.EntryPoint) -> object:
         raise Refused("load", reason, hint)
     with guard("api"):
         api = getattr(plugin, "taskkit_api", getattr(sys.modules[entry_point.module], "taskkit_api", None))
-        _refuse_other_api(api)
-    return plugin
+        return plugin, _checked_api(api)
 
 
-def _refuse_other_api(api: object) -> None:
+def _checked_api(api: object) -> str:
     if api is None:
-        return
+        return ""
     # Imported late: it takes a tenth of the time in which `taskkit list` is to answer.
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -175,21 +138,25 @@ def _refuse_other_api(api: object) -> None:
     if not supported:
         hint = f"Install a version of the plugin for API {ours}, or another version of taskkit-ml."
         raise Refused("api", f"it needs taskkit API {api!r}, this is {ours}", hint)
+    return str(api)
 
 
-def _admit(info: PluginInfo, load: Callable[[], object]) -> PluginManager:
+def _admit(info: PluginInfo, load: Callable[[], _Plugin]) -> Loaded:
     """Load and register one plugin with a manager of its own.
 
     So a half registration goes with it when it is refused, and a wrapper around a hook wraps only its own.
     """
-    plugin = load()
+    began = time.perf_counter()
+    plugin, api = load()
+    seconds = time.perf_counter() - began
     manager = PluginManager(hookspecs.GROUP)
     manager.add_hookspecs(hookspecs)
     with guard("hooks"):
         _check_hook_names(manager, plugin)
     with guard("register"):
         manager.register(plugin, info.entry_point)
-    return manager
+    hooks = tuple(name for name in HOOKS if getattr(manager.hook, name).get_hookimpls())
+    return Loaded(manager, api, hooks, seconds)
 
 
 def _check_hook_names(manager: PluginManager, plugin: object) -> None:

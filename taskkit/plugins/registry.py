@@ -31,6 +31,20 @@ class Offer:
 
 
 @dataclass(frozen=True)
+class Loaded:
+    """A plugin that is in use."""
+
+    manager: PluginManager
+    """Its own: a wrapper around a hook wraps only its hooks."""
+    api: str
+    """The range of APIs that it states; empty: none."""
+    hooks: tuple[str, ...]
+    """The hooks that it implements."""
+    seconds: float
+    """What importing it took."""
+
+
+@dataclass(frozen=True)
 class Plugins:
     """What the installed plugins declare, and what is wrong with them."""
 
@@ -41,7 +55,7 @@ class Plugins:
     """Installed plugins that the allow-list leaves out; they are not even imported."""
     _offers: tuple[Offer, ...] = ()
     _clashes: Mapping[tuple[str, str], PluginProblem] = field(default_factory=dict)
-    _managers: Mapping[PluginInfo, PluginManager] = field(default_factory=dict)
+    _loaded: Mapping[PluginInfo, Loaded] = field(default_factory=dict)
 
     @property
     def components(self) -> tuple[Component, ...]:
@@ -78,13 +92,21 @@ class Plugins:
     def callbacks(self, recipe: Recipe) -> tuple[Callback, ...]:
         """Ask each plugin for its Lightning callbacks; raises PluginError when one cannot give them."""
         callbacks: list[Callback] = []
-        for info, manager in self._managers.items():
+        for info, loaded in self._loaded.items():
             try:
-                callbacks += call(manager, "taskkit_callbacks", recipe=recipe)
+                callbacks += call(loaded.manager, "taskkit_callbacks", recipe=recipe)
             except Refused as refused:
                 problem = refused.problem(info)
                 raise PluginError(f"{info} gives no callbacks: {problem.reason}.\n  {problem.hint}") from refused
         return tuple(callbacks)
+
+    def loaded(self, info: PluginInfo) -> Loaded:
+        """How a plugin that is in use was found; raises KeyError for any other."""
+        return self._loaded[info]
+
+    def declared(self, info: PluginInfo) -> tuple[Offer, ...]:
+        """What a plugin declares, by kind and name."""
+        return tuple(offer for offer in self._offers if offer.owner == info)
 
     @property
     def broken(self) -> tuple[PluginProblem, ...]:

@@ -13,28 +13,7 @@ from taskkit.errors import PluginError
 from taskkit.plugins.compatibility import fits
 from taskkit.plugins.discovery import Plugins, discover, from_environment
 from taskkit.wording import TELL_AUTHORS
-
-IMPORTS = "from taskkit import Component, RecipeFile, hookimpl\n"
-
-
-def declaring(*names: str, **fields: str) -> str:
-    """The source of a plugin that declares models of these names."""
-    values = {
-        "kind": "'model'",
-        "summary": "'A model.'",
-        "implementation": "'torch.nn:Identity'",
-        "section": "'taskkit:ClassificationSection'",
-        "input": "'taskkit:Classes'",
-        **fields,
-    }
-    arguments = ", ".join(f"{key}={value}" for key, value in values.items())
-    components = ", ".join(f"Component(name={name!r}, {arguments})" for name in names)
-    return hooked(f"[{components}]")
-
-
-def hooked(value: str, hook: str = "taskkit_components") -> str:
-    """The source of a plugin with one hook that returns this."""
-    return f"{IMPORTS}\n@hookimpl\ndef {hook}():\n    return {value}\n"
+from tests.plugins.sources import IMPORTS, declaring, hooked
 
 
 @dataclass

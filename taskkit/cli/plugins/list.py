@@ -1,0 +1,47 @@
+"""`taskkit plugins list`: what the metadata of installed packages say of plugins."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from taskkit.cli import Context
+from taskkit.cli.output import say
+from taskkit.cli.table import print_table
+from taskkit.plugins import installed
+from taskkit.plugins.discovery import allow_list
+
+COLUMNS = ("name", "distribution", "version", "allowed", "from")
+
+
+@click.command(name="list", short_help="List what is installed; imports none of it.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def command(ours: Context, as_json: bool) -> None:
+    """List the installed plugins, by their metadata: none of them is imported.
+
+    `allowed`: whether TASKKIT_PLUGINS lets it be used. Whether it loads, `taskkit list plugins` tells, which loads it.
+    """
+    found, problems = installed.entry_points()
+    allow = allow_list(ours.no_plugins)
+    rows = []
+    for entry_point in found:
+        info = installed.info_of(entry_point)
+        place = "" if entry_point.dist is None else installed.origin(entry_point.dist)
+        rows.append(
+            {
+                "name": info.entry_point,
+                "distribution": info.distribution,
+                "version": info.version,
+                "allowed": installed.allowed(info, allow),
+                "from": place,
+            }
+        )
+    if as_json:
+        say(json.dumps({"plugins": rows}, indent=2))
+    else:
+        words = [{**row, "allowed": "yes" if row["allowed"] else "no"} for row in rows]
+        print_table(COLUMNS, [[str(row[column]) for column in COLUMNS] for row in words], fold=("from",))
+    for problem in problems:
+        say(f"{problem.plugin}: {problem.reason}. {problem.hint}", err=True)

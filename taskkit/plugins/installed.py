@@ -1,0 +1,149 @@
+"""What the metadata of installed distributions say of plugins; nothing of a plugin is imported."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from taskkit.contracts.component import PluginInfo
+from taskkit.contracts.hookspecs import GROUP
+from taskkit.plugins.guard import PluginProblem, Refused, guard
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+
+def entry_points(group: str = GROUP) -> tuple[list[metadata.EntryPoint], list[PluginProblem]]:
+    """The entry points of a group, sorted by name and owner, and the packages whose metadata cannot be read."""
+    problems: list[PluginProblem] = []
+    try:
+        found: Iterable[metadata.EntryPoint] = metadata.entry_points(group=group)
+    except Exception:  # One package's malformed metadata; the slow way finds out which.
+        found, problems = _readable_entry_points(group)
+    return sorted(found, key=lambda each: (each.name, str(info_of(each)))), problems
+
+
+def _readable_entry_points(group: str) -> tuple[list[metadata.EntryPoint], list[PluginProblem]]:
+    found: list[metadata.EntryPoint] = []
+    problems: list[PluginProblem] = []
+    # As on import, the first of two distributions of one name hides the other.
+    distributions = {_name(dist): dist for dist in reversed([*metadata.distributions()])}
+    for name, dist in distributions.items():
+        try:
+            with guard("metadata", "entry_points.txt: "):
+                found += dist.entry_points.select(group=group)
+        except Refused as refused:
+            problems.append(refused.problem(PluginInfo(name, dist.version, "")))
+    return found, problems
+
+
+def info_of(entry_point: metadata.EntryPoint) -> PluginInfo:
+    """The plugin that an entry point belongs to."""
+    dist = entry_point.dist
+    return PluginInfo("unknown" if dist is None else _name(dist), getattr(dist, "version", "") or "", entry_point.name)
+
+
+def _name(dist: metadata.Distribution) -> str:
+    """What a distribution calls itself: one without metadata has no name, and its version alone would name nobody."""
+    return dist.name or "unknown"
+
+
+def names(info: PluginInfo) -> set[str]:
+    """What an allow-list or a preference may call a plugin."""
+    return {normalised(info.entry_point), normalised(info.distribution)}
+
+
+def normalised(name: str) -> str:
+    """A name as package indexes compare it: `Taskkit_Image` is `taskkit-image`."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def allowed(info: PluginInfo, allow: Collection[str] | None) -> bool:
+    """Whether an allow-list, of entry points or distributions, names a plugin; None: it names all."""
+    return allow is None or bool(names(info) & set(map(normalised, allow)))
+
+
+def distribution(info: PluginInfo) -> metadata.Distribution | None:
+    """The distribution of a plugin; None: it is a file or an object of this process."""
+    try:
+        return metadata.distribution(info.distribution)
+    except (metadata.PackageNotFoundError, ValueError):
+        return None
+
+
+def origin(dist: metadata.Distribution) -> str:
+    """Where a distribution was installed from: `editable FOLDER`, a URL with its commit, or `index`."""
+    try:
+        direct = json.loads(dist.read_text("direct_url.json") or "null")
+    except ValueError:
+        return "direct_url.json cannot be read"
+    if not isinstance(direct, dict):
+        return "index"
+    url = str(direct.get("url", ""))
+    if direct.get("dir_info", {}).get("editable"):
+        return f"editable {url.removeprefix('file://')}"
+    commit = direct.get("vcs_info", {}).get("commit_id")
+    return f"{url}@{commit}" if commit else url
+
+
+def is_editable(info: PluginInfo) -> bool:
+    """Whether a plugin is edited where it lies: it is somebody's own."""
+    dist = distribution(info)
+    return dist is not None and origin(dist).startswith("editable ")
+
+
+def record_sha256(dist: metadata.Distribution) -> str:
+    """The SHA-256 of a distribution's RECORD, which holds that of each of its files; empty where it has none."""
+    record = dist.read_text("RECORD")
+    return hashlib.sha256(record.encode()).hexdigest() if record else ""
+
+
+def licence(dist: metadata.Distribution) -> str:
+    """The licence that a distribution states, on one line; empty where it states none."""
+    meta = dist.metadata
+    given = [field[0] for name in ("License-Expression", "License") if (field := meta.get_all(name))]
+    stated = given[0].strip().partition("\n")[0] if given else ""
+    classified = [each for each in meta.get_all("Classifier") or () if each.startswith("License ::")]
+    return stated or ", ".join(each.rpartition(" :: ")[2] for each in classified)
+
+
+def homepage(dist: metadata.Distribution) -> str:
+    """The page that a distribution names as its own, else the first of those that it names; empty: none."""
+    pages = [each.partition(",")[::2] for each in dist.metadata.get_all("Project-URL") or ()]
+    named = {label.strip().lower(): url.strip() for label, url in reversed(pages)}
+    first = pages[0][1].strip() if pages else ""
+    return next(iter(dist.metadata.get_all("Home-page") or ()), "") or named.get("homepage") or first
+
+
+def unmet(requirement: Requirement, extra: str = "") -> str:
+    """What is installed instead of what is required, in words; empty where it is met or concerns another environment.
+
+    An extra that is required is met when all that it asks for is.
+    """
+    from packaging.requirements import Requirement as Parsed
+
+    if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
+        return ""
+    try:
+        dist = metadata.distribution(requirement.name)
+    except metadata.PackageNotFoundError:
+        return f"{requirement.name} is not installed"
+    if not requirement.specifier.contains(dist.version, prereleases=True):
+        return f"{requirement.name} {dist.version} is installed"
+    for wanted in sorted(requirement.extras):
+        for text in dist.requires or ():
+            further = Parsed(text)
+            if "extra" in str(further.marker or "") and (lacking := unmet(further, wanted)):
+                return f"of {requirement.name}[{wanted}] {lacking}"
+    return ""
+
+
+def requirements(dist: metadata.Distribution) -> Iterator[Requirement]:
+    """What a distribution requires, its extras left out; raises packaging's InvalidRequirement for nonsense."""
+    from packaging.requirements import Requirement as Parsed
+
+    yield from map(Parsed, dist.requires or ())
