@@ -99,7 +99,11 @@ def verbs() -> Iterator[str]:
                 "`TASKKIT_CACHE_LIMIT`",
                 "how much encoded samples may take, as 20GB, or none; default: 50 GB or a fifth of the disk, if less",
             ),
-            ("`TASKKIT_PLUGINS`", "the plugins to load, by entry point or distribution; empty: none; not set: all"),
+            (
+                "`TASKKIT_PLUGINS`",
+                "the plugins to load, by entry point or distribution; empty: none; not set: as the "
+                "[configuration file](../how-to/plugins.md#allow-some-only) says, else all",
+            ),
         ],
     )
 

@@ -102,7 +102,9 @@ class _Group(LazyGroup):
                 formatter.write_dl([(name, command.get_short_help_str()) for name, command in extra.items()])
 
     def suggestion(self, ctx: click.Context, name: str) -> str:
-        """What other tools call a verb, or one that is nearly called so."""
+        """Whose verb it would be, what other tools call it, or one that is nearly called so."""
+        if clash := ctx.obj.plugins.clash("command", name):
+            return f" {clash.reason}. {clash.hint}"
         return f" Did you mean {MEANT[name]!r}?" if name in MEANT else super().suggestion(ctx, name)
 
     def invoke(self, ctx: click.Context) -> Any:

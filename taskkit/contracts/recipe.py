@@ -173,6 +173,13 @@ class PrivacySection:
     )
 
 
+@dataclass
+class PluginsSection:
+    """Whose components are used, where several plugins declare one of the same name."""
+
+    prefer: list[str] = setting([], "plugins, by distribution or entry point, the first one first")
+
+
 def day(text: str) -> date | None:
     """The day that an ISO date names; None: it names none."""
     try:
@@ -188,6 +195,7 @@ class Recipe:
     title: str = setting(doc="what the run is called; left out: the name of the recipe file")
     seed: int = setting(0, "decides every random choice of the run", ge=0, lt=2**32)
     compile: bool = setting(False, "compile the network with torch.compile")
+    requires: list[str] = setting([], "packages that must be installed, each as pip writes it: taskkit-image>=0.2")
     task: Chosen
     model: Chosen
     data: Chosen
@@ -198,6 +206,7 @@ class Recipe:
     checkpoint: CheckpointSection = field(default_factory=CheckpointSection)
     meter: MeterSection = field(default_factory=MeterSection)
     privacy: PrivacySection = field(default_factory=PrivacySection)
+    plugins: PluginsSection = field(default_factory=PluginsSection)
 
     def chosen(self) -> Mapping[Kind, Chosen]:
         """The three components by their kind."""
@@ -209,7 +218,8 @@ class Recipe:
             kind: {"name": chosen.name, **to_plain(chosen.section)} for kind, chosen in self.chosen().items()
         }
         sections = {name: to_plain(getattr(self, name)) for name in SECTIONS}
-        return {"title": self.title, "seed": self.seed, "compile": self.compile, **components, **sections}
+        roots = {"title": self.title, "seed": self.seed, "compile": self.compile, "requires": [*self.requires]}
+        return {**roots, **components, **sections}
 
 
 SECTIONS: Mapping[str, type] = {
@@ -220,6 +230,7 @@ SECTIONS: Mapping[str, type] = {
     "checkpoint": CheckpointSection,
     "meter": MeterSection,
     "privacy": PrivacySection,
+    "plugins": PluginsSection,
 }
 """The host's own sections."""
 
@@ -229,4 +240,4 @@ SWITCHED_OFF = frozenset({"early_stopping"})
 
 def root_settings() -> tuple[Setting, ...]:
     """Describe the values that stand outside of any section."""
-    return tuple(setting for setting in settings(Recipe) if setting.name in ("title", "seed", "compile"))
+    return tuple(setting for setting in settings(Recipe) if setting.name in ("title", "seed", "compile", "requires"))

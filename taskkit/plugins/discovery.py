@@ -8,13 +8,15 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 
 from pluggy import PluginManager
 
+from taskkit.configuration import Configuration, read_configuration
 from taskkit.contracts import hookspecs
 from taskkit.contracts.component import KINDS, Component, PluginInfo, RecipeFile
 from taskkit.plugins.guard import PluginProblem, Refused, call, guard
@@ -34,22 +36,28 @@ _Plugin = tuple[object, str]
 
 
 def from_environment(no_plugins: bool = False) -> Plugins:
-    """Discover what `TASKKIT_PLUGINS` allows: names as in `discover`, with commas; empty: none; not set: all."""
-    return discover(allow_list(no_plugins))
+    """Discover what this environment allows; raises TaskkitError for a configuration file that cannot be used."""
+    chosen = choices(no_plugins)
+    return discover(chosen.allow, prefer=chosen.prefer)
 
 
-def allow_list(no_plugins: bool = False) -> Collection[str] | None:
-    """The names that `TASKKIT_PLUGINS` allows; None: all."""
-    allowed = "" if no_plugins else os.environ.get("TASKKIT_PLUGINS")
-    return None if allowed is None else [name.strip() for name in allowed.split(",") if name.strip()]
+def choices(no_plugins: bool = False) -> Configuration:
+    """What a person set: the configuration file, and over it `TASKKIT_PLUGINS`, names with commas; empty: none."""
+    chosen = read_configuration()
+    named = "" if no_plugins else os.environ.get("TASKKIT_PLUGINS")
+    if named is None:
+        return chosen
+    return replace(chosen, allow=tuple(name.strip() for name in named.split(",") if name.strip()))
 
 
-def discover(allow: Collection[str] | None = None, extra: Mapping[str, object] | None = None) -> Plugins:
+def discover(
+    allow: Collection[str] | None = None, extra: Mapping[str, object] | None = None, prefer: Sequence[str] = ()
+) -> Plugins:
     """Load the installed plugins that `allow` names, by default all, and ask them what they declare.
 
     `allow` holds names of entry points or of distributions. `extra` are plugin objects by entry-point name, for tests
-    and notebooks; `allow` does not concern them. A plugin is in as a whole or out as a whole, and nothing is raised on
-    account of one.
+    and notebooks; `allow` does not concern them. Of what several declare, that of the first in `prefer` is used. A
+    plugin is in as a whole or out as a whole, and nothing is raised on account of one.
     """
     found, problems = entry_points()
     installed = [info_of(entry_point) for entry_point in found]
@@ -70,14 +78,12 @@ def discover(allow: Collection[str] | None = None, extra: Mapping[str, object] |
                 loaded[info] = admitted
             except Refused as refused:
                 problems.append(refused.problem(info))
-    clashes = _clashes(offers)
-    problems += [problem for claimants in clashes.values() for problem in claimants]
     return Plugins(
         plugins=tuple(loaded),
-        problems=tuple(dict.fromkeys(problems)),
+        refused=tuple(dict.fromkeys(problems)),
         off=tuple(dict.fromkeys(off)),
-        _offers=tuple(offer for offer in offers if (offer.kind, offer.name) not in clashes),
-        _clashes={key: claimants[0] for key, claimants in clashes.items()},
+        prefer=tuple(prefer),
+        _all=tuple(offers),
         _loaded=loaded,
     )
 
@@ -269,32 +275,3 @@ _CHECKS = {
     "taskkit_recipes": _check_recipe,
     "taskkit_commands": _check_command,
 }
-
-
-def _clashes(offers: Iterable[Offer]) -> dict[tuple[str, str], list[PluginProblem]]:
-    """What is declared more than once, by kind and name: one problem for each plugin concerned."""
-    owners: dict[tuple[str, str], list[PluginInfo]] = {}
-    for offer in offers:
-        owners.setdefault((offer.kind, offer.name), []).append(offer.owner)
-    return {
-        (kind, name): [_clash(f"the {kind} {name!r}", claimants).problem(info) for info in dict.fromkeys(claimants)]
-        for (kind, name), claimants in owners.items()
-        if len(claimants) > 1
-    }
-
-
-def _clash(what: str, claimants: Sequence[PluginInfo]) -> Refused:
-    """Say who declares a thing more than once: an author can rename it, a user can choose between distributions."""
-    first, *others = dict.fromkeys(map(str, claimants))
-    if not others:
-        return Refused(
-            "clash",
-            f"{first} declares {what} twice",
-            "Its authors must rename one of them. Until then, try another version of it.",
-        )
-    return Refused(
-        "clash",
-        f"{' and '.join([first, *others])} both declare {what}",
-        "Choose one: uninstall the other, or name in TASKKIT_PLUGINS all plugins but the other, as "
-        f"TASKKIT_PLUGINS={claimants[0].distribution},…",
-    )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pluggy import PluginManager
 
+from taskkit.configuration import configuration_file
 from taskkit.contracts.component import KINDS, Component, Kind, PluginInfo, RecipeFile
 from taskkit.errors import PluginError
 from taskkit.plugins.guard import PluginProblem, Refused, call
-from taskkit.wording import nearest
+from taskkit.plugins.installed import names, normalised
+from taskkit.wording import nearest, path_text
 
 if TYPE_CHECKING:
     import click
@@ -50,12 +53,29 @@ class Plugins:
 
     plugins: tuple[PluginInfo, ...] = ()
     """The plugins that are in use."""
-    problems: tuple[PluginProblem, ...] = ()
+    refused: tuple[PluginProblem, ...] = ()
+    """Why others are not."""
     off: tuple[PluginInfo, ...] = ()
     """Installed plugins that the allow-list leaves out; they are not even imported."""
-    _offers: tuple[Offer, ...] = ()
-    _clashes: Mapping[tuple[str, str], PluginProblem] = field(default_factory=dict)
+    prefer: tuple[str, ...] = ()
+    """Plugins, by distribution or entry point, whose things are used where others declare them too; the first first."""
+    _all: tuple[Offer, ...] = ()
     _loaded: Mapping[PluginInfo, Loaded] = field(default_factory=dict)
+
+    def preferring(self, names: Sequence[str]) -> Plugins:
+        """The same, with plugins that are preferred before all others."""
+        return replace(self, prefer=(*names, *self.prefer)) if names else self
+
+    @property
+    def problems(self) -> tuple[PluginProblem, ...]:
+        """Why plugins are not in use, and what several of them declare without one being preferred."""
+        clashes = (claim.problem(info) for claim, owners in self._claims.clashes.values() for info in owners)
+        return tuple(dict.fromkeys([*self.refused, *clashes]))
+
+    def clash(self, kind: str, name: str) -> Refused | None:
+        """Why nobody's thing of this kind and name is used: several declare it; None: that is not so."""
+        found = self._claims.clashes.get((kind, name))
+        return None if found is None else found[0]
 
     @property
     def components(self) -> tuple[Component, ...]:
@@ -76,7 +96,7 @@ class Plugins:
 
     def owner(self, declared: Component | RecipeFile) -> PluginInfo:
         """Return the plugin that declares a component or a recipe; raises KeyError when none does."""
-        for offer in self._offers:
+        for offer in self._claims.settled:
             if offer.value == declared:
                 return offer.owner
         raise KeyError(declared)
@@ -106,7 +126,7 @@ class Plugins:
 
     def declared(self, info: PluginInfo) -> tuple[Offer, ...]:
         """What a plugin declares, by kind and name."""
-        return tuple(offer for offer in self._offers if offer.owner == info)
+        return tuple(offer for offer in self._all if offer.owner == info)
 
     @property
     def broken(self) -> tuple[PluginProblem, ...]:
@@ -116,11 +136,15 @@ class Plugins:
         )
 
     def _of(self, *kinds: str) -> Iterator[Offer]:
-        return (offer for offer in self._offers if offer.kind in kinds)
+        return (offer for offer in self._claims.settled if offer.kind in kinds)
+
+    @cached_property
+    def _claims(self) -> _Claims:
+        return _settle(self._all, self.prefer)
 
     def _refusal(self, kind: Kind, name: str) -> str:
         """Say why there is no such component: it is claimed twice, its plugin is broken or off, or none has it."""
-        if clash := self._clashes.get((kind, name)):
+        if clash := self.clash(kind, name):
             return f"{name} cannot be used: {clash.reason}.\n  {clash.hint}"
         near = _nearest(name, [offer.name for offer in self._of(kind)])
         modality = name.partition(".")[0]
@@ -138,8 +162,8 @@ class Plugins:
         for info in self.off:
             if _brings(info, modality):
                 return (
-                    f"the plugin {info.entry_point!r} ({info}) is switched off.\n"
-                    "  Add it to TASKKIT_PLUGINS, or leave out --no-plugins."
+                    f"the plugin {info.entry_point!r} ({info}) is switched off.\n  Add it to TASKKIT_PLUGINS or "
+                    f"plugins.allow of {path_text(configuration_file())}, or leave out --no-plugins."
                 )
         return ""
 
@@ -157,6 +181,58 @@ class Plugins:
         elif not near:
             sentences.append(f"`taskkit list {kind if kind == 'data' else kind + 's'}` shows what there is.")
         return " ".join(sentences)
+
+
+class _Claims(NamedTuple):
+    """What is declared, by whose word it holds."""
+
+    settled: tuple[Offer, ...]
+    clashes: Mapping[tuple[str, str], tuple[Refused, tuple[PluginInfo, ...]]]
+    """By kind and name: why nobody's holds, and who declares it."""
+
+
+def _settle(offers: Iterable[Offer], prefer: Sequence[str]) -> _Claims:
+    """Let each thing be that of the only one who declares it, or of the one who is preferred."""
+    claims: dict[tuple[str, str], list[Offer]] = {}
+    for offer in offers:
+        claims.setdefault((offer.kind, offer.name), []).append(offer)
+    winners = {key: _winner(rivals, prefer) for key, rivals in claims.items()}
+    clashes = {
+        key: (_clash(*key, owners), owners)
+        for key, rivals in claims.items()
+        if winners[key] is None and (owners := tuple(dict.fromkeys(rival.owner for rival in rivals)))
+    }
+    return _Claims(tuple(winner for winner in winners.values() if winner is not None), clashes)
+
+
+def _winner(rivals: Sequence[Offer], prefer: Sequence[str]) -> Offer | None:
+    """The only offer, or that of the first preferred plugin which makes one; a plugin may not make two."""
+    if len(rivals) == 1:
+        return rivals[0]
+    for name in prefer:
+        preferred = [rival for rival in rivals if normalised(name) in names(rival.owner)]
+        if preferred:
+            return preferred[0] if len(preferred) == 1 else None
+    return None
+
+
+def _clash(kind: str, name: str, owners: Sequence[PluginInfo]) -> Refused:
+    """Say who declares a thing more than once: an author can rename it, a user can choose between plugins."""
+    first, *others = dict.fromkeys(map(str, owners))
+    if not others:
+        return Refused(
+            "clash",
+            f"{first} declares the {kind} {name!r} twice",
+            "Its authors must rename one of them. Until then, try another version of it.",
+        )
+    choice = f"`plugins: {{prefer: [{owners[0].distribution}]}}`"
+    # A recipe is found before it can say anything, and a verb without one.
+    place = f"{'in the recipe, or ' if kind in KINDS else ''}in {path_text(configuration_file())}"
+    return Refused(
+        "clash",
+        f"{' and '.join([first, *others])} {'both' if len(others) == 1 else 'all'} declare the {kind} {name!r}",
+        f"Choose one, as by {choice} {place}; or uninstall the other.",
+    )
 
 
 def _brings(info: PluginInfo, modality: str) -> bool:

@@ -74,7 +74,7 @@ def load(files: Sequence[str | Path], overrides: Sequence[str], plugins: Plugins
     for layer in layers:
         tree.merge(layer, named=KINDS)
     draft = _draft(tree, plugins, title=next(iter(sources)).stem)
-    draft.problems += rules.problems(draft.parts, draft.components, plugins)
+    draft.problems += rules.problems(draft.parts, draft.components, draft.plugins)
     content = b"".join(sources.values())
     return Resolved(
         recipe=_finished(draft),
@@ -114,6 +114,8 @@ def find(name: str | Path, plugins: Plugins) -> Path:
         return shipped[str(name)]
     if _exists(path):
         return path
+    if clash := plugins.clash("recipe", str(name)):
+        raise _no_recipe(str(name), f"{clash.reason}. {clash.hint}")
     beside = [str(file) for folder in (path.parent, Path("recipes")) for file in sorted(folder.glob("*.yaml"))]
     # `mlp` is meant for recipes/mlp.yaml, and `recipes/mlp` too.
     same = [known for known in (*shipped, *beside) if Path(known).stem == path.name]
@@ -127,7 +129,16 @@ def find(name: str | Path, plugins: Plugins) -> Path:
 
 
 def _draft(tree: Tree, plugins: Plugins, title: str) -> Draft:
-    return Draft(tree, plugins, Form(root_settings(), SECTIONS, SWITCHED_OFF, {"title": title}))
+    return Draft(
+        tree, plugins.preferring(_preferred(tree)), Form(root_settings(), SECTIONS, SWITCHED_OFF, {"title": title})
+    )
+
+
+def _preferred(tree: Tree) -> list[str]:
+    """The plugins that a recipe prefers: its components are found by them, before anything in it has its type."""
+    section = tree.values.get("plugins")
+    given = section.get("prefer") if isinstance(section, dict) else None
+    return [name for name in given if isinstance(name, str)] if isinstance(given, list) else []
 
 
 def _finished(draft: Draft) -> Recipe:

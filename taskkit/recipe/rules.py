@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from taskkit.contracts.component import KINDS, Component, Kind
 from taskkit.contracts.recipe import day
 from taskkit.plugins.compatibility import Found, fits
+from taskkit.plugins.installed import names, normalised, unmet
 from taskkit.wording import TELL_AUTHORS, did_you_mean
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         Key,
         LoaderSection,
         OptimSection,
+        PluginsSection,
         PrivacySection,
         TrainerSection,
     )
@@ -51,6 +53,8 @@ def problems(parts: Mapping[str, Any], components: Mapping[Kind, Component], plu
     `parts` are the sections by name, without those that could not be typed; `components`, those found.
     """
     return [
+        *requirement_problems(parts.get("requires", [])),
+        *preference_problems(parts.get("plugins"), plugins),
         *_sections(parts, components.get("task")),
         *_components(parts, components),
         *fits(components, plugins),
@@ -72,6 +76,32 @@ def _sections(parts: Mapping[str, Any], task: Component | None) -> Found:
         yield from stopping_problems(stopping, trainer)
     if stopping and stopping.monitor is not None and task:
         yield from monitor_problems(stopping.monitor, stopping.mode, task)
+
+
+def requirement_problems(requires: Sequence[str]) -> Found:
+    """Packages that are not there, or in another version."""
+    for number, text in enumerate(requires):
+        from packaging.requirements import InvalidRequirement, Requirement
+
+        at = ("requires", str(number))
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            yield at, f"requires has {text!r}. A package and its versions were expected, such as taskkit-image>=0.2."
+            continue
+        if requirement.url:
+            yield at, f"requires has {text!r}, which names a place. Versions were expected: {requirement.name}>=…"
+        elif found := unmet(requirement):
+            yield at, f"requires has {text!r}, and {found}. Try: pip install '{text.partition(';')[0].strip()}'"
+
+
+def preference_problems(section: PluginsSection | None, plugins: Plugins) -> Found:
+    """Plugins that are not in use: without them another's component would be taken without a word."""
+    known = {name for info in plugins.plugins for name in names(info)}
+    for number, name in enumerate(section.prefer if section else ()):
+        if normalised(name) not in known:
+            advice = did_you_mean(name, known) or " `taskkit plugins list` shows those that are installed."
+            yield ("plugins", "prefer", str(number)), f"plugins.prefer has {name!r}, which is not in use.{advice}"
 
 
 def privacy_problems(privacy: PrivacySection, trainer: TrainerSection | None) -> Found:

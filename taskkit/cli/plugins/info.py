@@ -13,7 +13,7 @@ from taskkit.cli.output import say
 from taskkit.contracts.component import KINDS
 from taskkit.errors import PluginError
 from taskkit.plugins import installed
-from taskkit.plugins.discovery import allow_list, discover
+from taskkit.plugins.discovery import choices, discover
 from taskkit.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def command(ours: Context, name: str, as_json: bool) -> None:
     """
     infos = _named(name, [installed.info_of(entry_point) for entry_point in installed.entry_points()[0]])
     # Before the others are loaded: what they import too would cost it nothing.
-    allow = allow_list(ours.no_plugins)
+    allow = choices(ours.no_plugins).allow
     alone = {info: discover([info.distribution]) for info in infos if installed.allowed(info, allow)}
     found = [_described(info, ours.plugins, alone.get(info)) for info in infos]
     if as_json:

@@ -10,7 +10,7 @@ from taskkit.cli import Context
 from taskkit.cli.output import say
 from taskkit.cli.table import print_table
 from taskkit.plugins import installed
-from taskkit.plugins.discovery import allow_list
+from taskkit.plugins.discovery import choices
 
 COLUMNS = ("name", "distribution", "version", "allowed", "from")
 
@@ -21,10 +21,11 @@ COLUMNS = ("name", "distribution", "version", "allowed", "from")
 def command(ours: Context, as_json: bool) -> None:
     """List the installed plugins, by their metadata: none of them is imported.
 
-    `allowed`: whether TASKKIT_PLUGINS lets it be used. Whether it loads, `taskkit list plugins` tells, which loads it.
+    `allowed`: whether TASKKIT_PLUGINS and the configuration file let it be used. Whether it loads is told by
+    `taskkit list plugins`, which loads it.
     """
     found, problems = installed.entry_points()
-    allow = allow_list(ours.no_plugins)
+    allow = choices(ours.no_plugins).allow
     rows = []
     for entry_point in found:
         info = installed.info_of(entry_point)
