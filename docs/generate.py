@@ -104,6 +104,11 @@ def verbs() -> Iterator[str]:
                 "the plugins to load, by entry point or distribution; empty: none; not set: as the "
                 "[configuration file](../how-to/plugins.md#allow-some-only) says, else all",
             ),
+            (
+                "`TASKKIT_PLUGIN_FILES`",
+                "files to use as plugins, with `:` between them (`;` on Windows), as `--plugin` names them",
+            ),
+            ("`TASKKIT_KEY_FILE`", "the key of runs that are encrypted, as `--key-file` names it"),
         ],
     )
 

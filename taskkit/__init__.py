@@ -6,6 +6,7 @@ The names below are public. They are imported when they are first used, so that 
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -231,6 +232,11 @@ __all__ = [
     "stratified",
     "table_problems",
 ]
+
+
+if "TASKKIT_PLUGIN_FILES" in os.environ:
+    # A process that a run started may meet their names before it asks for plugins, as when it unpickles.
+    importlib.import_module("taskkit.plugins.files").find_by_name()
 
 
 def __getattr__(name: str) -> Any:

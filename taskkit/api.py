@@ -30,7 +30,7 @@ from taskkit.plugins.discovery import from_environment
 from taskkit.plugins.registry import Plugins
 from taskkit.recipe import load as recipes
 from taskkit.recipe.load import Resolved
-from taskkit.runs import manifest
+from taskkit.runs import manifest, since
 from taskkit.runs.encryption import EncryptionKey
 from taskkit.runs.manifest import Manifest, Process, RecipeFiles
 from taskkit.runs.record import Record, check_unused, locked, new_directory, run_label
@@ -116,6 +116,7 @@ def _resume(
         return _go_on(going, Record(directory, found, key), plugins, console, primary=False)
     with locked(directory):
         found = manifest.read(directory)
+        since.check_plugins(directory, found, plugins)
         going = again.going_on(directory, found, plugins)
         if by_itself:
             going = again.taken_up(going, found)

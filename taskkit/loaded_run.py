@@ -28,7 +28,7 @@ from taskkit.plugins.discovery import from_environment
 from taskkit.plugins.registry import Plugins
 from taskkit.recipe import load as recipes
 from taskkit.recipe import options as options_
-from taskkit.runs import checkpoint, history, manifest
+from taskkit.runs import checkpoint, history, manifest, since
 from taskkit.runs.encryption import reading
 from taskkit.runs.manifest import Manifest
 from taskkit.runs.rows import read_rows
@@ -139,6 +139,7 @@ class LoadedRun:
     @cached_property
     def built(self) -> Built:
         """The task with its network and processor, rebuilt from the checkpoint alone."""
+        since.check_plugins(self.path, self.manifest, self.plugins)
         saved = checkpoint.read(self.checkpoint)
         return build.rebuild(saved, recipes.from_plain(saved.recipe, self.plugins), self.plugins.components)
 

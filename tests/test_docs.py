@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +80,7 @@ def place(tmp_path: Path, series_site: Path, monkeypatch: pytest.MonkeyPatch) ->
             (tmp_path / block.title).write_text(block.text)
     monkeypatch.syspath_prepend(str(series_site))
     monkeypatch.setenv("TASKKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TASKKIT_PLUGIN_FILES", "")  # What a call of --plugin sets is taken back.
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -92,7 +93,7 @@ def test_there_are_pages_and_commands() -> None:
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_a_command_in_the_documentation_has_a_verb_and_options_that_exist(words: tuple[str, ...]) -> None:
     context = click.Context(main, obj=Context())
-    words = tuple(word for word in words if word not in ("--no-plugins", "--debug"))
+    words = tuple(word for word in _without_files(words)[0] if word not in ("--no-plugins", "--debug"))
     command = main.get_command(context, words[0])
     assert command is not None
     command.make_context(words[0], list(words[1:]), parent=context)
@@ -102,15 +103,23 @@ def test_a_command_in_the_documentation_has_a_verb_and_options_that_exist(words:
     "words", [words for words in COMMANDS if not NEEDS_A_RUN & {word.partition("/")[0] for word in words}], ids=" ".join
 )
 def test_a_command_in_the_documentation_works(words: tuple[str, ...], place: Path) -> None:
-    verb, *rest = words
+    (verb, *rest), files = _without_files(words)
     # Training takes too long for a test, and data may be elsewhere: the recipe and its changes are checked.
     if verb in ("run", "check"):
-        words = ("check", *(SHIPPED.get(word, word) for word in _without_options(rest)))
-    ended = CliRunner().invoke(main, list(words))
+        rest = ["check", *(SHIPPED.get(word, word) for word in _without_options(rest))]
+    else:
+        rest = [verb, *rest]
+    ended = CliRunner().invoke(main, [*rest, *files])
     # A page may show what `check` finds.
     assert ended.exit_code in ((0, 2) if verb == "check" else (0,)), ended.output
     assert "Usage:" not in ended.output
     assert "Traceback" not in ended.output
+
+
+def _without_files(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words of a call without its plugins that are files, and these, each with its option."""
+    files = [at for at, word in enumerate(words) if "--plugin" in (word, words[at - 1] if at else "")]
+    return [word for at, word in enumerate(words) if at not in files], [words[at] for at in files]
 
 
 def _without_options(words: list[str]) -> list[str]:

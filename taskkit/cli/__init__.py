@@ -15,8 +15,10 @@ import click
 
 from taskkit.cli.group import LazyGroup
 from taskkit.cli.output import printable_logs, say
-from taskkit.errors import TaskkitError
+from taskkit.errors import PluginError, TaskkitError
 from taskkit.keyfile import KEY_FILE
+from taskkit.plugins.files import name_files
+from taskkit.wording import without_stop
 
 if TYPE_CHECKING:
     from taskkit.plugins.discovery import Plugins
@@ -82,13 +84,18 @@ class _Group(LazyGroup):
         if files:
             # By the environment, since processes that a run starts need it too, wherever they are started.
             os.environ[KEY_FILE] = str(Path(files[-1]).expanduser().absolute())
+        ours, named = _without_value(ours, "--plugin")
+        try:
+            name_files(named)
+        except PluginError as error:
+            raise click.UsageError(str(error)) from None
         flags = {flag for flag in ("--no-plugins", "--debug") if flag in ours}
         ctx.obj = Context(no_plugins="--no-plugins" in flags, debug="--debug" in flags)
         return super().parse_args(ctx, [*(arg for arg in ours if arg not in flags), *args[end:]])
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of all verbs."""
-        return [*super().list_commands(ctx), *self._extra(ctx)]
+        return [*super().list_commands(ctx), *self._extra_to_show(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one verb."""
@@ -97,7 +104,7 @@ class _Group(LazyGroup):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the verbs and their lines, without importing one of the host."""
         super().format_commands(ctx, formatter)
-        if extra := self._extra(ctx):
+        if extra := self._extra_to_show(ctx):
             with formatter.section("Verbs of plugins"):
                 formatter.write_dl([(name, command.get_short_help_str()) for name, command in extra.items()])
 
@@ -129,6 +136,14 @@ class _Group(LazyGroup):
         commands = {str(command.name): command for command in ctx.obj.plugins.commands()}
         return {name: command for name, command in commands.items() if name not in self.verbs}
 
+    def _extra_to_show(self, ctx: click.Context) -> dict[str, click.Command]:
+        """The same for help, which is there whatever is wrong."""
+        try:
+            return self._extra(ctx)
+        except TaskkitError as error:
+            say(error, err=True)
+            return {}
+
 
 def _without_value(args: Sequence[str], option: str) -> tuple[list[str], list[str]]:
     """The arguments without an option and its value, and the values."""
@@ -154,8 +169,7 @@ def _explain(error: Exception, debug: bool) -> int:
     elif isinstance(error, TaskkitError):
         say(error, err=True)
     else:
-        said = " ".join(str(error).split())
-        say(f"{type(error).__name__}: {said}. Run again with --debug for the traceback.", err=True)
+        say(f"{type(error).__name__}: {without_stop(str(error))}. Run again with --debug for the traceback.", err=True)
     return error.exit_code if isinstance(error, TaskkitError) else 1
 
 
@@ -169,6 +183,13 @@ def _hang_up() -> None:
 )
 @click.option(
     "--no-plugins", is_flag=True, expose_value=False, help="Load no plugin; as does TASKKIT_PLUGINS= (empty)."
+)
+@click.option(
+    "--plugin",
+    metavar="FILE",
+    multiple=True,
+    expose_value=False,
+    help="A Python file to use as a plugin; may be given several times.",
 )
 @click.option("--key-file", metavar="FILE", expose_value=False, help="The key of runs that are encrypted.")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the whole traceback of an error.")

@@ -288,4 +288,6 @@ def _versions(saved: checkpoint.Saved, recipe: Recipe) -> str:
     other = [p for p in saved.plugins if here.get(p["distribution"]) != p["version"]]
     if not other:
         return "The same plugin versions are installed: the plugin's code has changed since."
+    if files := [p["distribution"] for p in other if p["distribution"].endswith(".py")]:
+        return f"{' and '.join(files)} had other content when the run was made: name the file of then by --plugin."
     return "Install " + ", ".join(f"{p['distribution']}=={p['version']}" for p in other) + "."

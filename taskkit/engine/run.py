@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -42,7 +42,7 @@ from taskkit.engine.space import check_room
 from taskkit.engine.trainer import early_stopping, make_trainer, quiet, refuse_no_batches
 from taskkit.errors import TaskkitError
 from taskkit.plugins.registry import Plugins
-from taskkit.runs import checkpoint
+from taskkit.runs import checkpoint, since
 from taskkit.runs.checkpoint import Saved
 from taskkit.runs.encryption import EncryptionKey
 from taskkit.runs.manifest import Cost
@@ -173,7 +173,7 @@ class Run:
             self.record.update(
                 data=describe.data_record(built, sizes, flagged, named=self.key is None),
                 protocol=describe.protocol(built),
-                plugins=tuple(asdict(plugin) for plugin in built.plugins),
+                plugins=since.recorded(self.plugins, self.recipe),
                 cost=Cost(parameters=describe.parameters_of(built)),
             )
 

@@ -19,8 +19,11 @@ from pluggy import PluginManager
 from taskkit.configuration import Configuration, read_configuration
 from taskkit.contracts import hookspecs
 from taskkit.contracts.component import KINDS, Component, PluginInfo, RecipeFile
+from taskkit.errors import PluginError
+from taskkit.plugins.files import PluginFile, load, named_files
 from taskkit.plugins.guard import PluginProblem, Refused, call, guard
 from taskkit.plugins.installed import allowed, entry_points, info_of, names, normalised
+from taskkit.plugins.origin import own_folder
 from taskkit.plugins.registry import Loaded, Offer, Plugins
 from taskkit.wording import did_you_mean
 
@@ -36,9 +39,17 @@ _Plugin = tuple[object, str]
 
 
 def from_environment(no_plugins: bool = False) -> Plugins:
-    """Discover what this environment allows; raises TaskkitError for a configuration file that cannot be used."""
-    chosen = choices(no_plugins)
-    return discover(chosen.allow, prefer=chosen.prefer)
+    """Discover what this environment allows, and the files that were named.
+
+    Raises TaskkitError for a configuration file that cannot be used, and PluginError for a file that cannot: who names
+    one wants it.
+    """
+    chosen, files = choices(no_plugins), named_files()
+    found = discover(chosen.allow, prefer=chosen.prefer, files=files)
+    for problem in found.refused:
+        if problem.plugin in [file.info for file in files]:
+            raise PluginError(f"--plugin {problem.distribution}: {problem.reason}. {problem.hint}")
+    return found
 
 
 def choices(no_plugins: bool = False) -> Configuration:
@@ -51,13 +62,16 @@ def choices(no_plugins: bool = False) -> Configuration:
 
 
 def discover(
-    allow: Collection[str] | None = None, extra: Mapping[str, object] | None = None, prefer: Sequence[str] = ()
+    allow: Collection[str] | None = None,
+    extra: Mapping[str, object] | None = None,
+    prefer: Sequence[str] = (),
+    files: Sequence[PluginFile] = (),
 ) -> Plugins:
     """Load the installed plugins that `allow` names, by default all, and ask them what they declare.
 
     `allow` holds names of entry points or of distributions. `extra` are plugin objects by entry-point name, for tests
-    and notebooks; `allow` does not concern them. Of what several declare, that of the first in `prefer` is used. A
-    plugin is in as a whole or out as a whole, and nothing is raised on account of one.
+    and notebooks, and `files` are those of a project; `allow` does not concern either. Of what several declare, that of
+    the first in `prefer` is used. A plugin is in as a whole or out as a whole, and nothing is raised on account of one.
     """
     found, problems = entry_points()
     installed = [info_of(entry_point) for entry_point in found]
@@ -65,17 +79,19 @@ def discover(
     problems += _not_installed(allow or (), installed)
     wanted = [(info, partial(_load, point)) for info, point in zip(installed, found, strict=True) if info not in off]
     wanted += [(PluginInfo(name, "", name), partial(_itself, plugin)) for name, plugin in (extra or {}).items()]
+    wanted += [(file.info, partial(_load_file, file)) for file in files]
 
+    hashes = {file.info: file.sha256 for file in files}
     loaded: dict[PluginInfo, Loaded] = {}
     offers: list[Offer] = []
     # What a plugin prints while it is loaded must not get into `taskkit list --json`.
     with contextlib.redirect_stdout(sys.stderr):
-        for info, load in wanted:
+        for info, get in wanted:
             try:
                 _refuse_twins(info, installed)
-                admitted = _admit(info, load)
+                admitted = _admit(info, get)
                 offers += _declared(admitted.manager, info)
-                loaded[info] = admitted
+                loaded[info] = replace(admitted, sha256=hashes.get(info, ""))
             except Refused as refused:
                 problems.append(refused.problem(info))
     return Plugins(
@@ -119,7 +135,8 @@ def _load(entry_point: metadata.EntryPoint) -> _Plugin:
             plugin = entry_point.load()
         except ModuleNotFoundError as error:
             if error.name and f"{entry_point.module}.".startswith(f"{error.name}."):
-                raise Refused("load", f"its module {error.name!r} is missing", "Install it again.") from error
+                reason = f"its module {error.name!r} is missing"
+                raise Refused("load", reason, _mend_entry_point(entry_point)) from error
             raise
     if "torch" in sys.modules and not before:
         reason = f"{entry_point.module} imports torch, for which every command would wait"
@@ -128,6 +145,29 @@ def _load(entry_point: metadata.EntryPoint) -> _Plugin:
     with guard("api"):
         api = getattr(plugin, "taskkit_api", getattr(sys.modules[entry_point.module], "taskkit_api", None))
         return plugin, _checked_api(api)
+
+
+def _mend_entry_point(entry_point: metadata.EntryPoint) -> str:
+    """What to do where the module of an entry point is not there: its author misspelt it, or its files are gone."""
+    owner = info_of(entry_point).distribution
+    if folder := own_folder(owner):
+        named = f"Its entry point names {entry_point.value}: mend that, or the module's name"
+        return f"{named}, and install it again: pip install -e {folder}"
+    return f"Install it again: pip install --force-reinstall {owner}"
+
+
+def _load_file(file: PluginFile) -> _Plugin:
+    """Import a file; it may import torch, since only who names it waits for it."""
+    with guard("load"):
+        try:
+            module = load(file)
+        except ModuleNotFoundError as error:
+            if error.name and any(file.path.parent.glob(f"{error.name.partition('.')[0]}*")):
+                hint = "What lies beside the file is not found: write it into the file, or make a package of them."
+                raise Refused("load", f"its module {error.name!r} is missing", hint) from error
+            raise
+    with guard("api"):
+        return module, _checked_api(getattr(module, "taskkit_api", None))
 
 
 def _checked_api(api: object) -> str:
@@ -147,13 +187,13 @@ def _checked_api(api: object) -> str:
     return str(api)
 
 
-def _admit(info: PluginInfo, load: Callable[[], _Plugin]) -> Loaded:
+def _admit(info: PluginInfo, get: Callable[[], _Plugin]) -> Loaded:
     """Load and register one plugin with a manager of its own.
 
     So a half registration goes with it when it is refused, and a wrapper around a hook wraps only its own.
     """
     began = time.perf_counter()
-    plugin, api = load()
+    plugin, api = get()
     seconds = time.perf_counter() - began
     manager = PluginManager(hookspecs.GROUP)
     manager.add_hookspecs(hookspecs)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import util
+from pathlib import Path
 from typing import Any, Literal
 
 from pluggy import PluginManager
 
 from taskkit.contracts.component import PluginInfo
+from taskkit.plugins.origin import remedy
+from taskkit.wording import without_stop
 
 Stage = Literal["metadata", "allow", "clash", "load", "api", "register", "hooks", "call"]
 """Where discovery stopped: reading the package's metadata, the allow-list, a name that is claimed twice, importing, the
@@ -46,7 +50,7 @@ class Refused(Exception):
 
     def problem(self, info: PluginInfo) -> PluginProblem:
         """The same as a value, of this plugin."""
-        hint = self.hint or f"Tell the authors of {info.distribution}, or: pip uninstall {info.distribution}"
+        hint = self.hint or remedy(info.distribution)
         return PluginProblem(info.distribution, info.version, info.entry_point, self.stage, self.reason, hint)
 
 
@@ -58,9 +62,33 @@ def guard(stage: Stage, where: str = "") -> Iterator[None]:
     except Refused:
         raise
     except (Exception, SystemExit) as error:
-        message = " ".join(str(error).split())
-        reason = f"{where}{type(error).__name__}{': ' if message else ''}{message}"
+        message = without_stop(str(error))
+        reason = f"{where}{type(error).__name__}{': ' if message else ''}{message}{_place(error)}"
         raise Refused(stage, reason, install_hint(error)) from error
+
+
+_HOST = Path(__file__).parents[1]
+
+
+def _place(error: BaseException) -> str:
+    """Which line of a plugin's own package raised, in words; nothing where none did, or where the error names it."""
+    frames = [] if isinstance(error, SyntaxError) else traceback.extract_tb(error.__traceback__)
+    files = [(Path(frame.filename), frame.lineno) for frame in frames if not frame.filename.startswith("<")]
+    theirs = [(path, line) for path, line in files if not (path.is_relative_to(_HOST) or _CALLERS & {*path.parts})]
+    # What a plugin calls may raise: its own last line is what its author can change.
+    own = [(path, line) for path, line in theirs if _package(path) == _package(theirs[0][0])]
+    return f", in {own[-1][0].name}, line {own[-1][1]}" if own else ""
+
+
+_CALLERS = {"importlib", "pluggy"}
+"""Folders of code by which plugins are imported and called."""
+
+
+def _package(path: Path) -> Path:
+    """The outermost package that a file is in, else the file."""
+    while (path.parent / "__init__.py").exists():
+        path = path.parent
+    return path
 
 
 def install_hint(error: BaseException) -> str:

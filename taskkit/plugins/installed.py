@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Collection, Iterable, Iterator
 from importlib import metadata
@@ -73,27 +72,6 @@ def distribution(info: PluginInfo) -> metadata.Distribution | None:
         return metadata.distribution(info.distribution)
     except (metadata.PackageNotFoundError, ValueError):
         return None
-
-
-def origin(dist: metadata.Distribution) -> str:
-    """Where a distribution was installed from: `editable FOLDER`, a URL with its commit, or `index`."""
-    try:
-        direct = json.loads(dist.read_text("direct_url.json") or "null")
-    except ValueError:
-        return "direct_url.json cannot be read"
-    if not isinstance(direct, dict):
-        return "index"
-    url = str(direct.get("url", ""))
-    if direct.get("dir_info", {}).get("editable"):
-        return f"editable {url.removeprefix('file://')}"
-    commit = direct.get("vcs_info", {}).get("commit_id")
-    return f"{url}@{commit}" if commit else url
-
-
-def is_editable(info: PluginInfo) -> bool:
-    """Whether a plugin is edited where it lies: it is somebody's own."""
-    dist = distribution(info)
-    return dist is not None and origin(dist).startswith("editable ")
 
 
 def record_sha256(dist: metadata.Distribution) -> str:

@@ -45,6 +45,13 @@ class Loaded:
     """The hooks that it implements."""
     seconds: float
     """What importing it took."""
+    sha256: str = ""
+    """Of a file: the hash of its content."""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file of a project, which was named."""
+        return bool(self.sha256)
 
 
 @dataclass(frozen=True)
@@ -123,6 +130,13 @@ class Plugins:
     def loaded(self, info: PluginInfo) -> Loaded:
         """How a plugin that is in use was found; raises KeyError for any other."""
         return self._loaded[info]
+
+    def used_by(self, recipe: Recipe) -> tuple[PluginInfo, ...]:
+        """The plugins that decide something in the run of a recipe: those of its components, those that add callbacks,
+        and the files that were named."""
+        owners = [chosen.plugin for chosen in recipe.chosen().values()]
+        others = [info for info, each in self._loaded.items() if each.is_file or "taskkit_callbacks" in each.hooks]
+        return tuple(dict.fromkeys([*owners, *others]))
 
     def declared(self, info: PluginInfo) -> tuple[Offer, ...]:
         """What a plugin declares, by kind and name."""

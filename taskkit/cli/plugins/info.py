@@ -14,6 +14,7 @@ from taskkit.contracts.component import KINDS
 from taskkit.errors import PluginError
 from taskkit.plugins import installed
 from taskkit.plugins.discovery import choices, discover
+from taskkit.plugins.origin import origin
 from taskkit.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def _described(info: PluginInfo, plugins: Plugins, alone: Plugins | None) -> dic
         "name": info.entry_point,
         "distribution": info.distribution,
         "version": info.version,
-        "from": installed.origin(dist) if dist else "",
+        "from": origin(dist) if dist else "",
         "homepage": installed.homepage(dist) if dist else "",
         "licence": installed.licence(dist) if dist else "",
         "allowed": alone is not None,

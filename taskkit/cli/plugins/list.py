@@ -11,6 +11,7 @@ from taskkit.cli.output import say
 from taskkit.cli.table import print_table
 from taskkit.plugins import installed
 from taskkit.plugins.discovery import choices
+from taskkit.plugins.origin import origin
 
 COLUMNS = ("name", "distribution", "version", "allowed", "from")
 
@@ -29,7 +30,7 @@ def command(ours: Context, as_json: bool) -> None:
     rows = []
     for entry_point in found:
         info = installed.info_of(entry_point)
-        place = "" if entry_point.dist is None else installed.origin(entry_point.dist)
+        place = "" if entry_point.dist is None else origin(entry_point.dist)
         rows.append(
             {
                 "name": info.entry_point,

@@ -1,0 +1,146 @@
+"""A file as a plugin: it is used where it is named and nowhere else, recorded by its hash, and asked for again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.plugins.sources import declaring
+
+Taskkit = Callable[..., subprocess.CompletedProcess[str]]
+HOW_TO = Path(__file__).parents[2] / "docs/how-to"
+SHORT = ("trainer.max_epochs=2", "trainer.accelerator=cpu", "meter.flops=false", "loader.cache=false")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The working directory of `taskkit`, with the file and the recipe of the documentation in it."""
+    for name in ("my_task.py", "spirals.yaml"):
+        shutil.copy(HOW_TO / name, tmp_path / name)
+    return tmp_path
+
+
+def run_json(run: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads((run / "run.json").read_text())
+    return found
+
+
+def test_a_file_is_used_only_where_it_is_named_recorded_and_asked_for_again(project: Path, taskkit: Taskkit) -> None:
+    alone = {"TASKKIT_PLUGINS": ""}
+    unnamed = taskkit("check", "spirals.yaml", **alone)
+    assert unnamed.returncode == 2
+    assert "No model named 'mine.net'" in unnamed.stderr
+
+    file, out = project / "my_task.py", project / "out"
+    ran = taskkit("run", "spirals.yaml", "--plugin", "my_task.py", "--out", "out", *SHORT, **alone)
+    assert ran.returncode == 0, ran.stderr
+    (recorded,) = [each for each in run_json(out)["plugins"] if "sha256" in each]  # type: ignore[attr-defined]
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert recorded == {
+        "distribution": str(file),
+        "version": sha256[:12],
+        "entry_point": "my_task",
+        "sha256": sha256,
+    }
+    assert not (project / "__pycache__").exists()
+
+    for words in (["eval", "out"], ["predict", "out", "0.3,0.4"]):
+        refused = taskkit(*words, **alone)
+        assert refused.returncode == 2, refused.stderr
+        assert refused.stderr.splitlines()[-1] == (
+            f"out: the run was made with the plugin {file}, a file that is there as it was. "
+            f"Name it again: --plugin {file}"
+        )
+    asked = taskkit("predict", "out", "0.3,0.4", "--plugin=my_task.py", **alone)
+    assert (asked.returncode, len(asked.stdout.splitlines())) == (0, 1), asked.stderr
+    assert "since the run was made" not in asked.stderr
+
+    file.write_text(file.read_text() + "\n# more\n")
+    changed = taskkit("predict", "out", "0.3,0.4", "--plugin", "my_task.py", **alone)
+    assert changed.stdout == asked.stdout
+    now = hashlib.sha256(file.read_bytes()).hexdigest()
+    said = f"out: since the run was made, the plugin {file} was {sha256[:12]}… and is {now[:12]}… (SHA-256)."
+    assert said in changed.stderr
+    assert "a file that has other content now" in taskkit("predict", "out", "0.3,0.4", **alone).stderr
+    file.rename(project / "moved.py")
+    assert "is no longer there. Name where it is now: --plugin FILE" in taskkit("eval", "out", **alone).stderr
+
+
+def test_processes_that_a_run_starts_have_the_file_too_and_resuming_asks_for_it(
+    project: Path, taskkit: Taskkit
+) -> None:
+    two = ("trainer.devices=2", "trainer.strategy=ddp", "loader.workers=1")
+    out = ("--out", "out", "--plugin", "my_task.py")
+    ran = taskkit("run", "spirals.yaml", *SHORT, *two, *out, TASKKIT_PLUGINS="")
+    assert ran.returncode == 0, ran.stderr
+    manifest = run_json(project / "out")
+    assert manifest["status"] == "finished"
+    (project / "out/run.json").write_text(json.dumps({**manifest, "status": "preempted"}))
+    refused = taskkit("run", "--resume", "out", TASKKIT_PLUGINS="")
+    assert refused.returncode == 2
+    assert "Name it again: --plugin" in refused.stderr
+
+
+def test_a_file_beside_which_another_of_its_name_lies_is_run_from_where_it_was_named(
+    project: Path, taskkit: Taskkit
+) -> None:
+    (project / "other").mkdir()
+    (project / "other/my_task.py").write_text(declaring("mine.other"))
+    listed = taskkit("list", "models", "--plugin", "other/my_task.py", TASKKIT_PLUGINS="")
+    # `python -m taskkit` has the working directory on its path, where a my_task.py lies that nobody named.
+    assert (listed.returncode, listed.stdout) == (2, "")
+    assert f"my_task is the name of another module too ({project}/my_task.py). Rename the file." in listed.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "said"),
+    [
+        ("torch.py", "", "torch is the name of another module too ("),
+        ("json.py", "", "json is the name of another module too ("),
+        ("none.py", None, "it cannot be read (No such file or directory). A Python file was expected."),
+        ("my-task.py", "", "a Python file was expected, whose name can be imported, such as my_task.py."),
+        ("task.txt", "", "a Python file was expected"),
+        ("raising.py", "1 / 0", "ZeroDivisionError: division by zero"),
+        ("leaving.py", "raise SystemExit(3)", "SystemExit: 3"),
+        ("broken.py", "def (", "SyntaxError: invalid syntax"),
+        ("empty.py", "", "empty is not a plugin: it implements no hook"),
+        ("newer.py", f"taskkit_api = '>=7'\n{declaring('new.model')}", "it needs taskkit API '>=7'"),
+        ("wrong.py", declaring("vit"), "name 'vit', expected `modality.name`"),
+        ("beside.py", "import helper_of_mine", "What lies beside the file is not found: write it into the file"),
+        ("lacking.py", "import torch_of_old", "Try: pip install torch_of_old"),
+    ],
+)
+def test_a_file_that_cannot_be_used_ends_the_command(
+    name: str, source: str | None, said: str, tmp_path: Path, taskkit: Taskkit
+) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "helper_of_mine.py").write_text("")
+    if source is not None:
+        (folder / name).write_text(source)
+    refused = taskkit("list", "--plugin", str(folder / name), TASKKIT_PLUGINS="")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.splitlines()[-1].startswith(("--plugin ", "Error: --plugin ")), refused.stderr
+    assert f"--plugin {folder / name}: " in refused.stderr
+    assert said in refused.stderr
+    assert "pip uninstall" not in refused.stderr
+    helped = taskkit("--help", "--plugin", str(folder / name), TASKKIT_PLUGINS="")
+    assert helped.returncode == 0
+    assert "Traceback" not in helped.stderr
+
+
+def test_two_files_add_to_each_other_and_must_differ_in_name(tmp_path: Path, taskkit: Taskkit) -> None:
+    for folder, name in (("a", "one"), ("a", "two"), ("b", "one")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / f"{name}.py").write_text(declaring(f"{folder}.{name}"))
+    both = taskkit("list", "models", "--json", "--plugin", "a/one.py", "--plugin", "a/two.py", TASKKIT_PLUGINS="")
+    assert [each["name"] for each in json.loads(both.stdout)["models"]] == ["a.one", "a.two"]
+    twins = taskkit("list", "--plugin", "a/one.py", "--plugin", "b/one.py", TASKKIT_PLUGINS="")
+    assert twins.returncode == 2
+    assert f"{tmp_path}/b/one.py has its name too." in twins.stderr
