@@ -15,7 +15,8 @@ _ACTS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800
 
 
 TELL_AUTHORS = (
-    "Tell its authors. Until it is mended, try another version of it, or another component of `taskkit list`."
+    "Mend it if it is yours, else tell its authors. Until it is mended, try another version of it, or another "
+    "component of `taskkit list`."
 )
 """What to do about a fault of a plugin."""
 
@@ -32,6 +33,11 @@ def nearest(word: str, words: Iterable[str], cutoff: float = 0.6) -> str:
     near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=cutoff)
     near = near or [known for known in known if known.startswith(f"{word.lower()}-")]
     return known[near[0]] if near else ""
+
+
+def without_stop(text: str) -> str:
+    """What somebody else said, on one line and without a full stop at its end, for the middle of a message."""
+    return " ".join(text.split()).rstrip(". ")
 
 
 def some(words: Sequence[str], most: int = 3) -> str:

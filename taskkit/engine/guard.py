@@ -11,7 +11,7 @@ from taskkit.batches.raised import Frame, RaisedElsewhere, frames_of
 from taskkit.contracts.component import Chosen
 from taskkit.engine.machine import is_of_machine
 from taskkit.errors import RunFailedError, TaskkitError
-from taskkit.wording import TELL_AUTHORS
+from taskkit.wording import TELL_AUTHORS, without_stop
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ def blaming(chosen: Iterable[Chosen]) -> Iterator[None]:
 def _fault(owner: Chosen, method: str, error: Exception, more: str = "") -> RunFailedError:
     """What a component's method raised, in words, and where in its file."""
     name = error.name if isinstance(error, RaisedElsewhere) else type(error).__name__
-    message = " ".join(str(error).split())
+    message = without_stop(str(error))
     place = next((_place(frame) for frame in reversed(frames_of(error)) if _is_of(frame, owner)), None)
     where = f" That was in {place};" if place else ""
     return RunFailedError(

@@ -136,8 +136,11 @@ def imported(component: Component, reference: str, plugin: PluginInfo) -> Any:
             return load(reference)
     except Refused as refused:
         what = _unusable(component, reference, plugin)
-        advice = refused.hint or TELL_AUTHORS
-        raise PluginError(f"{what} failed to load ({refused.reason}). {advice}") from refused.__cause__
+        cause = refused.__cause__
+        # Nobody can install a module that is the plugin's own.
+        own = isinstance(cause, ModuleNotFoundError) and f"{reference.partition(':')[0]}.".startswith(f"{cause.name}.")
+        advice = TELL_AUTHORS if own else refused.hint or TELL_AUTHORS
+        raise PluginError(f"{what} failed to load ({refused.reason}). {advice}") from cause
 
 
 def _light(component: Component, reference: str, plugin: PluginInfo) -> Any:

@@ -17,6 +17,7 @@ from taskkit.contracts.component import Component, PluginInfo, load
 from taskkit.contracts.facts import Catalogue, DataSpec, Fact, Origin
 from taskkit.errors import CheckpointError, RunFailedError
 from taskkit.runs.encryption import check_whole, is_encrypted, reading
+from taskkit.wording import without_stop
 
 FORMAT = 2
 READABLE = (1, 2)
@@ -189,7 +190,14 @@ def declared_facts(components: Iterable[Component]) -> FindFact:
             return cast(type[Fact], load(f"taskkit:{name}"))
         for known in declared:
             if known == reference or (known.partition(":")[2] == name and _reference(known) == reference):
-                return cast(type[Fact], load(known))
+                try:
+                    return cast(type[Fact], load(known))
+                except Exception as error:  # Another plugin's code.
+                    raise CheckpointError(
+                        f"The checkpoint's facts are of the type {reference}, which cannot be imported "
+                        f"({type(error).__name__}: {without_stop(str(error))}). Install the plugins that the run's "
+                        "manifest names."
+                    ) from error
         # The facts inside a Record need no component of their own where they stand beside one that is declared.
         if module in {known.partition(":")[0] for known in declared} and (found := _fact(reference)) is not None:
             return found

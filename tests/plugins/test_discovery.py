@@ -39,7 +39,11 @@ BAD = {
         "import taskkit.future", "load", "No module named 'taskkit.future'"
     ),
     "is not in its own wheel": Bad(
-        "", "load", "its module 'bad_elsewhere' is missing", "again", target="bad_elsewhere.plugin"
+        "",
+        "load",
+        "its module 'bad_elsewhere' is missing",
+        "Install it again: pip install --force-reinstall taskkit-bad",
+        target="bad_elsewhere.plugin",
     ),
     "lacks the object of its entry point": Bad("", "load", "AttributeError", target="bad_plugin:nothing"),
     "is no Python": Bad("def (", "load", "SyntaxError: invalid syntax (bad_plugin.py, line 1)"),
@@ -151,6 +155,63 @@ def test_a_plugin_is_reported_and_a_good_one_beside_it_works_when_it(bad, site, 
     assert found["stage"] == bad.stage
     assert bad.said in found["reason"]
     assert bad.hint in found["hint"]
+
+
+AUTHORS = {
+    "an entry point that names no module of theirs": (
+        {"mine.py": ""},
+        "mine_plugin",
+        "its module 'mine_plugin' is missing",
+        "Its entry point names mine_plugin: mend that, or the module's name, and install it again: "
+        "pip install -e /home/me/mine",
+    ),
+    "a module of their own that they misspell": (
+        {"mine/__init__.py": "", "mine/plugin.py": "import mine.sectons", "mine/sections.py": ""},
+        "mine.plugin",
+        "ModuleNotFoundError: No module named 'mine.sectons', in plugin.py, line 1",
+        "Mend it in /home/me/mine.",
+    ),
+    "what a module of theirs raises": (
+        {"mine/__init__.py": "", "mine/plugin.py": "\nfrom mine import more", "mine/more.py": "\n\nint('x')"},
+        "mine.plugin",
+        "ValueError: invalid literal for int() with base 10: 'x', in more.py, line 3",
+        "Mend it in /home/me/mine.",
+    ),
+    "what a library raises in words of its own": (
+        {"mine.py": "raise ImportError('It needs more. Install it.')"},
+        "mine",
+        "ImportError: It needs more. Install it, in mine.py, line 1",
+        "Mend it in /home/me/mine.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("files", "target", "reason", "hint"), AUTHORS.values(), ids=AUTHORS)
+def test_an_author_is_told_what_to_mend_and_where(files, target, reason, hint, site, taskkit):
+    site.add("taskkit-mine", {"mine": target}, files)
+    direct = {"url": "file:///home/me/mine", "dir_info": {"editable": True}}
+    (site.path / "taskkit_mine-0.1.dist-info/direct_url.json").write_text(json.dumps(direct))
+    listed = taskkit("list", "plugins", "--json", sites=(site.path,), TASKKIT_PLUGINS="mine")
+    (found,) = [each for each in json.loads(listed.stdout)["plugins"] if each["name"] == "mine"]
+    assert (found["reason"], found["hint"]) == (reason, hint)
+    asked = taskkit("show", "mine.net", sites=(site.path,), TASKKIT_PLUGINS="mine")
+    assert f"taskkit-mine 0.1 failed to load ({reason})." in asked.stderr or "is missing" in reason
+    assert ".." not in asked.stderr
+
+
+def test_a_component_that_names_no_module_is_its_authors_to_mend(site, taskkit):
+    site.add("taskkit-mine", {"mine": "mine"}, {"mine.py": declaring("mine.net", section="'mine_sectons:Net'")})
+    (line,) = taskkit("show", "mine.net", sites=(site.path,), TASKKIT_PLUGINS="mine").stderr.splitlines()
+    said = "mine.net cannot be used: mine_sectons:Net of taskkit-mine 0.1 failed to load"
+    assert line == f"{said} (ModuleNotFoundError: No module named 'mine_sectons'). {TELL_AUTHORS}"
+
+
+def test_a_distribution_without_a_name_is_not_called_by_its_version(site, sound_site, taskkit):
+    site.add("taskkit-mine", {"mine": "mine"}, {"mine.py": declaring("sound.tone")})
+    (site.path / "taskkit_mine-0.1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nVersion: 0.1\n")
+    listed = taskkit("list", "plugins", "--json", sites=(site.path, sound_site))
+    reasons = {each["reason"] for each in json.loads(listed.stdout)["plugins"] if each["status"] == "conflict"}
+    assert reasons == {"taskkit-sound 1.2.3 and unknown 0.1 both declare the model 'sound.tone'"}
 
 
 def test_two_distributions_with_one_entry_point_are_both_loaded(site, sound_site, taskkit):
@@ -321,7 +382,8 @@ def test_using_something_of_a_broken_plugin_gives_the_stored_reason(site, monkey
         discover(allow=["speech"]).find("task", "speech.ctc")
     assert str(raised.value) == (
         "speech.ctc cannot be used: taskkit-speech 0.2.0 failed to load "
-        "(ModuleNotFoundError: No module named 'torchaudio_of_old').\n  Try: pip install torchaudio_of_old"
+        "(ModuleNotFoundError: No module named 'torchaudio_of_old', in speech_of_old.py, line 1).\n"
+        "  Try: pip install torchaudio_of_old"
     )
 
 
