@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import runpy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from mkdocs.structure.files import File, Files
 import taskkit
 from taskkit.cli import VERBS, main
 from taskkit.cli.group import LazyGroup
+from taskkit.contracts import hookspecs
 from taskkit.contracts.component import KINDS, Component, load
+from taskkit.contracts.deprecation import RETIRED, deprecated
 from taskkit.contracts.recipe import SECTIONS, SWITCHED_OFF, root_settings
 from taskkit.contracts.settings import Setting, settings, to_plain
 from taskkit.plugins.compatibility import section_of
@@ -32,6 +35,7 @@ ROOMS = {
     "loaded_run": "Runs",
     "contracts.component": "Declaring",
     "contracts.hookspecs": "Declaring",
+    "contracts.deprecation": "Declaring",
     "contracts.settings": "Declaring",
     "contracts.facts": "Facts and examples",
     "contracts.data": "Data",
@@ -63,7 +67,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "reference/verbs.md": verbs,
         "reference/recipes.md": recipes,
         "reference/components.md": components,
+        "reference/hooks.md": hooks,
         "reference/python.md": python,
+        "reference/deprecations.md": deprecations,
     }
     contents = {path: "\n".join(page()) + "\n" for path, page in pages.items()}
     for path, name in (("changes.md", "CHANGELOG.md"), ("contributing.md", "CONTRIBUTING.md")):
@@ -159,6 +165,71 @@ def python() -> Iterator[str]:
         yield f"## {heading}\n"
         for name in public_names(heading):
             yield f"::: taskkit.{name}\n"
+
+
+def hooks() -> Iterator[str]:
+    """The page of the hooks: each one's signature, what it is for, and how a plugin of the tests implements it."""
+    yield "# Hooks\n"
+    yield (
+        "A plugin implements one or more of these, marked with `@taskkit.hookimpl`. They are those of the API "
+        f'{hookspecs.API_VERSION}: a plugin may state `taskkit_api = ">={hookspecs.API_VERSION},<…"` beside them. An '
+        "implementation takes the arguments that it needs, by name, and may leave out the others; it returns something "
+        "to iterate over, and may be a generator. How arguments go is said under [Compatibility](compatibility.md). "
+        "The examples are those of `tests/packages/taskkit-sound`, which the tests install.\n"
+    )
+    example = runpy.run_path(str(ROOT / "tests/packages/taskkit-sound/src/taskkit_sound/plugin.py"))
+    for name, hook in hookspecs.hooks().items():
+        yield f"## {name}\n\n```python\n{name}{_signature(hook)}\n```\n\n{inspect.getdoc(hook)}\n"
+        for argument, announced in _arguments_that_go(hook).items():
+            yield f"`{argument}`: {announced}\n"
+        yield f"```python\nfrom taskkit import hookimpl\n\n\n{inspect.getsource(example[name]).strip()}\n```\n"
+
+
+def _signature(hook: Callable[..., Any]) -> str:
+    return str(inspect.signature(hook)).replace("'", "")
+
+
+def _arguments_that_go(hook: Callable[..., Any]) -> Mapping[str, Warning]:
+    options = getattr(hook, f"{hookspecs.GROUP}_spec")
+    return options.get("warn_on_impl_args") or {}
+
+
+def deprecations() -> Iterator[str]:
+    """The page of what will go and what is gone, from the marks in the code."""
+    yield "# Deprecations\n"
+    yield "What will go, since when, and what to use instead. How it goes is said under "
+    yield "[Compatibility](compatibility.md).\n"
+    yield "## Announced\n"
+    yield from _announced(announced())
+    yield "\n## Gone\n"
+    yield from _announced({each.what: each.announced for each in RETIRED})
+
+
+def announced() -> Mapping[str, deprecated]:
+    """What is marked in the code: public names and their members, and settings."""
+    found: dict[str, deprecated] = {}
+    for name in taskkit.__all__:
+        public = getattr(taskkit, name)
+        members = (
+            {f"{name}.{member}": value for member, value in vars(public).items()} if inspect.isclass(public) else {}
+        )
+        for what, thing in {name: public, **members}.items():
+            # A class gives its mark to those that inherit from it, which stay.
+            if isinstance(mark := getattr(thing, "__dict__", {}).get("__deprecation__"), deprecated):
+                found[what] = mark
+    plugins = discover(PLUGINS)
+    sections = {**SECTIONS, **{each.name: section_of(each, plugins.owner(each)) for each in plugins.components}}
+    for name, section in sections.items():
+        found |= {f"{name}.{each.name}": each.announced for each in settings(section) if each.announced is not None}
+    return found
+
+
+def _announced(found: Mapping[str, deprecated]) -> Iterator[str]:
+    if not found:
+        yield "Nothing.\n"
+        return
+    rows = [(f"`{what}`", each.since, each.until, each.instead) for what, each in found.items()]
+    yield from _table(("what", "announced in", "goes with", "instead"), rows)
 
 
 def public_names(heading: str) -> list[str]:

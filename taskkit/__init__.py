@@ -9,12 +9,15 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from taskkit.described import described
+
 if TYPE_CHECKING:
     from taskkit.api import resume, run
     from taskkit.cachedir import cache_directory, file_sha256
     from taskkit.contracts.classification import Classification
     from taskkit.contracts.component import Component, PluginInfo, RecipeFile, recipes_in
     from taskkit.contracts.data import Batch, DataModule, Prepared, Stream
+    from taskkit.contracts.deprecation import deprecated
     from taskkit.contracts.facts import (
         Attachment,
         Catalogue,
@@ -81,6 +84,7 @@ _HOMES = {
     "contracts.classification": ("Classification",),
     "contracts.component": ("Component", "PluginInfo", "RecipeFile", "recipes_in"),
     "contracts.data": ("Batch", "DataModule", "Prepared", "Stream"),
+    "contracts.deprecation": ("deprecated",),
     "errors": (
         "CheckpointError",
         "DataError",
@@ -204,6 +208,7 @@ __all__ = [
     "and_more",
     "by_share",
     "cache_directory",
+    "deprecated",
     "did_you_mean",
     "fetch",
     "file_sha256",
@@ -242,7 +247,7 @@ if "TASKKIT_PLUGIN_FILES" in os.environ:
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'taskkit' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"taskkit.{_HOME[name]}"), name)
+    return described(getattr(importlib.import_module(f"taskkit.{_HOME[name]}"), name))
 
 
 def __dir__() -> list[str]:

@@ -11,7 +11,7 @@ import click
 
 from taskkit.cli import Context
 from taskkit.cli.loading import loading
-from taskkit.cli.output import lasting
+from taskkit.cli.output import lasting, say
 from taskkit.cli.recipe_verb import RecipeVerb
 from taskkit.cli.report import check_not_encrypted, write_report
 from taskkit.runs import manifest
@@ -101,6 +101,8 @@ def _begin(
     files, overrides = split(words)
     with loading():
         resolved = load(files, [*overrides, *changes], ours.plugins)
+        for note in resolved.notes:
+            say(note, err=True)
         if report:
             check_not_encrypted(resolved.recipe.plain())
         if smoke:

@@ -1,13 +1,14 @@
 """The hooks that a plugin may implement: few, declarative and cheap; but for callbacks, none may import torch.
 
-An implementation returns data and changes nothing. Hooks are only ever extended: an argument is added, never removed.
+An implementation returns data and changes nothing. An argument may be added at any time, since an implementation takes
+those that it names; one goes only after `warn_on_impl_args` has said so for some versions, by `deprecated.warning`.
 Lifecycle events are Lightning callbacks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -51,3 +52,8 @@ def taskkit_commands() -> Iterable[click.Command]:
 def taskkit_callbacks(recipe: Recipe) -> Iterable[Callback]:
     """Add Lightning callbacks to the run of a recipe; called just before training, torch may be imported here."""
     return ()
+
+
+def hooks() -> Mapping[str, Callable[..., Any]]:
+    """All of them by name, in their order."""
+    return {name: hook for name, hook in globals().items() if name.startswith("taskkit_")}

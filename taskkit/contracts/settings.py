@@ -9,6 +9,8 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from taskkit.contracts.deprecation import deprecated
+
 BOUNDS = ("gt", "ge", "lt", "le")
 
 Problems = Iterable[tuple[str, str]]
@@ -23,14 +25,16 @@ def setting(
     ge: float | None = None,
     lt: float | None = None,
     le: float | None = None,
+    deprecated: deprecated | None = None,
 ) -> Any:
     """Declare one field of a section: its default (none: required), its line of documentation and its bounds.
 
     A list or dictionary given as the default is copied for each section. `gt`, `ge`, `lt` and `le` bound a
-    number, or each number of a list; None is always within bounds.
+    number, or each number of a list; None is always within bounds. A recipe that gives a `deprecated` field is told.
     """
     bounds = {k: v for k, v in zip(BOUNDS, (gt, ge, lt, le), strict=True) if v is not None}
-    metadata = {"doc": doc, **bounds}
+    announced = {} if deprecated is None else {"deprecated": deprecated}
+    metadata = {"doc": doc, **bounds, **announced}
     if isinstance(default, list | dict):
         return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -46,6 +50,8 @@ class Setting:
     """A fresh copy; MISSING: required."""
     doc: str
     bounds: Mapping[str, float]
+    announced: deprecated | None = None
+    """That it will go; None: it stays."""
 
     @property
     def required(self) -> bool:
@@ -61,12 +67,19 @@ def settings(section: type) -> tuple[Setting, ...]:
             name=field.name,
             type=types[field.name],
             default=field.default_factory() if field.default_factory is not MISSING else field.default,
-            doc=field.metadata.get("doc", ""),
+            doc=_doc(field.metadata),
             bounds={name: field.metadata[name] for name in BOUNDS if name in field.metadata},
+            announced=field.metadata.get("deprecated"),
         )
         for field in dataclasses.fields(section)
         if field.init
     )
+
+
+def _doc(metadata: Mapping[str, Any]) -> str:
+    announced = metadata.get("deprecated")
+    gone = "" if announced is None else f" (deprecated since {announced.since}: use {announced.instead})"
+    return f"{metadata.get('doc', '')}{gone}"
 
 
 def to_plain(value: Any) -> Any:

@@ -29,7 +29,7 @@ from taskkit.wording import did_you_mean
 
 __all__ = ["HOOKS", "Plugins", "discover", "from_environment"]
 
-HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("taskkit_"))
+HOOKS = tuple(hookspecs.hooks())
 _MODALITY_NAME = re.compile(r"[a-z][a-z0-9_-]*\.[a-z0-9][a-z0-9_-]*")
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 _MAJOR, _MINOR = hookspecs.API_VERSION.split(".")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from taskkit.contracts.component import KINDS, Component, Kind
 from taskkit.contracts.recipe import Key
@@ -14,7 +14,7 @@ from taskkit.errors import PluginError
 from taskkit.plugins.compatibility import section_of
 from taskkit.recipe import interpolate
 from taskkit.recipe.coerce import SUGGESTED, Misfit, to_section, to_value
-from taskkit.recipe.merge import Tree
+from taskkit.recipe.merge import DEFAULT, Tree, dotted
 from taskkit.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class Draft:
         broken = interpolate.resolve(tree)
         self.problems += broken
         self._convert(sections, {key for key, _ in broken})
+        tree.notes += self._announced(sections)
 
     def _component_sections(self) -> Iterator[tuple[str, tuple[type, str]]]:
         for kind in KINDS:
@@ -120,6 +121,15 @@ class Draft:
                 fields = {k: v for k, v in values[name].items() if k != "name" or name not in KINDS}
                 self._keep((name,), broken, partial(to_section, section, fields, (name,), what))
 
+    def _announced(self, sections: Mapping[str, tuple[type, str]]) -> Iterator[str]:
+        """What a recipe gives and should no longer, with its place."""
+        settled = [((root.name,), root) for root in self.form.roots]
+        settled += [at for name, (section, _) in sections.items() for at in _settings((name,), section)]
+        for key, each in settled:
+            given = [origin for origin in self.tree.origins.get(key, ()) if origin.where != DEFAULT]
+            if given and each.announced is not None:
+                yield f"{given[-1].where}: {each.announced.words(dotted(key))}"
+
     def _keep(self, key: Key, broken: set[Key], convert: Callable[[], Any]) -> None:
         """Keep a part that is whole; what a broken reference left behind is no further problem."""
         try:
@@ -129,6 +139,15 @@ class Draft:
             part = misfit.section
         if part is not None and not any(at[: len(key)] == key for at in broken):
             self.parts[key[0]] = part
+
+
+def _settings(at: Key, section: type, outer: tuple[type, ...] = ()) -> Iterator[tuple[Key, Setting]]:
+    """The fields of a section, and of the sections inside it, by key."""
+    for each in settings(section):
+        yield (*at, each.name), each
+        for part in (each.type, *get_args(each.type)):
+            if isinstance(part, type) and is_dataclass(part) and part not in (section, *outer):
+                yield from _settings((*at, each.name), part, (section, *outer))
 
 
 def _fields(section: type) -> set[str]:

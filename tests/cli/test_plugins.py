@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from taskkit.plugins.discovery import HOOKS
 from taskkit.plugins.health import INJECTING
 from tests.conftest import Site
 from tests.plugins.sources import declaring
@@ -74,7 +75,7 @@ def test_info_says_what_a_plugin_is_and_declares(name: str, sound_site: Path, ta
     told = taskkit("plugins", "info", name, "--json", sites=(sound_site,), TASKKIT_PLUGINS="sound")
     (about,) = json.loads(told.stdout)["plugins"]
     assert (about["distribution"], about["version"], about["api"]) == ("taskkit-sound", "1.2.3", ">=0.2,<0.3")
-    assert about["hooks"] == ["taskkit_components", "taskkit_recipes", "taskkit_commands"]
+    assert about["hooks"] == list(HOOKS)
     assert [each["name"] for each in about["components"]] == ["sound.tone"]
     assert about["facts"] == ["taskkit:Classes", "taskkit_sound.sections:Sound"]
     assert (about["recipes"], about["commands"], about["problems"]) == (["tone"], ["hum"], [])

@@ -425,6 +425,14 @@ def test_installed_recipes_and_commands_are_found(sound_site, monkeypatch):
     assert plugins.owner(plugins.recipes()[0]).distribution == "taskkit-sound"
 
 
+def test_a_plugin_adds_callbacks_to_the_runs_that_it_chooses(sound_site, monkeypatch):
+    monkeypatch.syspath_prepend(str(sound_site))
+    plugins = discover(allow=["sound"])
+    (bell,) = plugins.callbacks(SimpleNamespace(model=SimpleNamespace(name="sound.tone")))
+    assert type(bell).__name__ == "Bell"
+    assert plugins.callbacks(SimpleNamespace(model=SimpleNamespace(name="image.vit"))) == ()
+
+
 def test_callbacks_come_from_every_plugin():
     one = SimpleNamespace(taskkit_callbacks=hookimpl(lambda recipe: [("one", recipe)]))
     two = SimpleNamespace(taskkit_callbacks=hookimpl(lambda: ["two"]))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -30,10 +31,17 @@ def taskkit_recipes() -> Iterable[RecipeFile]:
 
 @hookimpl
 def taskkit_commands() -> Iterable[click.Command]:
+    @click.command()
+    def hum() -> None:
+        """Hum a tone."""
+        click.echo("hmm")
+
     yield hum
 
 
-@click.command()
-def hum() -> None:
-    """Hum a tone."""
-    click.echo("hmm")
+@hookimpl
+def taskkit_callbacks(recipe: Any) -> Iterable[Any]:
+    from taskkit_sound.bell import Bell  # torch is imported by now, and not before
+
+    if recipe.model.name == "sound.tone":
+        yield Bell()
