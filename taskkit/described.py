@@ -10,9 +10,16 @@ from typing import Any
 
 def described(thing: Any) -> Any:
     """The same; a dataclass lets `help()` see its fields, of which Python keeps no docstrings."""
-    if isinstance(thing, type) and dataclasses.is_dataclass(thing) and isinstance(vars(thing).get("__doc__"), str):
-        thing.__doc__ = _Described(str(thing.__doc__))  # type: ignore[assignment]
+    if isinstance(thing, type) and dataclasses.is_dataclass(thing):
+        own = vars(thing).get("__doc__")
+        if isinstance(own, str) and HEADING not in own:
+            later = _Described(own)
+            # Of a class with a metaclass pydoc takes what is in its dictionary, as it is.
+            thing.__doc__ = later if type(thing) is type else later.__get__(None, thing)  # type: ignore[assignment]
     return thing
+
+
+HEADING = "\nFields:\n"
 
 
 class _Described:
@@ -23,7 +30,7 @@ class _Described:
 
     def __get__(self, instance: object, owner: type) -> str:
         lines = [f"    {name}: {kind}{doc}" for name, kind, doc in _fields(owner)]
-        return "\n".join([inspect.cleandoc(self._text), "", "Fields:", *lines]) if lines else self._text
+        return f"{inspect.cleandoc(self._text)}\n{HEADING}" + "\n".join(lines) if lines else self._text
 
 
 def _fields(cls: type) -> list[tuple[str, str, str]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskkit.contracts.facts import Split
 from taskkit.contracts.settings import Problems
+from taskkit.data.columnar import read_parquet
 from taskkit.data.documents import is_encoding, read_document
 from taskkit.data.files import read_json_lines
 from taskkit.data.separated import no_row, read_separated
@@ -231,31 +232,12 @@ def and_more(things: Sequence[Any]) -> str:
 
 def _content(path: Path, suffix: str, delimiter: str | None, encoding: str | None) -> pa.Table:
     if suffix == ".parquet":
-        return _parquet(path)
+        return read_parquet(path)
     if suffix == ".xlsx":
         return read_workbook(path)
     if suffix == ".jsonl":
         return _json_lines(path, encoding)
     return read_separated(read_document(path, encoding), "\t" if suffix == ".tsv" else ",", delimiter)
-
-
-def _parquet(path: Path) -> pa.Table:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        content = parquet.ParquetFile(path).read()
-        # Text that is not UTF-8 would be found wherever a cell is first looked at.
-        content.validate(full=True)
-        _ = content.column_names
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: the name of one of its columns is not UTF-8: {error.object!r}. UTF-8 was expected. Write the "
-            "file anew."
-        ) from None
-    except (pa.ArrowException, ValueError) as error:
-        raise _unreadable(path, "Parquet", error) from None
-    return content
 
 
 def _json_lines(path: Path, encoding: str | None) -> pa.Table:

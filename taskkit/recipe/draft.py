@@ -123,7 +123,7 @@ class Draft:
 
     def _announced(self, sections: Mapping[str, tuple[type, str]]) -> Iterator[str]:
         """What a recipe gives and should no longer, with its place."""
-        settled = [((root.name,), root) for root in self.form.roots]
+        settled: list[tuple[Key, Setting]] = [((root.name,), root) for root in self.form.roots]
         settled += [at for name, (section, _) in sections.items() for at in _settings((name,), section)]
         for key, each in settled:
             given = [origin for origin in self.tree.origins.get(key, ()) if origin.where != DEFAULT]

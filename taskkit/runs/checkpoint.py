@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import pickle
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -143,9 +144,12 @@ def load_safely(path: Path | io.BytesIO) -> Any:
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file. A checkpoint was expected.") from None
     except pickle.UnpicklingError as error:
+        # torch's own words advise to load it all the same.
+        named = re.search(r"\bGLOBAL ([\w.]+)", str(error))
+        what = f": {named[1]}" if named else ""
         raise CheckpointError(
-            f"{path}: refused, since it holds more than weights and plain data ({str(error).splitlines()[0]}). "
-            "Only checkpoints that torch loads with weights_only=True are read."
+            f"{path}: refused, since it holds more than weights and plain data{what}. Nothing in it was run. Only "
+            "checkpoints that torch loads with weights_only=True are read."
         ) from None
     except Exception as error:
         # What is no archive torch reads as an old pickle, which fails in any way there is.

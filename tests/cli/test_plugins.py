@@ -64,7 +64,7 @@ def test_the_list_says_what_is_allowed_and_where_each_comes_from(
     assert (rows["mine"]["allowed"], rows["sound"]["allowed"]) == (False, True)
     assert rows["mine"]["from"] == "editable /home/me/mine"
     words = taskkit("plugins", "list", sites=sites, TASKKIT_PLUGINS="taskkit-sound").stdout
-    assert "mine   taskkit-mine" in words
+    assert "mine    taskkit-mine    0.1    no   editable /home/me/mine" in words
     assert not any(
         each["allowed"] for each in json.loads(taskkit("plugins", "list", "--json", "--no-plugins").stdout)["plugins"]
     )

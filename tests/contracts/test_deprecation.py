@@ -120,7 +120,7 @@ def test_a_recipe_that_gives_a_deprecated_setting_is_told_where(
     recipe.write_text(f"{base}model: {{name: old.net, width: 16}}\n")
     told = taskkit("check", str(recipe), "model.layer.size=4", **plugins)
     assert told.returncode == 0, told.stderr
-    assert f"{recipe}:4:25: model.width is deprecated since 0.1 and goes with 0.3. Use layer.size." in told.stderr
+    assert f"{recipe}:4:24: model.width is deprecated since 0.1 and goes with 0.3. Use layer.size." in told.stderr
     assert "override 'model.layer.size=4': model.layer.size is deprecated since 0.1" in told.stderr
     recipe.write_text(f"{base}model: {{name: old.net}}\n")
     assert "deprecated" not in taskkit("check", str(recipe), **plugins).stderr

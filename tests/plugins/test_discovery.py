@@ -194,9 +194,9 @@ def test_an_author_is_told_what_to_mend_and_where(files, target, reason, hint, s
     listed = taskkit("list", "plugins", "--json", sites=(site.path,), TASKKIT_PLUGINS="mine")
     (found,) = [each for each in json.loads(listed.stdout)["plugins"] if each["name"] == "mine"]
     assert (found["reason"], found["hint"]) == (reason, hint)
-    asked = taskkit("show", "mine.net", sites=(site.path,), TASKKIT_PLUGINS="mine")
-    assert f"taskkit-mine 0.1 failed to load ({reason})." in asked.stderr or "is missing" in reason
-    assert ".." not in asked.stderr
+    (site.path / "mine.yaml").write_text("task: {name: mine.task}\nmodel: {name: mine.net}\n")
+    asked = taskkit("check", str(site.path / "mine.yaml"), sites=(site.path,), TASKKIT_PLUGINS="mine")
+    assert f"mine.net cannot be used: taskkit-mine 0.1 failed to load ({reason}). {hint}\n" in asked.stderr
 
 
 def test_a_component_that_names_no_module_is_its_authors_to_mend(site, taskkit):
@@ -211,7 +211,7 @@ def test_a_distribution_without_a_name_is_not_called_by_its_version(site, sound_
     (site.path / "taskkit_mine-0.1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nVersion: 0.1\n")
     listed = taskkit("list", "plugins", "--json", sites=(site.path, sound_site))
     reasons = {each["reason"] for each in json.loads(listed.stdout)["plugins"] if each["status"] == "conflict"}
-    assert reasons == {"taskkit-sound 1.2.3 and unknown 0.1 both declare the model 'sound.tone'"}
+    assert reasons == {"unknown 0.1 and taskkit-sound 1.2.3 both declare the model 'sound.tone'"}
 
 
 def test_two_distributions_with_one_entry_point_are_both_loaded(site, sound_site, taskkit):
@@ -530,7 +530,7 @@ NO_SECTIONS = {
     ),
     "a module that leaves": (
         "raise SystemExit(3)",
-        "failed to load (SystemExit: 3).",
+        "failed to load (SystemExit: 3, in bad_sections.py, line 1).",
     ),
     "a module that loads torch": (
         f"import torch\n{section('width: int = setting(8)')}",

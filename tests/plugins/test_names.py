@@ -63,7 +63,7 @@ def test_a_recipe_names_both_owners_of_a_model_and_how_to_choose(
     assert refused.returncode == 2
     (line,) = refused.stderr.splitlines()
     said = "points.net cannot be used: taskkit-points 0.1 and taskkit-twin 0.1 both declare the model 'points.net'."
-    assert line.startswith(f"{RECIPE}:5:10: {said} Choose one, as by `plugins: {{prefer: [taskkit-points]}}` in the")
+    assert line.startswith(f"{RECIPE}:5:11: {said} Choose one, as by `plugins: {{prefer: [taskkit-points]}}` in the")
     assert "home/taskkit/config.yaml; or uninstall the other." in line
 
 
