@@ -13,6 +13,7 @@ import pickle
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -26,7 +27,7 @@ import pytest
 import torch
 
 from taskkit import CheckpointError, DataError, SourceError, Url, fetch, load_run, read_table
-from taskkit.runs.checkpoint import load_safely
+from taskkit.runs.checkpoint import declared_facts, load_safely, unpack
 
 OLD = Path(__file__).parent / "runs/0.1"
 Taskkit = Callable[..., subprocess.CompletedProcess[str]]
@@ -71,6 +72,22 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(name: str, form: str, bomb:
         with pytest.raises(CheckpointError):
             load_run(run).predict("a text")
     assert not bomb.mark.exists()
+
+
+@pytest.mark.parametrize(
+    "reference", ["taskkit:run", "taskkit.api:run", "taskkit:fetch", "taskkit:none", "taskkit:Url"]
+)
+def test_a_checkpoint_names_facts_and_calls_nothing_else(reference: str, tmp_path: Path) -> None:
+    # As `taskkit.run(recipe=…)` would be called where a name of taskkit were taken for a fact as it stands.
+    spec = {"type": reference, "fields": {"recipe": str(tmp_path / "theirs.yaml")}}
+    with pytest.raises(CheckpointError, match=f"of the type {reference}, which no installed plugin declares"):
+        unpack({"input": spec, "target": spec, "fingerprint": "", "origins": (), "protocol": {}}, declared_facts(()))
+
+
+def test_the_module_of_a_fact_that_nobody_declares_is_not_imported() -> None:
+    with pytest.raises(CheckpointError, match="of the type antigravity:Fact, which no installed plugin declares"):
+        declared_facts(())("antigravity:Fact")
+    assert "antigravity" not in sys.modules
 
 
 def archives(names: dict[str, bytes | str]) -> dict[str, bytes]:
