@@ -1,4 +1,6 @@
 import json
+import os
+import pickle
 import shutil
 from itertools import chain
 
@@ -166,6 +168,32 @@ def test_a_damaged_folder_is_one_error_that_names_the_setting(encoder_folder, tm
         built(folder)
     assert str(folder) in str(raised.value)
     assert "leave it out" not in str(raised.value)
+
+
+class Bomb:
+    """A pickle that leaves a mark where it is opened as pickles are."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.mark),)
+
+
+@pytest.mark.parametrize("form", ["archive", "pickle"])
+def test_weights_that_are_a_pickle_of_code_are_refused_and_not_run(encoder_folder, tmp_path, form):
+    folder = shutil.copytree(encoder_folder(), tmp_path / "encoder")
+    (folder / "model.safetensors").unlink()
+    bomb = {"weight": Bomb(tmp_path / "mark")}
+    if form == "archive":
+        torch.save(bomb, folder / "pytorch_model.bin")
+    else:
+        (folder / "pytorch_model.bin").write_bytes(pickle.dumps(bomb))
+    with pytest.raises(CheckpointError, match=r"model\.weights"):
+        built(folder)
+    assert not (tmp_path / "mark").exists()
+    pickle.loads(pickle.dumps(bomb))
+    assert (tmp_path / "mark").exists()
 
 
 def test_an_empty_tokenizer_is_no_tokenizer(encoder_folder, tmp_path):
