@@ -139,6 +139,8 @@ def test_two_files_add_to_each_other_and_must_differ_in_name(tmp_path: Path, tas
     for folder, name in (("a", "one"), ("a", "two"), ("b", "one")):
         (tmp_path / folder).mkdir(exist_ok=True)
         (tmp_path / folder / f"{name}.py").write_text(declaring(f"{folder}.{name}"))
+    (about,) = json.loads(taskkit("plugins", "info", "two", "--json", "--plugin=a/two.py").stdout)["plugins"]
+    assert (about["distribution"], about["hooks"]) == (f"{tmp_path}/a/two.py", ["taskkit_components"])
     both = taskkit("list", "models", "--json", "--plugin", "a/one.py", "--plugin", "a/two.py", TASKKIT_PLUGINS="")
     assert [each["name"] for each in json.loads(both.stdout)["models"]] == ["a.one", "a.two"]
     twins = taskkit("list", "--plugin", "a/one.py", "--plugin", "b/one.py", TASKKIT_PLUGINS="")

@@ -14,6 +14,7 @@ from taskkit.contracts.component import KINDS
 from taskkit.errors import PluginError
 from taskkit.plugins import installed
 from taskkit.plugins.discovery import choices, discover
+from taskkit.plugins.files import named_files
 from taskkit.plugins.origin import origin
 from taskkit.wording import did_you_mean
 
@@ -32,10 +33,13 @@ def command(ours: Context, name: str, as_json: bool) -> None:
     Two distributions may have one entry-point name: then both are told. One that is not allowed is not imported.
     `load_ms` is what importing it took, in a process that has imported what taskkit itself needs.
     """
-    infos = _named(name, [installed.info_of(entry_point) for entry_point in installed.entry_points()[0]])
+    files = named_files()
+    known = [installed.info_of(entry_point) for entry_point in installed.entry_points()[0]]
+    infos = _named(name, [*known, *(file.info for file in files)])
     # Before the others are loaded: what they import too would cost it nothing.
     allow = choices(ours.no_plugins).allow
     alone = {info: discover([info.distribution]) for info in infos if installed.allowed(info, allow)}
+    alone |= {file.info: discover([], files=[file]) for file in files if file.info in infos}
     found = [_described(info, ours.plugins, alone.get(info)) for info in infos]
     if as_json:
         say(json.dumps({"plugins": found}, indent=2))
