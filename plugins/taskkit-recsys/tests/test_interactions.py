@@ -284,7 +284,7 @@ def test_settings_that_contradict_each_other_are_found_without_data(tmp_path):
     recipe.write_text(
         "task: {name: recsys.next_item}\nmodel: {name: recsys.popular}\ntrainer: {max_epochs: 0}\n"
         "data: {name: recsys.interactions, events: log.csv, test_from: soon, rating_scale: [5], key: k,\n"
-        "  min_rating: 3, rating_column: null, val_share: 0.5, test_share: 0.5}\n"
+        "  min_rating: 3, rating_column: null, val_share: 0.6, test_share: 0.4}\n"
     )
     done = subprocess.run([sys.executable, "-m", "taskkit", "check", str(recipe)], capture_output=True, text=True)
     assert done.returncode == 2
@@ -295,5 +295,19 @@ def test_settings_that_contradict_each_other_are_found_without_data(tmp_path):
         "pseudonymise is false",
         "rating_column is null",
         "leave nothing to train on",
+        "val_share: 0.6 has no effect: leave_one_out holds out the last two events of each user",
+        "test_share: 0.4 has no effect",
     ):
         assert said in done.stdout + done.stderr
+
+
+def test_a_share_beside_a_date_for_the_same_split_is_refused():
+    def said(**settings):
+        return list(sections.Interactions(events="log.csv", **settings).problems())
+
+    (problem,) = said(split="time", test_from="2024-06-30", test_share=0.3, val_share=0.2)
+    assert problem[0] == "test_share"
+    assert "0.3 has no effect: data.test_from says where the test split begins" in problem[1]
+    assert not said(split="users", test_share=0.3)
+    # As in the recipe of each run, which holds all defaults.
+    assert not said(split="leave_one_out", val_share=0.1, test_share=0.1)

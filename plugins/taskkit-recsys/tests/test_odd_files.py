@@ -55,6 +55,16 @@ def iso(number, seconds):
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
+def written(form):
+    """What makes of a time a date of this form."""
+    return lambda _, seconds: datetime.fromtimestamp(seconds, UTC).strftime(form)
+
+
+def one_date(row, cell):
+    """The rows with German dates, but for one cell."""
+    return changed("timestamp", lambda n, seconds: cell if n == row else written("%d.%m.%Y %H:%M")(n, seconds))
+
+
 def scaled(factor):
     return changed("timestamp", lambda _, seconds: seconds * factor)
 
@@ -123,6 +133,30 @@ READ = {
     "iso_with_z": ("l.csv", separated(changed("timestamp", lambda n, s: iso(n, s).replace("+00:00", "Z"))), ""),
     "iso_without_zone": ("l.csv", separated(changed("timestamp", lambda n, s: iso(n, s)[:19])), ""),
     "iso_with_blank": ("l.csv", separated(changed("timestamp", lambda n, s: iso(n, s)[:19].replace("T", " "))), ""),
+    "german_dates": ("l.csv", separated(changed("timestamp", written("%d.%m.%Y"))), "read with the day first"),
+    "german_times": (
+        "l.csv",
+        separated(changed("timestamp", written("%d.%m.%Y %H:%M")), delimiter=";"),
+        "such as '14.11.2023 22:13' in row 1, read with the day first, as 2023-11-14T22:13:00",
+    ),
+    "german_times_of_a_browser": (
+        "l.csv",
+        separated(changed("timestamp", written("%d.%m.%Y, %H:%M:%S")), quote='"'),
+        "read with the day first",
+    ),
+    "british_times": ("l.csv", separated(changed("timestamp", written("%d/%m/%Y %H:%M:%S"))), "with the day first"),
+    "american_times": (
+        "l.csv",
+        separated(changed("timestamp", written("%m/%d/%Y %I:%M %p"))),
+        "such as '11/14/2023 10:13 PM' in row 1, read with the month first, as 2023-11-14T22:13:00",
+    ),
+    "year_first_with_slashes": ("l.csv", separated(changed("timestamp", written("%Y/%m/%d %H:%M"))), ""),
+    "zones_in_some_rows": (
+        "l.csv",
+        separated(changed("timestamp", lambda n, s: iso(n, s) if n == 30 else iso(n, s)[:19])),
+        "39 of 40 times of column 'timestamp' name no zone, such as '2023-11-14T22:13:20' in row 1, and are read as "
+        "UTC; others name theirs, such as '2023-11-16T04:13:20+00:00' in row 31",
+    ),
     "blanks_around_times": ("l.csv", separated(changed("timestamp", lambda _, s: f" {s} ")), ""),
     # Ratings.
     "decimal_commas": ("l.csv", separated(DECIMALS, delimiter=";"), "parted by semicolons"),
@@ -146,7 +180,7 @@ def test_an_odd_log_that_can_be_right_is_read_rightly(tmp_path, caplog, kind):
     found = prepared(tmp_path, name, content, NextItem)
     assert (tuple(found.spec.input.users), tuple(found.spec.input.items)) == (USERS, ITEMS)
     last = max(max(example.input.times) for example in found.examples("test"))
-    assert START <= last <= START + 3600 * len(ROWS)
+    assert START - 86400 <= last <= START + 3600 * len(ROWS)
     assert said in caplog.text
     assert bool(said) == bool([record for record in caplog.records if record.levelname == "WARNING"])
     assert prepared(tmp_path, name, content, Rating).spec.target.low >= 1
@@ -245,7 +279,28 @@ REFUSED = {
         separated(changed("timestamp", lambda n, s: s if n == 30 else iso(n, s))),
         "row 31",
     ),
-    "german_dates": ("l.csv", separated(changed("timestamp", lambda *_: "30.6.2024")), "'30.6.2024'. A time was exp"),
+    "dates_of_either_order": (
+        "l.csv",
+        separated(changed("timestamp", lambda *_: "11/12/2023")),
+        "row 1: column 'timestamp' is '11/12/2023', and no row tells .* Set data.date_order to day_first or month",
+    ),
+    "dates_of_both_orders": (
+        "l.csv",
+        separated(changed("timestamp", lambda n, _: "11/15/2023" if n == 30 else "15/11/2023")),
+        "row 1: column 'timestamp' is '15/11/2023', with the day first, and '11/15/2023' in row 31, with the month",
+    ),
+    "no_such_german_date": (
+        "l.csv",
+        separated(one_date(30, "31.02.2024")),
+        "row 31: column 'timestamp' is '31.02.2024'",
+    ),
+    "word_among_german_dates": ("l.csv", separated(one_date(30, "soon")), "row 31: column 'timestamp' is 'soon'"),
+    "years_of_two_digits": ("l.csv", separated(changed("timestamp", lambda *_: "15.11.23")), "row 1: .* '15.11.23'"),
+    "13_o_clock_in_the_afternoon": (
+        "l.csv",
+        separated(changed("timestamp", lambda *_: "15/11/2023 13:05 PM")),
+        "row 1: column 'timestamp' is '15/11/2023 13:05 PM'",
+    ),
     "no_such_date": ("l.csv", separated(changed("timestamp", lambda *_: "2024-02-30")), "'2024-02-30'"),
     "time_of_400_digits": ("l.csv", separated(one("timestamp", "9" * 400)), "row 31: column 'timestamp' is"),
     "seconds_and_milliseconds": (
@@ -317,6 +372,15 @@ def test_a_unit_that_is_insisted_on_is_taken_and_what_it_makes_of_the_times_is_s
     found = prepared(tmp_path, "l.csv", separated(scaled(1000)), NextItem, time_unit="s")
     assert min(found.examples("train")[0].input.times) == START * 1000
     assert "40 of 40 times of column 'timestamp' are still to come" in caplog.text
+
+
+@pytest.mark.parametrize(("order", "month"), [("day_first", 12), ("month_first", 11)])
+def test_an_order_of_dates_that_is_insisted_on_is_taken(tmp_path, caplog, order, month):
+    rows = changed("timestamp", lambda *_: "11/12/2023 10:05")
+    found = prepared(tmp_path, "l.csv", separated(rows), NextItem, date_order=order)
+    seconds = datetime(2023, month, 23 - month, 10, 5, tzinfo=UTC).timestamp()
+    assert {time for example in found.examples("train") for time in example.input.times} == {seconds}
+    assert "date_order" not in caplog.text
 
 
 def test_the_ratings_of_decimal_commas_are_what_was_meant(tmp_path):

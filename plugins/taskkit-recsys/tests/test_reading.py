@@ -137,6 +137,16 @@ def test_pairs_come_in_files(written):
         read_pairs("42", ReadPair(), DIRECTORY)
     with pytest.raises(DataError, match=r"p\.jsonl:1: the run saw no user '7'"):
         read_pairs(str(written('{"user": "7", "item": "50"}\n', "p.jsonl")), ReadPair(), DIRECTORY)
+    with pytest.raises(DataError, match=r'JSON lines such as \{"user": "42", "item"'):
+        read_pairs(str(written("user,item\n41,50\n", "p.csv")), ReadPair(), DIRECTORY)
+
+
+def test_who_is_not_known_is_told_what_this_run_can_answer():
+    with pytest.raises(DataError, match=r"no user '7'.*For someone new, give a history instead"):
+        requested_history(ReadHistory(user="7"), DIRECTORY, {}.__getitem__)
+    with pytest.raises(DataError, match=r"no user '7'.*for someone new, train again on a log that has ratings") as said:
+        requested_pair(ReadPair(user="7", item="50"), DIRECTORY)
+    assert "history" not in str(said.value)
 
 
 def test_a_pseudonymised_user_is_found_by_their_id_and_the_key(written):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from taskkit import DataError, TableFile, and_more
 from taskkit_recsys import times
 from taskkit_recsys.cells import first_refused, is_empty, is_text, number_of_nulls, row_of_first, with_points
+from taskkit_recsys.dates import DateOrder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,7 +77,11 @@ class Events:
 
 
 def read_events(
-    table: TableFile, columns: Columns, time_unit: times.TimeUnit, rename: Callable[[str], str] | None = None
+    table: TableFile,
+    columns: Columns,
+    time_unit: times.TimeUnit,
+    rename: Callable[[str], str] | None = None,
+    date_order: DateOrder = "auto",
 ) -> Events:
     """The events of a table, in the order of its rows; `rename` turns the ids of users into pseudonyms.
 
@@ -97,7 +102,7 @@ def read_events(
     return Events(
         users,
         items,
-        times.seconds(table, columns.time, time_unit),
+        times.seconds(table, columns.time, time_unit, date_order),
         None if columns.rating is None else _ratings(table, columns.rating),
         np.arange(len(table)),
         user_ids,

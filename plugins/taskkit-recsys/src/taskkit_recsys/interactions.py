@@ -32,7 +32,7 @@ class Interactions(DataModule[sections.Interactions]):
             origins.append(Origin(f"{origin} items", str(items), file_sha256(items)))
         columns = Columns(config.user_column, config.item_column, config.time_column, config.rating_column)
         scale = (config.rating_scale[0], config.rating_scale[1]) if config.rating_scale else None
-        source = Source(origin, table, columns, tuple(origins), config.time_unit, titles, key, scale)
+        source = Source(origin, table, columns, tuple(origins), config.time_unit, config.date_order, titles, key, scale)
         return prepare(source, config, target)
 
 

@@ -35,7 +35,8 @@ def prepare(source: Source, config: sections.Splitting, target: type[Fact]) -> P
     if rated:
         _refuse_for_ratings(source, config)
     columns = source.columns if rated or config.min_rating is not None else replace(source.columns, rating=None)
-    read = read_events(source.table, columns, source.time_unit, source.key.pseudonym if source.key else None)
+    rename = source.key.pseudonym if source.key else None
+    read = read_events(source.table, columns, source.time_unit, rename, source.date_order)
     parted = part(_filtered(read, source, config).renumbered().in_order(), config)
     protocol = {**_protocol(parted, config), "events_left_out": len(read) - len(parted.events)}
     spec, known = _spec(source, parted, protocol, rated), parted.known()

@@ -24,6 +24,14 @@ GUESSED = 50_000
 """Among more names than these, none is suggested: comparing all of them takes long."""
 PAIR = '{"user": "42", "item": "50", "id": "a name"}'
 """What a line of a file of pairs looks like."""
+OR_HISTORY = (
+    "For someone new, give a history instead: item ids with commas between them, or a .jsonl file of lines such as "
+    f"{LINE}."
+)
+OR_TRAIN = (
+    "A rating can be predicted for users of the run alone: for someone new, train again on a log that has ratings of "
+    "theirs."
+)
 
 
 @dataclass
@@ -51,7 +59,7 @@ def read_histories(source: str, options: ReadHistory, directory: Directory) -> l
     neither.
     """
     _refuse_user_and_source(source, options.user)
-    if (path := _file(source)) is None:
+    if (path := _file(source, LINE)) is None:
         words = [source] if directory.item(source) is not None else source.split(",")
         return [Example(source, Query(None, directory.history([word.strip() for word in words], source)))]
     return [
@@ -69,7 +77,7 @@ def requested_history(
     """
     if options.user is None:
         return []
-    user = directory.user(options.user, options.key)
+    user = directory.user(options.user, options.key, otherwise=OR_HISTORY)
     return [Example(options.user, Query(user, history_of(user)))]
 
 
@@ -79,14 +87,14 @@ def read_pairs(source: str, options: ReadPair, directory: Directory) -> list[Exa
     A line is an object with `user` and `item`, and, if wanted, `id`.
     """
     _refuse_user_and_source(source, options.user)
-    if (path := _file(source)) is None:
+    if (path := _file(source, PAIR)) is None:
         raise DataError(
             f"{source!r}: not a file. JSON lines such as {PAIR} were expected in a .jsonl file. "
             "Write one, or give --user and --item."
         )
     pairs = []
     for where, name, line in _lines(path, ("user", "item"), PAIR):
-        user = directory.user(str(line["user"]), options.key, where)
+        user = directory.user(str(line["user"]), options.key, where, otherwise=OR_TRAIN)
         pair = Pair(user, directory.known_item(str(line["item"]), where))
         pairs.append(Example(name, pair, columns=line))
     return pairs
@@ -98,7 +106,7 @@ def requested_pair(options: ReadPair, directory: Directory) -> list[Example]:
         return []
     if options.user is None or options.item is None:
         raise DataError("A rating is that of an item by a user. Give --user and --item.")
-    user = directory.user(options.user, options.key)
+    user = directory.user(options.user, options.key, otherwise=OR_TRAIN)
     item = directory.known_item(options.item, "--item")
     return [Example(f"{options.user}, {directory.histories.title(item)}", Pair(user, item))]
 
@@ -109,10 +117,11 @@ class Directory:
     def __init__(self, histories: Histories) -> None:
         self.histories = histories
 
-    def user(self, name: str, key: str | None, where: str = "--user") -> int:
+    def user(self, name: str, key: str | None, where: str = "--user", *, otherwise: str) -> int:
         """The number of a user; `key` names the key file where the run has pseudonyms.
 
-        Raises DataError when there is no such user, or no such key.
+        `otherwise` says what can be done for someone whom the run does not know. Raises DataError when there is no such
+        user, or no such key.
         """
         users = self.histories.users
         stored = self._pseudonym(name.strip(), key) if self.histories.key else name.strip()
@@ -122,10 +131,7 @@ class Directory:
                 if self.histories.key
                 else (f"Users of the run are {_some(users)}.{_near(name, users)}")
             )
-            raise DataError(
-                f"{where}: the run saw no user {name!r}. {hint} For someone new, give a history instead: item ids "
-                f"with commas between them, or a .jsonl file of lines such as {LINE}."
-            )
+            raise DataError(f"{where}: the run saw no user {name!r}. {hint} {otherwise}")
         return self._users[stored]
 
     def item(self, name: str) -> int | None:
@@ -200,18 +206,18 @@ def _refuse_user_and_source(source: str, user: str | None) -> None:
         )
 
 
-def _file(source: str) -> Path | None:
-    """The file of JSON lines that a person means; None: it is no file."""
+def _file(source: str, example: str) -> Path | None:
+    """The file of JSON lines such as `example` that a person means; None: it is no file."""
     path = Path(source).expanduser()
     suffix = path.suffix.lower()
     # A title or a list of ids may be longer than any file name.
     is_file = len(path.name.encode()) < 256 and path.is_file()
     if suffix in FILES and not is_file:
-        raise DataError(f"{source}: there is no such file. JSON lines such as {LINE} were expected. Correct the path.")
-    if is_file and suffix != ".jsonl":
         raise DataError(
-            f"{source}: not a .jsonl file. JSON lines such as {LINE} were expected. Write the histories like this."
+            f"{source}: there is no such file. JSON lines such as {example} were expected. Correct the path."
         )
+    if is_file and suffix != ".jsonl":
+        raise DataError(f"{source}: not a .jsonl file. JSON lines such as {example} were expected. Write it like this.")
     return path if is_file else None
 
 

@@ -130,6 +130,9 @@ class ItemKnn:
 
 # Data.
 
+SHARE = 0.1
+"""Of the events or of the users, the share that validates, and the one that tests, unless a recipe says another."""
+
 
 @dataclass(kw_only=True)
 class Splitting:
@@ -138,8 +141,8 @@ class Splitting:
     split: Literal["leave_one_out", "time", "users"] = setting(
         "leave_one_out", "hold out each user's last two events, all events of the last days, or whole users"
     )
-    val_share: float = setting(0.1, "share of the events (time) or of the users (users) that validate", ge=0, lt=1)
-    test_share: float = setting(0.1, "share of the events (time) or of the users (users) that test", ge=0, lt=1)
+    val_share: float = setting(SHARE, "share of the events (time) or of the users (users) that validate", ge=0, lt=1)
+    test_share: float = setting(SHARE, "share of the events (time) or of the users (users) that test", ge=0, lt=1)
     val_from: str | None = setting(None, "with split: time, the date from which events validate; null: val_share")
     test_from: str | None = setting(None, "with split: time, the date from which events test; null: test_share")
     k_core: int = setting(1, "leave out users and items of fewer events, until none is left that is", ge=1)
@@ -156,10 +159,22 @@ class Splitting:
                 datetime.fromisoformat(date)
             except ValueError:
                 yield name, f"{date!r} is no date. One such as 2024-06-30 was expected."
+        for part in ("val", "test"):
+            # The default is in the recipe of every run, where nobody asked for it.
+            if (share := getattr(self, f"{part}_share")) != SHARE and (why := self._without_share(part)):
+                yield f"{part}_share", f"{share:g} has no effect: {why}, or leave the share out."
         if _later(self.val_from, self.test_from):
             yield "val_from", f"{self.val_from} is not before test_from, {self.test_from}. Set an earlier date."
         if self.val_share + self.test_share >= 1:
             yield "val_share", f"{self.val_share} and test_share {self.test_share} leave nothing to train on."
+
+    def _without_share(self, part: str) -> str:
+        """Why the share of a split would be ignored, and what to do; empty: it counts."""
+        if self.split == "leave_one_out":
+            return "leave_one_out holds out the last two events of each user. Set data.split to time or users"
+        if self.split == "time" and getattr(self, f"{part}_from") is not None:
+            return f"data.{part}_from says where the {part} split begins. Set that to null"
+        return ""
 
 
 @dataclass(kw_only=True)
@@ -185,11 +200,15 @@ class Interactions(Splitting, PseudonymSection):
     items: str | None = setting(None, "such a file of items and their titles, for people to read; null: ids must do")
     user_column: str = setting("user", "the column of users' ids")
     item_column: str = setting("item", "the column of items' ids, in `events` and in `items`")
-    time_column: str = setting("timestamp", "the column of times: numbers since 1970 or ISO dates, in UTC")
+    time_column: str = setting("timestamp", "the column of times: numbers since 1970 or dates, in UTC")
     rating_column: str | None = setting("rating", "the column of ratings; read when something needs them")
     title_column: str = setting("title", "the column of titles in `items`")
     time_unit: Literal["auto", "s", "ms", "us", "ns"] = setting(
         "auto", "what times that are numbers count; auto: that in which they lie between 1990 and now, else seconds"
+    )
+    date_order: Literal["auto", "day_first", "month_first"] = setting(
+        "auto",
+        "which number of a date such as 11/12/2023 is the day; auto: what the rows tell, the first in 11.12.2023",
     )
     delimiter: str | None = setting(None, "what stands between the cells of a CSV or TSV file; null: what is found")
     encoding: str | None = setting(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from taskkit import DataError, Origin, PseudonymKey, TableFile
 from taskkit_recsys.cells import is_empty
+from taskkit_recsys.dates import DateOrder
 from taskkit_recsys.events import Columns
 from taskkit_recsys.times import TimeUnit
 
@@ -21,6 +22,7 @@ class Source:
     columns: Columns
     origins: tuple[Origin, ...]
     time_unit: TimeUnit = "s"
+    date_order: DateOrder = "auto"
     titles: TitleTable | None = None
     key: PseudonymKey | None = None
     """Users become pseudonyms of this key."""

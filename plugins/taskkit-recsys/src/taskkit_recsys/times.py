@@ -1,4 +1,4 @@
-"""When events were: numbers of seconds or of parts of them, or dates and times of ISO 8601, all in UTC."""
+"""When events were: numbers of seconds or of parts of them, or dates and times, all in UTC."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from taskkit import DataError, TableFile
 from taskkit_recsys.cells import first_refused, is_text, number_of_nulls, with_points
+from taskkit_recsys.dates import DateOrder, as_iso
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,12 +33,14 @@ _ZONE = r"\d:\d\d.*(Z|[+-]\d\d(:?\d\d)?)$"
 """How a time ends that names its zone."""
 
 
-def seconds(table: TableFile, name: str, unit: TimeUnit) -> NDArray[np.float64]:
+def seconds(table: TableFile, name: str, unit: TimeUnit, order: DateOrder) -> NDArray[np.float64]:
     """A column of times in seconds since 1970, UTC; times without a zone are in UTC too.
 
     Numbers count `unit`s; with `auto`, the unit is the one in which they lie between 1990 and now, which is said where
-    they are no seconds. A date is its midnight. Raises DataError, by row, for what is neither, and for a column of
-    which some numbers lie there in one unit and some in another; a warning counts times that are still to come.
+    they are no seconds. Dates are those of ISO 8601, or have their year last, with the day or the month before it as
+    `order` says; a date is its midnight. Raises DataError, by row, for what is neither, for a column of which some
+    numbers lie there in one unit and some in another, and where it cannot be told which is the day. Warnings count
+    times that are still to come, and those without a zone among others.
     """
     import pyarrow as pa
     from pyarrow import compute
@@ -50,13 +53,17 @@ def seconds(table: TableFile, name: str, unit: TimeUnit) -> NDArray[np.float64]:
     are_numbers = _starts_as_number(column)
     if pa.types.is_boolean(column.type):
         raise _unreadable(table, name, column, 0)
-    read = _numbers if are_numbers else _dates
+    read, written = _numbers if are_numbers else _dates, column
+    if is_text(column) and not are_numbers:
+        column = as_iso(table, name, column, order)
     try:
         values: NDArray[np.float64] = read(column, "s")
     except pa.ArrowException:
-        raise _unreadable(table, name, column, first_refused(column, lambda part: read(part, "s"))) from None
+        raise _unreadable(table, name, written, first_refused(column, lambda part: read(part, "s"))) from None
     if not np.isfinite(values).all():
-        raise _unreadable(table, name, column, int(np.flatnonzero(~np.isfinite(values))[0]))
+        raise _unreadable(table, name, written, int(np.flatnonzero(~np.isfinite(values))[0]))
+    if is_text(column) and not are_numbers:
+        _warn_of_zones(table, name, column)
     if are_numbers and (counted := _unit(table, name, values, unit)) != "s":
         values = _numbers(column, counted)
     if are_numbers:
@@ -107,6 +114,22 @@ def _warn_of_dates(table: TableFile, name: str, values: NDArray[np.float64]) -> 
                 "format the column as yyyy-mm-dd hh:mm:ss",
                 *(table.path, name, iso(float(values[0])), form),
             )
+
+
+def _warn_of_zones(table: TableFile, name: str, column: pa.ChunkedArray) -> None:
+    """Say so where some times name their zone and others, which are then read as UTC, do not."""
+    from pyarrow import compute
+
+    zoned = compute.match_substring_regex(column, _ZONE)
+    without = compute.sum(compute.invert(zoned)).as_py()
+    if 0 < without < len(column):
+        first, other = (int(compute.index(zoned, each).as_py()) for each in (False, True))
+        log.warning(
+            "%s: %d of %d times of column %r name no zone, such as %r in row %d, and are read as UTC; others name "
+            "theirs, such as %r in row %d. If they are of another zone, events are out of order: write it in all rows",
+            *(table.path, without, len(column), name, column[first].as_py(), first + 1),
+            *(column[other].as_py(), other + 1),
+        )
 
 
 def _warn_of_future(table: TableFile, name: str, values: NDArray[np.float64]) -> None:
@@ -188,6 +211,6 @@ def _unreadable(table: TableFile, name: str, column: pa.ChunkedArray, row: int) 
     whole = "" if row or cell in (None, "") else " Where all are written so, format the column as yyyy-mm-dd hh:mm:ss."
     return DataError(
         f"{table.where(row)}: column {name!r} is {'empty' if cell in (None, '') else reprlib.repr(cell)}. A time was "
-        f"expected{like}: a number of seconds since 1970 (see data.time_unit), or an ISO date such as "
-        f"2024-06-30T12:00:00Z. Correct the cell, or take the row out.{whole}"
+        f"expected{like}: a number of seconds since 1970 (see data.time_unit), or a date such as 2024-06-30T12:00:00Z "
+        f"or 30.6.2024 12:00 (see data.date_order). Correct the cell, or take the row out.{whole}"
     )
