@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 import sys
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from taskkit.engine.launch import directory_for_children, is_primary, shared_dir
 from taskkit.engine.resuming import Begun
 from taskkit.engine.run import Run
 from taskkit.engine.trainer import check_place
-from taskkit.errors import TaskkitError
+from taskkit.errors import CheckpointError, TaskkitError
 from taskkit.loaded_run import LoadedRun
 from taskkit.plugins.compatibility import imported
 from taskkit.plugins.discovery import from_environment
@@ -34,6 +35,8 @@ from taskkit.runs import manifest, since
 from taskkit.runs.encryption import EncryptionKey
 from taskkit.runs.manifest import Manifest, Process, RecipeFiles
 from taskkit.runs.record import Record, check_unused, locked, new_directory, run_label
+
+log = logging.getLogger("taskkit")
 
 
 def run(
@@ -165,12 +168,23 @@ def inspect(resolved: Resolved) -> list[DataProblem]:
 
 
 def unfinished(resolved: Resolved) -> Path | None:
-    """The newest run of the same resolved recipe under runs/ that did not finish, if there is one."""
-    for path in sorted(Path("runs", Path(resolved.files[0]).stem).glob("*/run.json"), reverse=True):
-        found = manifest.read(path.parent)
-        if found.status != "finished" and found.resolved == json.loads(json.dumps(resolved.plain())):
-            return path.parent
-    return None
+    """The run of the same resolved recipe under runs/ that began last of those that did not finish, if there is one.
+
+    A warning names each run there that cannot be read, and it is passed over.
+    """
+    plain = json.loads(json.dumps(resolved.plain()))
+    # By what run.json says, in UTC: names have the local time, which goes back an hour once a year.
+    found: list[tuple[str, Path]] = []
+    for path in Path("runs", Path(resolved.files[0]).stem).glob("*/run.json"):
+        try:
+            each = manifest.read(path.parent)
+        except CheckpointError as error:
+            if is_primary():
+                log.warning("--resume auto passes over a run: %s", error)
+            continue
+        if each.status != "finished" and each.resolved == plain:
+            found.append((str(each.started or ""), path.parent))
+    return max(found)[1] if found else None
 
 
 def _execute(this: Run, begun: Begun | None = None) -> LoadedRun:

@@ -18,7 +18,10 @@ from taskkit.cli import main
 from taskkit.engine import again
 from taskkit.errors import RunFailedError, TaskkitError
 from taskkit.plugins.discovery import discover
+from taskkit.recipe.load import load
 from taskkit.runs import manifest
+from taskkit.runs.manifest import Manifest, Process
+from taskkit.runs.record import Record
 from tests.engine.test_resume import RECIPE, with_callback
 from tests.same_run import losses, weights
 
@@ -194,3 +197,25 @@ def test_what_may_be_over_is_tried_again_until_it_gets_no_further(counted: Calla
     edit(path, attempts={"step": 8, "count": 5})
     found = manifest.read(path)
     assert again.taken_up(again.going_on(path, found, plugins), found).attempts == manifest.Attempts(12, 1)
+
+
+def test_by_itself_the_run_goes_on_that_began_last_and_one_that_is_damaged_is_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    plugins = discover({"series"})
+    resolved = load(["waves.yaml"], [], plugins)
+    # In the hour that comes twice in autumn, and after a change of the name's form.
+    began = {"2026-10-25T02-30-00": "00:30:00", "2026-10-25T02-10-00": "01:10:00", "older-form": "00:50:00"}
+    for name, time in began.items():
+        made = Manifest(id=name, status="preempted", resolved=resolved.plain(), process=Process.here())
+        record = Record.create(Path("runs/waves", name), made, resolved.to_yaml())
+        record.update(started=f"2026-10-25T{time}+00:00")
+    damaged = Path("runs/waves/zzz")
+    damaged.mkdir()
+    (damaged / "run.json").write_text("{")
+    code, said = words("waves.yaml", "--resume", "auto")
+    assert code == 0, said
+    assert "--resume auto passes over a run: runs/waves/zzz/run.json: cannot be read" in caplog.text
+    assert "Going on with runs/waves/2026-10-25T02-10-00 from step 0" in said
+    statuses = {name: manifest.read(Path("runs/waves", name)).status for name in began}
+    assert statuses == {**dict.fromkeys(began, "preempted"), "2026-10-25T02-10-00": "finished"}
