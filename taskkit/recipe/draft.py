@@ -58,6 +58,7 @@ class Draft:
         self.problems += broken
         self._convert(sections, {key for key, _ in broken})
         tree.notes += self._announced(sections)
+        self._refuse_numbers_as_text()
 
     def _component_sections(self) -> Iterator[tuple[str, tuple[type, str]]]:
         for kind in KINDS:
@@ -130,6 +131,14 @@ class Draft:
             if given and each.announced is not None:
                 yield f"{given[-1].where}: {each.announced.words(dotted(key))}"
 
+    def _refuse_numbers_as_text(self) -> None:
+        """A text field takes a whole number as it is written; `1_000` would be another text than stands there."""
+        for key, origins in self.tree.origins.items():
+            written = origins[-1].text
+            if written and isinstance(_at(self.parts, key), str):
+                message = f"{dotted(key)} is {written}, which is a number. Expected text. Put it in quotes."
+                self.problems.append((key, message))
+
     def _keep(self, key: Key, broken: set[Key], convert: Callable[[], Any]) -> None:
         """Keep a part that is whole; what a broken reference left behind is no further problem."""
         try:
@@ -148,6 +157,18 @@ def _settings(at: Key, section: type, outer: tuple[type, ...] = ()) -> Iterator[
         for part in (each.type, *get_args(each.type)):
             if isinstance(part, type) and is_dataclass(part) and part not in (section, *outer):
                 yield from _settings((*at, each.name), part, (section, *outer))
+
+
+def _at(value: Any, key: Key) -> Any:
+    """What stands at a key below a part; None: nothing does."""
+    for name in key:
+        if isinstance(value, Mapping):
+            value = value.get(name)
+        elif isinstance(value, list | tuple):
+            value = value[int(name)] if name.isdecimal() and int(name) < len(value) else None
+        else:
+            value = getattr(value, name, None)
+    return value
 
 
 def _fields(section: type) -> set[str]:

@@ -40,6 +40,8 @@ class Origin:
 
     where: str
     value: Any
+    text: str = ""
+    """What stands there, of a whole number that is not written as Python writes it, such as `1_000`; else empty."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Layer:
 
     values: dict[str, Any]
     places: Mapping[Key, str]
+    texts: Mapping[Key, str] = field(default_factory=dict)
+    """What stands there, of whole numbers that are not written as Python writes them."""
 
 
 @dataclass
@@ -65,8 +69,8 @@ class Tree:
         for section in named:
             self._rename(section, layer)
         if () in layer.places:
-            self._remember((), layer.values, layer.places)
-        self._lay(layer.values, self.values, (), layer.places)
+            self._remember((), layer.values, layer)
+        self._lay(layer.values, self.values, (), layer)
 
     def under(self, defaults: Mapping[str, Any]) -> None:
         """Put default values beneath those that are given."""
@@ -104,19 +108,20 @@ class Tree:
             kept = ", ".join(dropped)
             self.notes.append(f"{place}: {section}.name is now {new}, so these settings of {old} are dropped: {kept}.")
 
-    def _lay(self, values: Mapping[str, Any], into: dict[str, Any], at: Key, places: Mapping[Key, str]) -> None:
+    def _lay(self, values: Mapping[str, Any], into: dict[str, Any], at: Key, layer: Layer) -> None:
         for name, value in values.items():
             key = (*at, name)
-            self._remember(key, value, places)
+            self._remember(key, value, layer)
             if isinstance(value, dict) and isinstance(into.get(name), dict):
-                self._lay(value, into[name], key, places)
+                self._lay(value, into[name], key, layer)
             else:
                 into[name] = copy.deepcopy(value)
                 for below, item in items(value, key):
-                    self._remember(below, item, places)
+                    self._remember(below, item, layer)
 
-    def _remember(self, key: Key, value: Any, places: Mapping[Key, str]) -> None:
-        self.origins[key] = (*self.origins.get(key, ()), Origin(places.get(key, ""), value))
+    def _remember(self, key: Key, value: Any, layer: Layer) -> None:
+        origin = Origin(layer.places.get(key, ""), value, layer.texts.get(key, ""))
+        self.origins[key] = (*self.origins.get(key, ()), origin)
 
     def _fill(self, defaults: Mapping[str, Any], into: dict[str, Any], at: Key) -> None:
         for name, default in defaults.items():
@@ -162,7 +167,7 @@ def file_layer(name: str, content: bytes) -> Layer:
         )
     if reader.problems:
         raise RecipeError(reader.problems)
-    return Layer(values, {(): f"{name}:1:1", **reader.places})
+    return Layer(values, {(): f"{name}:1:1", **reader.places}, reader.texts)
 
 
 def override_layer(override: str) -> Layer:
@@ -186,7 +191,7 @@ def override_layer(override: str) -> Layer:
     for name in reversed(key):
         value = {name: value}
     assert isinstance(value, dict)
-    return Layer(value, {**places, **reader.places})
+    return Layer(value, {**places, **reader.places}, reader.texts)
 
 
 def _text(name: str, content: bytes) -> str:
@@ -249,6 +254,7 @@ class _Reader:
         self.name = name
         self.positions = positions
         self.places: dict[Key, str] = {}
+        self.texts: dict[Key, str] = {}
         self.problems: list[Problem] = []
         self.seen: set[int] = set()
 
@@ -288,7 +294,10 @@ class _Reader:
         if half := _HALF.search(text):
             self.report(node, key, f"it holds {half[0]!a}, half of a character. Write the whole character.")
             return None
-        return scalar(text) if isinstance(node, yaml.ScalarNode) and node.style is None else text
+        value = scalar(text) if node.style is None else text
+        if isinstance(value, int) and not isinstance(value, bool) and str(value) != text:
+            self.texts[key] = text
+        return value
 
     def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
         values: dict[str, Any] = {}

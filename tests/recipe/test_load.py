@@ -185,6 +185,17 @@ def test_a_value_gets_the_type_of_its_field(read, override, value):
     assert type(found) is type(value)
 
 
+@pytest.mark.parametrize("text", ["1_000", "+5", "-0"])
+def test_a_number_that_another_text_would_be_made_of_is_refused_as_text(read, text):
+    message = f"title is {text}, which is a number. Expected text. Put it in quotes."
+    assert refused(read, MOONS, f"title: {text}\n") == [f"b.yaml:1:1: {message}"]
+    with pytest.raises(RecipeError) as error:
+        read(MOONS, overrides=[f"title={text}"])
+    assert str(error.value) == f"override 'title={text}': {message}"
+    assert read(MOONS, overrides=[f"title='{text}'"]).recipe.title == text
+    assert read(MOONS, overrides=[f"title={text}", "title=mine"]).recipe.title == "mine"
+
+
 def test_files_and_overrides_read_values_alike(read):
     for text in ["1e-3", "0.5", "5"]:
         written = read(MOONS.replace("lr: 1e-3", f"lr: {text}")).recipe.optim.lr
