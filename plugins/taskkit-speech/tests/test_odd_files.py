@@ -180,9 +180,11 @@ REFUSED = {
     "half of a WAV of floating-point numbers": ("a.wav", cut(0.5, subtype="FLOAT"), SHORT),
     "half of an AIFF": ("a.aiff", cut(0.5), SHORT),
     "half of an AU": ("a.au", cut(0.5), SHORT),
-    "half of a FLAC": ("a.flac", cut(0.5), NO_AUDIO),
+    "half of a FLAC": ("a.flac", cut(0.5), NO_AUDIO + "it is cut short or damaged"),
     "half of an MP3": ("a.mp3", cut(0.5), SHORT),
-    "half of an Ogg": ("a.ogg", cut(0.5), "hold|short|read"),
+    **{f"an Ogg cut at {share}": ("a.ogg", cut(share), SHORT + "it ends within a page") for share in (0.1, 0.5, 0.99)},
+    "an Opus that lacks its end": ("a.ogg", cut(0.9, subtype="OPUS"), SHORT + "it ends within a page"),
+    "the first bytes of an MP3": ("a.mp3", cut(0.05), r"\(it is cut short or damaged: nothing of it can be decoded"),
     "a damaged FLAC": ("a.flac", changed(lambda whole: whole[:2000] + bytes(4000) + whole[6000:], NOISE), NO_AUDIO),
     "a FLAC whose header states more than there is": ("a.flac", changed(flac_length(20000)), "short|read"),
     "a FLAC whose header states hundreds of hours": (

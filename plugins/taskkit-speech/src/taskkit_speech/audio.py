@@ -29,6 +29,13 @@ STREAMED = 0x7FFF_F000
 """A header that states so many bytes or more was written before the length was known: nothing is missing."""
 ENDLESS = 2**62
 """So many samples libsndfile makes of a FLAC header that does not say how many there are."""
+OGG, PAGE_HEADER, LARGEST_PAGE = b"OggS", 27, 65_307
+"""How a page of an Ogg file begins, and how many bytes its header and all of it have at most."""
+UNREADABLE = {
+    "flac decoder lost sync": "it is cut short or damaged: its FLAC decoder lost its place",
+    "File does not exist or is not": "it is cut short or damaged: nothing of it can be decoded",
+}
+"""What libsndfile says, by its beginning, of files that are there, and what that means."""
 BLOCK = 2**20
 """So many samples of all channels together are decoded at a time: 4 MB."""
 
@@ -105,6 +112,7 @@ def opened(clip: Clip) -> Iterator[Sound]:
         raise DataError(f"{clip.shown}: {what}. An audio file was expected. Correct the path.")
     try:
         # Without its name, since libsndfile takes any file for sound that is called .au, .snd, .vox or .gsm.
+        _check_last_page(clip)
         with clip.path.open("rb") as content, soundfile.SoundFile(content.fileno(), closefd=False) as file:
             _check_whole(clip, file)
             first, count = _span(clip, file)
@@ -192,6 +200,22 @@ def _check_whole(clip: Clip, file: soundfile.SoundFile) -> None:
         raise _cut_short(clip, f"{int(stated[2]):,} of {int(stated[1]):,} bytes are there")
 
 
+def _check_last_page(clip: Clip) -> None:
+    """Raise DataError for an Ogg file that ends within a page; libsndfile reads what is before it without a word."""
+    with clip.path.open("rb") as file:
+        if file.read(len(OGG)) != OGG:
+            return
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - LARGEST_PAGE))
+        page = file.read()
+    page = page[max(page.rfind(OGG), 0) :]
+    # Behind the header stand the sizes of the parts of a page, and at its end their number.
+    count = page[PAGE_HEADER - 1] if len(page) >= PAGE_HEADER else 1
+    sizes = page[PAGE_HEADER : PAGE_HEADER + count]
+    if len(sizes) < count or len(page) < PAGE_HEADER + count + sum(sizes):
+        raise _cut_short(clip, f"it ends within a page of Ogg, of which {len(page):,} bytes are there")
+
+
 def _kind(path: Path) -> str:
     """What a file is that telephones write and libsndfile does not read, with what to do; empty: something else."""
     try:
@@ -206,7 +230,8 @@ def _kind(path: Path) -> str:
 def _reason(error: Exception) -> str:
     """The message of libsndfile without the path, which ours has already."""
     message = str(error).strip().rstrip(".")
-    return message.rpartition(": ")[2] if message.startswith("Error opening") else message.removeprefix("Error : ")
+    said = message.rpartition(": ")[2] if message.startswith("Error opening") else message.removeprefix("Error : ")
+    return next((meant for begins, meant in UNREADABLE.items() if said.startswith(begins)), said)
 
 
 def _cut_short(clip: Clip, what: str) -> DataError:
