@@ -75,7 +75,7 @@ if TYPE_CHECKING:
         TaskkitError,
     )
     from taskkit.loaded_run import LoadedRun, load_run
-    from taskkit.wording import did_you_mean, path_text
+    from taskkit.wording import did_you_mean, path_text, percent
 
 _HOMES = {
     "api": ("resume", "run"),
@@ -135,7 +135,7 @@ _HOMES = {
     "contracts.statistics": ("Mean", "Of", "Ratio", "Statistic"),
     "contracts.weighted": ("macro_f1", "macro_precision", "macro_recall", "r2", "root_mean"),
     "contracts.task": ("Headline", "Results", "Step", "Table", "Task"),
-    "wording": ("did_you_mean", "path_text"),
+    "wording": ("did_you_mean", "path_text", "percent"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -225,6 +225,7 @@ __all__ = [
     "not_utf8",
     "open_utf8",
     "path_text",
+    "percent",
     "r2",
     "read_inputs",
     "read_json_lines",

@@ -88,6 +88,19 @@ def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+def percent(share: float, digits: int = 1) -> str:
+    """A share from 0 to 1, as `12.3%`; what is a little and what is nearly all are not rounded to nothing and to all.
+
+    `digits` stand behind the point.
+    """
+    least = 10.0 ** -(digits + 2)
+    if 0 < share < least / 2:
+        return f"less than {least:.{digits}%}"
+    if 1 - least / 2 < share < 1:
+        return f"more than {1 - least:.{digits}%}"
+    return f"{share:.{digits}%}"
+
+
 def duration(seconds: float) -> str:
     """How long something takes, as a person says it: `0.4 s`, `38 s`, `12 min`, `3.2 h`."""
     if seconds < 10:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from taskkit import did_you_mean
-from taskkit.wording import json_line, nearest, on_one_line, path_text, printable
+from taskkit.wording import json_line, nearest, on_one_line, path_text, percent, printable
 
 WORDS = ("image.vit", "image.Resnet", "adam", "adamw", "wav2vec2-base")
 
@@ -59,3 +59,22 @@ def test_a_cell_has_neither_tabs_nor_ends_of_lines() -> None:
 def test_a_path_becomes_text_that_can_be_written_whatever_its_bytes() -> None:
     assert path_text(Path("a") / os.fsdecode(b"caf\xe9.png")) == r"a/caf\xe9.png"
     assert path_text("a/größe.png") == "a/größe.png"
+
+
+@pytest.mark.parametrize(
+    ("share", "digits", "said"),
+    [
+        (0, 1, "0.0%"),
+        (1e-9, 1, "less than 0.1%"),
+        (0.00049, 1, "less than 0.1%"),
+        (0.0006, 1, "0.1%"),
+        (0.9999, 1, "more than 99.9%"),
+        (1, 1, "100.0%"),
+        (0.00001, 2, "less than 0.01%"),
+        (0.004, 0, "less than 1%"),
+        (0.999, 0, "more than 99%"),
+        (0.25, 0, "25%"),
+    ],
+)
+def test_a_share_of_a_little_is_not_nothing_and_nearly_all_is_not_all(share, digits, said):
+    assert percent(share, digits) == said

@@ -16,7 +16,7 @@ from taskkit.engine.build import Built
 from taskkit.engine.judge import statistics_of
 from taskkit.engine.loaders import Loaders
 from taskkit.runs.manifest import DataRecord, Protocol
-from taskkit.wording import some
+from taskkit.wording import percent, some
 
 Sizes = Mapping[str, int | None]
 """Examples of each split; None: a stream, which nobody counted."""
@@ -45,7 +45,7 @@ def in_words(built: Built, loaders: Loaders, sizes: Sizes, flagged: Flagged) -> 
     for split, found in flagged.items():
         for flag, ids in found.items():
             total = sizes[split] or 1
-            yield f"{len(ids):,} of {total:,} {split} examples ({len(ids) / total:.1%}): {flag} ({some(ids)})"
+            yield f"{len(ids):,} of {total:,} {split} examples ({percent(len(ids) / total)}): {flag} ({some(ids)})"
 
 
 def parameters_of(built: Built) -> int:

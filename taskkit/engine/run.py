@@ -47,7 +47,7 @@ from taskkit.runs.checkpoint import Saved
 from taskkit.runs.encryption import EncryptionKey
 from taskkit.runs.manifest import Cost
 from taskkit.runs.record import Record, environment
-from taskkit.wording import printable
+from taskkit.wording import percent, printable
 
 ENCODING_SECONDS = 5.0
 """How often to print how far the encoding of samples is."""
@@ -96,7 +96,7 @@ class Run:
                 end_with_parent(partial(print, file=sys.stderr))
             with ending(self.recipe, self.directory, self.record, self.signals, self.others, self.output):
                 cost, predicts = self._through(begun)
-            padded = f", {cost.padding:.1%} of it padding" if cost.padding else ""
+            padded = f", {percent(cost.padding)} of it padding" if cost.padding else ""
             self.output(f"trained in {cost.train_seconds:.0f} s{padded}; run directory {self.directory}")
             self.output(outcome.next_step(self.directory, predicts=predicts))
 

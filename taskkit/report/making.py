@@ -11,7 +11,7 @@ from taskkit.report.document import Cell, Code, Facts, Line, More, Part, Prose, 
 from taskkit.report.look import Look
 from taskkit.report.reading import RunFiles
 from taskkit.verify.finding import PROOFS, Finding
-from taskkit.wording import shown
+from taskkit.wording import percent, shown
 
 CLASSES = 30
 """So many classes are counted one by one."""
@@ -70,7 +70,7 @@ def _problems(look: Look) -> Iterator[Part]:
 def cost(run: RunFiles) -> Iterator[Part]:
     """What a run cost."""
     said = run.manifest.cost
-    percent = None if said.padding is None else f"{said.padding:.1%}".replace("%", " %")
+    padding = None if said.padding is None else percent(said.padding).replace("%", " %")
     per_unit = said.units_per_second
     per_second = None if per_unit is None else f"{per_unit:,.0f}"
     units = [] if said.units == "examples" else [(f"{said.units or 'units'} a second", per_second)]
@@ -79,10 +79,10 @@ def cost(run: RunFiles) -> Iterator[Part]:
         ("time spent training", numbers.seconds(said.train_seconds)),
         ("examples a second", None if said.examples_per_second is None else f"{said.examples_per_second:,.0f}"),
         *units,
-        ("padding", percent),
+        ("padding", padding),
         ("peak memory", numbers.bytes_(said.peak_memory_bytes)),
         ("operations for an example", None if said.flops_per_example is None else f"{said.flops_per_example:.3g}"),
-        ("share of the device's peak (MFU)", None if said.mfu is None else f"{said.mfu:.1%}".replace("%", " %")),
+        ("share of the device's peak (MFU)", None if said.mfu is None else percent(said.mfu).replace("%", " %")),
         ("device", str(run.manifest.environment.get("device", ""))),
         ("processor", str(run.manifest.environment.get("cpu", ""))),
         ("precision", run.manifest.precision),

@@ -1,5 +1,7 @@
 import shutil
 
+from PIL import Image
+
 from taskkit import Classes
 from taskkit_image import sections
 from taskkit_image.folder import Folder
@@ -36,6 +38,17 @@ def test_what_good_images_are_is_told(photos):
     )
 
 
+def test_grey_images_are_called_grey_whatever_they_are_saved_as(photos):
+    splits = [f"{split}/{kind}/{n}" for split in ("train", "val", "test") for kind in "ab" for n in range(2)]
+    root = photos(*(f"{name}.png" for name in splits), mode="L")
+    assert told(root)["images"].endswith("10 by 12 pixels, grey.")
+    for name in splits[:3]:
+        Image.open(root / f"{name}.png").convert("RGB").save(root / f"{name}.png")
+    assert told(root)["images"].endswith("10 by 12 pixels, grey.")
+    photos("train/a/0.png")
+    assert told(root)["images"].endswith("10 by 12 pixels, 11 of them grey, the others coloured.")
+
+
 def test_planted_problems_are_all_found(photos):
     names = [f"{split}/{kind}/{n}.png" for split in ("train", "val", "test") for kind in "ab" for n in range(3)]
     root = photos(*names, *(f"train/b/more{n}.png" for n in range(40)))
@@ -61,8 +74,6 @@ def test_planted_problems_are_all_found(photos):
 
 
 def test_the_same_pixels_in_another_format_are_a_duplicate(photos):
-    from PIL import Image
-
     root = photos("train/a/1.png", "train/b/1.png", "test/a/1.png", "val/b/1.png")
     Image.open(root / "train/a/1.png").save(root / "test/a/1.bmp")
     assert inspected(root)["leak"].examples == ("train/train/a/1.png", "test/test/a/1.bmp")

@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from statistics import median
 
+import torch
 from torch import Tensor
 
 from taskkit import (
@@ -40,6 +41,8 @@ class ImageLook(ExampleLook):
     """Pillow's word for the kind of its pixels; empty for images in memory."""
     size: tuple[int, ...] = ()
     """Channels, height and width; empty where it cannot be read."""
+    is_grey: bool = False
+    """Whether its channels are alike."""
     error: str = ""
 
 
@@ -66,7 +69,15 @@ def _look(split: Split, images: Images, example: Example) -> ImageLook:
         return ImageLook(split, example.id, None, example.target, error=str(error))
     content = bytes(str(tuple(image.shape)), "ascii") + image.contiguous().numpy().tobytes()
     digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-    return ImageLook(split, example.id, digest, example.target, mode=_mode(example.input), size=tuple(image.shape))
+    return ImageLook(
+        split,
+        example.id,
+        digest,
+        example.target,
+        mode=_mode(example.input),
+        size=tuple(image.shape),
+        is_grey=all(torch.equal(channel, image[0]) for channel in image[1:]),
+    )
 
 
 def _mode(source: Tensor | Path) -> str:
@@ -87,7 +98,7 @@ def _sizes(looks: Sequence[ImageLook]) -> Iterator[DataProblem]:
     sizes = [look.size for look in looks if look.size]
     if not sizes:
         return
-    channels, heights, widths = zip(*sizes, strict=True)
+    _, heights, widths = zip(*sizes, strict=True)
     usual, count = Counter(zip(widths, heights, strict=True)).most_common(1)[0]
     said = f"{usual[0]} by {usual[1]} pixels"
     if count < len(sizes):
@@ -95,7 +106,10 @@ def _sizes(looks: Sequence[ImageLook]) -> Iterator[DataProblem]:
             f"{min(widths)} to {max(widths)} pixels wide, {min(heights)} to {max(heights)} high, {median(widths):g} by "
             f"{median(heights):g} in the middle"
         )
-    colours = "grey" if max(channels) == 1 else "coloured"
+    grey = sum(look.is_grey for look in looks if look.size)
+    colours = (
+        "coloured" if not grey else "grey" if grey == len(sizes) else f"{grey:,} of them grey, the others coloured"
+    )
     yield DataProblem("info", "images", f"{len(sizes):,} of {len(looks):,} images can be read: {said}, {colours}.")
 
 

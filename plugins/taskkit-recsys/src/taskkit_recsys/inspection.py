@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from taskkit import DataProblem, DataSpec, first_ids
+from taskkit import DataProblem, DataSpec, first_ids, percent
 from taskkit_recsys.events import Events, Numbers
 from taskkit_recsys.facts import Histories, Rating
 from taskkit_recsys.source import Source
@@ -52,8 +52,8 @@ def _size(events: Events) -> DataProblem:
     return DataProblem(
         "info",
         "events",
-        f"{len(events):,} events of {users:,} users and {items:,} items, {len(events) / (users * items):.2%} of all "
-        f"pairs, from {iso(events.times.min())} to {iso(events.times.max())}. A user has {counts.min():,} to "
+        f"{len(events):,} events of {users:,} users and {items:,} items, {percent(len(events) / (users * items), 2)} "
+        f"of all pairs, from {iso(events.times.min())} to {iso(events.times.max())}. A user has {counts.min():,} to "
         f"{counts.max():,} of them, the median user {np.median(counts):g}.",
     )
 
@@ -115,7 +115,7 @@ def _duplicates(events: Events, parted: Parted) -> Iterator[DataProblem]:
         yield DataProblem(
             "warning",
             "repeat",
-            f"{_share(again)} of the events are of an item that their user had before, and so are {seen:.1%} of "
+            f"{_share(again)} of the events are of an item that their user had before, and so are {percent(seen)} of "
             "the test targets. Recommendations leave out what was seen, so these count as missed; metrics "
             "that end in _unfiltered find them.",
         )
@@ -186,8 +186,8 @@ def _leaks(parted: Parted) -> Iterator[DataProblem]:
         yield DataProblem(
             "warning",
             "leak",
-            f"{_share(later)} of the test targets are older than the newest training event, and {future:.1%} of the "
-            f"training events are newer than the median target: split: {parted.words['split']} lets a model know "
+            f"{_share(later)} of the test targets are older than the newest training event, and {percent(future)} of "
+            f"the training events are newer than the median target: split: {parted.words['split']} lets a model know "
             "trends before they happen. Its scores compare with others of this protocol; for a forecast set "
             "data.split=time.",
         )
@@ -212,7 +212,7 @@ def _skew(events: Events) -> Iterator[DataProblem]:
         yield DataProblem(
             "warning",
             "skew",
-            f"The {top:,} most popular of {len(counts):,} items (1 %) have {share:.1%} of the events; the Gini "
+            f"The {top:,} most popular of {len(counts):,} items (1 %) have {percent(share)} of the events; the Gini "
             f"coefficient is {uneven:.2f}. A list of what is popular is hard to beat: compare with "
             "model.name=recsys.popular.",
         )
@@ -228,7 +228,7 @@ def _active(events: Events) -> Iterator[DataProblem]:
             "warning",
             "active",
             f"{len(active):,} users have more than {ACTIVE} times the events of the median user ({median:g}), the most "
-            f"{counts.max():,}; together {counts[active].sum() / len(events):.1%} of all. "
+            f"{counts.max():,}; together {percent(counts[active].sum() / len(events))} of all. "
             "Look whether they are people.",
             first_ids([events.user_ids[user] for user in ranked]),
         )
@@ -250,7 +250,7 @@ def _zeros(events: Events) -> Iterator[DataProblem]:
 
 
 def _share(which: NDArray[np.bool_]) -> str:
-    return f"{which.mean():.1%}"
+    return percent(float(which.mean()))
 
 
 def _rows(events: Events, which: NDArray[np.bool_]) -> tuple[str, ...]:

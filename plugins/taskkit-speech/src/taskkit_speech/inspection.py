@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Literal
 
-from taskkit import Classes, DataProblem, ExampleLook, find_duplicates, find_imbalance, first_ids
+from taskkit import Classes, DataProblem, ExampleLook, find_duplicates, find_imbalance, first_ids, percent
 from taskkit_speech.audio import Clip
 from taskkit_speech.faults import Fault, fault
 from taskkit_speech.probe import AudioStats, probe
@@ -151,8 +151,8 @@ def _shared(utterances: Sequence[Utterance]) -> Iterator[DataProblem]:
                 "sentence leak",
                 known,
                 part,
-                f"of the {split} split ({len(known) / len(part):.0%}) have a transcript that is in the training split "
-                "too: part of the score is for sentences learnt by heart.",
+                f"of the {split} split ({percent(len(known) / len(part), 0)}) have a transcript that is in the "
+                "training split too: part of the score is for sentences learnt by heart.",
             )
         if leaked := [one for one in part if one.speaker in speakers]:
             names = len({one.speaker for one in leaked})

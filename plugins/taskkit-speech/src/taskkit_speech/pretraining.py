@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torchmetrics import MeanMetric, Metric
 
-from taskkit import Batch, Example, Headline, Ratio, Results, Statistic, Step, Task
+from taskkit import Batch, Example, Headline, Ratio, Results, Statistic, Step, Task, percent
 from taskkit_speech import sections
 from taskkit_speech.encoder import SpeechEncoder, frame_count
 from taskkit_speech.heads import Pretext
@@ -65,8 +65,8 @@ class Pretraining(Task[sections.Pretraining, SpeechProcessor]):
         """That the codebooks have collapsed, and what helps."""
         if float(results["codes_used"]) < FEW:
             yield (
-                f"Only {float(results['codes_used']):.1%} of the codes are in use: the codebooks have collapsed, and "
-                "what is learnt is worth little. Raise task.diversity, lower optim.lr, or set task.penalty to 10."
+                f"Only {percent(float(results['codes_used']))} of the codes are in use: the codebooks have collapsed, "
+                "and what is learnt is worth little. Raise task.diversity, lower optim.lr, or set task.penalty to 10."
             )
 
     @property
