@@ -64,7 +64,15 @@ if TYPE_CHECKING:
     from taskkit.data.quality import ExampleLook, find_duplicates, find_imbalance, first_ids
     from taskkit.data.sources import Debian, Download, Installed, Local, PyPI, Url
     from taskkit.data.splits import by_share, hash_fraction, stratified
-    from taskkit.data.tables import SPLIT_NAMES, TABLE_SUFFIXES, TableFile, and_more, read_table, table_problems
+    from taskkit.data.tables import (
+        SPLIT_NAMES,
+        TABLE_SUFFIXES,
+        TableFile,
+        and_more,
+        decimal_points,
+        read_table,
+        table_problems,
+    )
     from taskkit.errors import (
         CheckpointError,
         DataError,
@@ -131,7 +139,15 @@ _HOMES = {
         "Values",
     ),
     "data.splits": ("by_share", "hash_fraction", "stratified"),
-    "data.tables": ("SPLIT_NAMES", "TABLE_SUFFIXES", "TableFile", "and_more", "read_table", "table_problems"),
+    "data.tables": (
+        "SPLIT_NAMES",
+        "TABLE_SUFFIXES",
+        "TableFile",
+        "and_more",
+        "decimal_points",
+        "read_table",
+        "table_problems",
+    ),
     "contracts.statistics": ("Mean", "Of", "Ratio", "Statistic"),
     "contracts.weighted": ("macro_f1", "macro_precision", "macro_recall", "r2", "root_mean"),
     "contracts.task": ("Headline", "Results", "Step", "Table", "Task"),
@@ -208,6 +224,7 @@ __all__ = [
     "and_more",
     "by_share",
     "cache_directory",
+    "decimal_points",
     "deprecated",
     "did_you_mean",
     "fetch",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import stat
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -42,6 +45,11 @@ SPLIT_COLUMNS = ("split", "set", "subset", "fold", "partition")
 """What people call a column of splits, in lower case."""
 NAMED = 20
 """So many columns are named in one message."""
+FEW_CLASSES = 20
+"""So many classes may be numbers however few examples they have."""
+_POINTED = re.compile(r"[+-]?\d{1,300}(\.\d+)?", re.ASCII)
+_WITH_COMMA = re.compile(r"[+-]?\d+(,\d+)?", re.ASCII)
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
 MISSING = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "null", "none"})
 """What programs write into a cell for what is missing, in lower case; people mean a word by some of them."""
 
@@ -116,6 +124,37 @@ class TableFile:
                 *(self.path, len(missing), name, ", ".join(map(repr, dict.fromkeys(missing)))),
             )
         return texts
+
+    def paths(self, name: str, setting: str, root: Path) -> list[str]:
+        """The cells of a column as paths relative to a folder, as `filled`, of the files that are meant.
+
+        Where there is none of a name as it stands, backslashes part folders, as in Windows, and letters with marks are
+        written as one character or as several, as in macOS, if there is one of that name.
+        """
+        return [_meant(cell, root) for cell in self.filled(name, setting)]
+
+    def remark_on_numbers(self, name: str, labels: Sequence[str]) -> None:
+        """Say in a warning where the labels of a column, all of them, look like measurements and not like classes.
+
+        They are numbers of which some are not whole, with a point or a comma, or there are more than `FEW_CLASSES`
+        different ones in fewer than ten times as many rows.
+        """
+        different = set(decimal_points(labels))
+        if not different or not all(_POINTED.fullmatch(label) for label in different):
+            return
+        found = [label for label in labels if "," in label or not float(label).is_integer()]
+        if found:
+            kind = "commas" if "," in found[0] else "points"
+            what = f"{len(found)} of {len(labels)} labels look like numbers with decimal {kind}, such as {found[0]!r}"
+        elif len(different) > FEW_CLASSES and len(labels) < 10 * len(different):
+            what = f"its {len(labels)} labels are all numbers"
+        else:
+            return
+        log.warning(
+            "%s: column %r: %s. Each of the %d different ones is a class of its own, without an order. To estimate "
+            "numbers takes a task of regression; for classes make few of them, such as low and high",
+            *(self.path, name, what, len(different)),
+        )
 
     def renamed(self, columns: Mapping[str, str | None], rename: Callable[[str], str]) -> TableFile:
         """This table with other words in some columns, named as in `check_columns`, as pseudonyms of people.
@@ -225,19 +264,55 @@ def table_suffix(path: Path) -> str:
     return next((suffix for suffix in TABLE_SUFFIXES if name.endswith(suffix)), "")
 
 
+def decimal_points(cells: Sequence[str]) -> list[str]:
+    """Cells with points for decimal commas, where all are numbers and a comma of one cannot part thousands.
+
+    Else as they are: `1,000` may be a thousand where each comma of a column comes before three digits.
+    """
+    clear = any("," in cell and not _THOUSANDS.fullmatch(cell) for cell in cells)
+    if not clear or not all(_WITH_COMMA.fullmatch(cell) for cell in cells):
+        return list(cells)
+    return [cell.replace(",", ".") for cell in cells]
+
+
 def and_more(things: Sequence[Any]) -> str:
     """Words for those after the first."""
     return f" (and {len(things) - 1} more)" if len(things) > 1 else ""
+
+
+def _trimmed(content: pa.Table) -> pa.Table:
+    """A table of several columns without what spreadsheets leave at its edges: empty rows, and columns of no name."""
+    from pyarrow import compute
+
+    unnamed = [number for number, name in enumerate(content.column_names) if not name]
+    for number in reversed(unnamed):
+        if content.column(number).null_count == len(content):
+            content = content.remove_column(number)
+    last = content.slice(max(len(content) - 1, 0))
+    # In a table of one column, a line with nothing in it is a cell.
+    if content.num_columns < 2 or any(column.null_count < len(last) for column in last.columns):
+        return content
+    filled = [compute.indices_nonzero(column.is_valid()) for column in content.columns]
+    return content.slice(0, max((rows[-1].as_py() + 1 for rows in filled if len(rows)), default=0))
+
+
+def _meant(name: str, root: Path) -> str:
+    """The name of a file that is there and is meant by another system's way of writing; else with slashes."""
+    if (name.isascii() and "\\" not in name) or os.path.lexists(root / name):
+        return name
+    slashed = name.replace("\\", "/")
+    forms = (slashed, unicodedata.normalize("NFC", slashed), unicodedata.normalize("NFD", slashed))
+    return next((form for form in forms if os.path.lexists(root / form)), slashed)
 
 
 def _content(path: Path, suffix: str, delimiter: str | None, encoding: str | None) -> pa.Table:
     if suffix == ".parquet":
         return read_parquet(path)
     if suffix == ".xlsx":
-        return read_workbook(path)
+        return _trimmed(read_workbook(path))
     if suffix == ".jsonl":
         return _json_lines(path, encoding)
-    return read_separated(read_document(path, encoding), "\t" if suffix == ".tsv" else ",", delimiter)
+    return _trimmed(read_separated(read_document(path, encoding), "\t" if suffix == ".tsv" else ",", delimiter))
 
 
 def _json_lines(path: Path, encoding: str | None) -> pa.Table:

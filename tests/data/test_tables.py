@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from taskkit import DataError, TableFile, read_table, table_problems
+from taskkit import DataError, TableFile, decimal_points, read_table, table_problems
 
 Write = Callable[[str, Any], Path]
 CZECH = "p\u0159\u00edli\u0161 \u017elu\u0165ou\u010dk\u00fd k\u016f\u0148"
@@ -220,7 +220,7 @@ def test_a_column_that_is_not_there_is_told_with_those_that_are(write: Write) ->
         DataError, match=r"no column 'text'\. It has texts,  label\. Did you mean 'texts'\? Set data\.t"
     ):
         table.column("text", "data.text_column")
-    wide = read_table(write("b.csv", ",".join(f"{n}{'x' * 100}" for n in range(1000)) + "\n" + "," * 999))
+    wide = read_table(write("b.csv", ",".join(f"{n}{'x' * 100}" for n in range(1000)) + "\nx" + "," * 999))
     with pytest.raises(DataError, match="no column 'text'") as raised:
         wide.column("text", "data.text_column")
     assert len(str(raised.value)) < 2000
@@ -322,6 +322,29 @@ def test_a_workbook_is_read_as_a_csv_file_would_be(tmp_path: Path) -> None:
     assert columns(table) == [["caf\u00e9", None], ["1", "2.5"], ["2024-06-30T12:00:00", "true"]]
 
 
+def test_formulas_that_nobody_computed_are_counted_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [["text", "label"], ["a", '=IF(1>0,"x","y")'], ["b", "y"], ["c", "=B3"]]
+    table = read_table(workbook(tmp_path / "a.xlsx", rows))
+    assert columns(table) == [["a", "b", "c"], [None, "y", None]]
+    assert "2 cells hold formulas that were never computed, such as B2, B4, and are read as empty" in caplog.text
+    caplog.clear()
+    computed = computing(tmp_path / "a.xlsx", {b"<v></v>": b"<v>7</v>", b"<v />": b"<v>7</v>", b"<v/>": b"<v>7</v>"})
+    assert columns(read_table(computed)) == [["a", "b", "c"], ["7", "y", "7"]]
+    assert not caplog.records
+
+
+def computing(path: Path, changes: dict[bytes, bytes]) -> Path:
+    """A copy of a workbook with other bytes in its sheets, as a spreadsheet that computes would write them."""
+    copy = path.with_name("computed.xlsx")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(copy, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            for before, after in changes.items() if "worksheets" in name else ():
+                content = content.replace(before, after)
+            new.writestr(name, content)
+    return copy
+
+
 @pytest.mark.parametrize(
     ("sheets", "message"),
     [
@@ -378,3 +401,69 @@ def test_rows_are_named_from_one(write: Write) -> None:
     assert table.where(1) == f"{path}: row 2"
     assert "text" in table
     assert "label" not in table
+
+
+@pytest.mark.parametrize(
+    ("cells", "read"),
+    [
+        (["1,5", "2"], ["1.5", "2"]),
+        (["1,500", "2,5"], ["1.500", "2.5"]),
+        (["0,500"], ["0.500"]),
+        (["1,500", "2"], ["1,500", "2"]),
+        (["1,5", "good"], ["1,5", "good"]),
+        (["1.5", "2,5"], ["1.5", "2,5"]),
+        ([], []),
+    ],
+)
+def test_commas_are_decimal_ones_where_no_thousands_can_be_meant(cells: list[str], read: list[str]) -> None:
+    assert decimal_points(cells) == read
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (["1,5", "2", "4,5"] * 9, "18 of 27 labels look like numbers with decimal commas, such as '1,5'"),
+        (["1.5", "2.0"] * 9, "9 of 18 labels look like numbers with decimal points, such as '1.5'"),
+        ([str(n) for n in range(30)] * 9, "its 270 labels are all numbers. Each of the 30 different ones"),
+        ([str(n) for n in range(30)] * 10, ""),
+        ([str(n) for n in range(20)], ""),
+        (["1.0", "2.0"], ""),
+        (["1,000", "2,000"], ""),
+        (["1,5", "unknown"], ""),
+        (["007", "7"], ""),
+    ],
+)
+def test_labels_that_measure_are_remarked_upon(
+    write: Write, caplog: pytest.LogCaptureFixture, labels: list[str], said: str
+) -> None:
+    table = read_table(write("a.csv", "label\nx\n"))
+    table.remark_on_numbers("label", labels)
+    assert said in caplog.text
+    assert bool(said) == bool(caplog.records)
+
+
+def test_what_spreadsheets_leave_at_the_edges_is_no_part_of_a_table(write: Write, tmp_path: Path) -> None:
+    table = read_table(write("a.csv", "text;label;;\na;1;;\n;;;\nb;;;\n;;;\n;;;\n"))
+    assert (table.content.column_names, columns(table)) == (["text", "label"], [["a", None, "b"], ["1", None, None]])
+    index = read_table(write("b.csv", ",text\n0,a\n1,b\n"))
+    assert index.content.column_names == ["", "text"]
+    assert columns(read_table(write("c.csv", "text\na\n\n"))) == [["a", None]]
+    with pytest.raises(DataError, match="it holds no row"):
+        read_table(write("d.csv", "text;label\n;\n;\n"))
+    rows = [["text", "label", None], ["a", 1, None], [None, None, None]]
+    book = workbook(tmp_path / "e.xlsx", rows)
+    assert columns(read_table(book)) == [["a"], ["1"]]
+
+
+def test_paths_as_macos_writes_them_are_found_and_others_stay_as_they_are(write: Write, tmp_path: Path) -> None:
+    composed, parted = "Gr\u00fc\u00dfe.jpg", "Gru\u0308\u00dfe.jpg"
+    table = read_table(write("a.csv", f"path\npics\\{composed}\nno-{composed}\n"))
+    (tmp_path / "pics").mkdir()
+    (tmp_path / "pics" / parted).write_bytes(b"")
+    assert table.paths("path", "", tmp_path) == [f"pics/{parted}", f"no-{composed}"]
+
+
+def test_paths_of_windows_have_slashes_where_no_file_is_called_so(write: Write, tmp_path: Path) -> None:
+    table = read_table(write("a.csv", "path\npics\\a.jpg\nodd\\name.jpg\npics/b.jpg\n"))
+    (tmp_path / "odd\\name.jpg").write_bytes(b"")
+    assert table.paths("path", "", tmp_path) == ["pics/a.jpg", "odd\\name.jpg", "pics/b.jpg"]

@@ -120,6 +120,15 @@ def test_paths_in_a_table_may_be_relative_to_another_folder(photos, tmp_path):
     assert ids(data, "train") == ["1.png", "2.png"]
 
 
+def test_a_table_of_windows_and_labels_that_measure(photos, caplog):
+    root = photos("pics/1.png", "pics/2.png")
+    table = written(root, "path;label\npics\\1.png;1,5\npics\\2.png;2\n")
+    data = prepared(table=table, val_share=0, test_share=0)
+    assert ids(data, "train") == ["pics/1.png", "pics/2.png"]
+    assert data.spec.target.names == ("1,5", "2")
+    assert "1 of 2 labels look like numbers with decimal commas, such as '1,5'" in caplog.text
+
+
 def test_images_of_one_size_state_it_and_others_do_not(photos):
     root = photos("a/1.png", "b/1.png", size=(20, 30))
     assert prepared(root=root, test_share=0).spec.input == Images(3, 20, 30)
@@ -163,6 +172,13 @@ def test_files_that_are_no_images_are_left_out_with_a_word(photos, caplog):
     data = prepared(root=root, val_share=0, test_share=0)
     assert ids(data, "train") == ["a/1.png", "b/1.png"]
     assert "1 left out: 1 of another kind by name (a/notes.txt)" in caplog.text
+
+
+def test_a_class_of_nothing_but_heic_says_what_to_make_of_it(photos):
+    root = photos("a/1.png", "b/1.png")
+    (root / "b/1.png").rename(root / "b/IMG_0001.HEIC")
+    with pytest.raises(DataError, match=r"b: it has no images.* Convert its 1 HEIC files to JPEG"):
+        prepared(root=root)
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,13 @@ def test_paths_may_be_relative_to_another_folder(recordings, tmp_path):
     assert targets(module.prepare(Transcript)) == ["one two"]
 
 
+def test_a_table_of_windows_with_decimal_commas_and_labels_that_measure(table, caplog):
+    text = 'path;start;label;split\nin\\0.wav;"0,25";1,5;train\nin\\1.wav;0;2;train\n'
+    prepared = table(text, "in/0.wav", "in/1.wav", target=Classes, val_share=0, test_share=0)
+    assert ids(prepared, "train") == ["in/0.wav#0.25-", "in/1.wav#0-"]
+    assert "1 of 2 labels look like numbers with decimal commas, such as '1,5'" in caplog.text
+
+
 def test_files_of_one_rate_state_it_and_others_do_not(table, recordings):
     assert table("path,text\n0.wav,a b\n", "0.wav", val_share=0, test_share=0).spec.input == Audio(16000)
     recordings("1.wav", rate=8000)

@@ -143,6 +143,14 @@ def test_whole_numbers_are_the_same_classes_however_they_are_written(write, suff
     assert spec.target == Classes(("1", "2", "10"), (4, 4, 2))
 
 
+def test_whole_numbers_with_decimal_commas_are_the_same_classes_and_very_many_are_remarked_upon(write, caplog):
+    path = write("a.csv", "text;label\nx;1,0\ny;1\nz;2,0\n")
+    assert prepared(path, val_share=0, test_share=0).spec.target.names == ("1", "2")
+    rows = [{"text": f"text {n}", "label": n % 30} for n in range(90)]
+    prepared(write("b.csv", rows), val_share=0, test_share=0)
+    assert "its 90 labels are all numbers. Each of the 30 different ones is a class of its own" in caplog.text
+
+
 def test_numbers_beside_words_are_classes_as_they_are_written(write):
     path = write("a.csv", "text,label\nx,1\ny,1.0\nz,none\n")
     assert set(prepared(path, val_share=0, test_share=0).spec.target.names) == {"1", "1.0", "none"}
@@ -182,6 +190,7 @@ HEADER = "text,label\n"
         (f"{HEADER}x,a\ny,\nz, \n", r"row 2: column 'label' is empty or NaN \(and 1 more\)"),
         (f"{HEADER}x,1.0\ny,0.37\n", r"row 2: column 'label' is 0\.37, a number that is not whole\. Labels must be cl"),
         (f"{HEADER}x,1.5\ny,0.37\nz,none\n", r"row 1: column 'label' is 1\.5, a number that is not whole"),
+        ("text;label\nx;1,0\ny;0,37\n", r"row 2: column 'label' is 0,37, a number that is not whole"),
         (f"{HEADER}x,a\ny,a\n", "all texts to train on have the class 'a'. Texts of two classes or more"),
         ("text,label,split\nx,a,test\ny,b,test\n", "no text. Texts of two classes or more"),
         (

@@ -21,6 +21,9 @@ from taskkit import (
 from taskkit_image import sections
 from taskkit_image.opening import SUFFIXES, is_file
 
+UNREAD = frozenset({".heic", ".heif"})
+"""How names of files end, in lower case, that people mean as images and Pillow does not read."""
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -70,8 +73,9 @@ def read_listed(table: Path, root: Path, config: sections.Folder) -> list[Labell
             "data.split_column": config.split_column,
         }
     )
-    paths = rows.filled(config.path_column, "data.path_column")
+    paths = rows.paths(config.path_column, "data.path_column", root)
     labels = rows.filled(config.label_column, "data.label_column")
+    rows.remark_on_numbers(config.label_column, labels)
     found = rows.find_splits(config.split_column, "data.split_column")
     splits: Sequence[Split | None] = found or [None] * len(rows)
     files = present(rows, paths, root, "Correct the table, or set data.root.")
@@ -123,9 +127,11 @@ def _classes(root: Path, split: Split | None, files: Sequence[Path]) -> Iterator
         by_folder[path.parts[depth]].append(path)
     for folder in _folders(root):
         if folder.name not in by_folder:
+            heic = sum(path.suffix.lower() in UNREAD for path in folder.rglob("*"))
+            advice = f"Convert its {heic:,} HEIC files to JPEG." if heic else "Fill it or remove it."
             raise DataError(
                 f"{folder}: it has no images, though it is a class by its name. Files that end in "
-                f"{', '.join(sorted(SUFFIXES))} were expected. Fill it or remove it."
+                f"{', '.join(sorted(SUFFIXES))} were expected. {advice}"
             )
         for path in by_folder[folder.name]:
             yield Labelled(path, path_text(folder.name), split, str(path))

@@ -16,7 +16,7 @@ def read_images(source: str, options: sections.ReadImages) -> list[Example]:
     """
 
     def listed(rows: TableFile) -> list[Example]:
-        names = rows.filled(options.column, "--column")
+        names = rows.paths(options.column, "--column", rows.path.parent)
         files = present(rows, names, rows.path.parent, "Correct the table.")
         found = zip(names, files, rows.rows(), strict=True)
         return [Example(path_text(name), file, columns=cells) for name, file, cells in found]

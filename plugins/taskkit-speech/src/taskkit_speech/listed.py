@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taskkit import DataError, PseudonymKey, Split, TableFile, read_table
+from taskkit import DataError, PseudonymKey, Split, TableFile, decimal_points, read_table
 from taskkit_speech import sections
 from taskkit_speech.audio import Clip
 from taskkit_speech.normalise import NORMALISERS
@@ -58,11 +58,12 @@ def listed_in(
 ) -> list[Listed]:
     """The same of a table that was read already."""
     root = root_of(table.path, config)
-    files = table.filled(config.path_column, "data.path_column")
+    files = table.paths(config.path_column, "data.path_column", root)
     if key is not None:
         speakers = _named(table, config.speaker_column, "speaker_column")
         table = table.renamed({"data.path_column": config.path_column, "data.speaker_column": speakers}, key.pseudonym)
-    names = [Path(file).as_posix() for file in table.filled(config.path_column, "data.path_column")]
+    called = files if key is None else table.filled(config.path_column, "data.path_column")
+    names = [Path(file).as_posix() for file in called]
     targets = _targets(table, config, column)
     starts, ends = (_seconds(table, getattr(config, name), name) for name in ("start_column", "end_column"))
     found = table.find_splits(config.split_column, "data.split_column")
@@ -97,7 +98,9 @@ def _targets(table: TableFile, config: sections.Table, column: str | None) -> Se
         return [None] * len(table)
     name, setting = getattr(config, column), f"data.{column}"
     if column == "label_column":
-        return table.filled(name, setting)
+        labels = table.filled(name, setting)
+        table.remark_on_numbers(name, labels)
+        return labels
     return [_normalised(table.where(row), cell, config) for row, cell in enumerate(table.column(name, setting))]
 
 
@@ -123,6 +126,9 @@ def _named(table: TableFile, named: str | None, setting: str) -> str | None:
 
 def _seconds(table: TableFile, named: str | None, setting: str) -> Sequence[float | None]:
     cells = _optional(table, named, setting)
+    if cells and all(isinstance(cell, str | None) for cell in cells):
+        points = iter(decimal_points([cell.strip() for cell in cells if cell is not None]))
+        cells = [None if cell is None else next(points) for cell in cells]
     seconds: list[float | None] = []
     for row, cell in enumerate(cells):
         try:

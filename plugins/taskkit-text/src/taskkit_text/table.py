@@ -18,6 +18,7 @@ from taskkit import (
     PseudonymKey,
     Split,
     TableFile,
+    decimal_points,
     file_sha256,
     read_table,
 )
@@ -140,6 +141,7 @@ def labels_of(table: TableFile, name: str) -> list[str]:
             f"{table.path}: column {name!r} has {len(set(labels))} different classes in {len(labels)} rows. Several "
             f"texts of each class were expected. Set {setting} to the column of classes."
         )
+    table.remark_on_numbers(name, labels)
     return labels
 
 
@@ -201,19 +203,20 @@ def _kind(table: TableFile, name: str, setting: str) -> str:
 def _whole(table: TableFile, name: str, labels: list[str]) -> list[str]:
     """Whole numbers, where all labels are, without a point, so that `1.0` and `1` are one class; else as they are.
 
-    Refuses a column of numbers of which some are not whole, or one that holds little else.
+    Commas may be decimal ones. Refuses a column of numbers of which some are not whole, or one that holds little else.
     """
-    numbers = {label: float(label) for label in set(labels) if NUMBER.fullmatch(label)}
+    pointed = decimal_points(labels)
+    numbers = {label: float(label) for label in set(pointed) if NUMBER.fullmatch(label)}
     broken = [
-        row for row, label in enumerate(labels) if not label.isdigit() and not numbers.get(label, 0.0).is_integer()
+        row for row, label in enumerate(pointed) if not label.isdigit() and not numbers.get(label, 0.0).is_integer()
     ]
-    are_numbers = all(label in numbers for label in labels)
+    are_numbers = all(label in numbers for label in pointed)
     if broken and (are_numbers or len(broken) > len(labels) / 2):
         raise DataError(
             f"{table.where(broken[0])}: column {name!r} is {labels[broken[0]]:.60}, a number that is not whole. Labels "
             "must be classes. Set data.label_column to a column of classes, or make classes of the numbers: low, high."
         )
-    return [label if label.isdigit() else str(int(numbers[label])) for label in labels] if are_numbers else labels
+    return [label if label.isdigit() else str(int(numbers[label])) for label in pointed] if are_numbers else labels
 
 
 def _damaged_names(table: TableFile, why: str) -> DataError:
