@@ -162,3 +162,11 @@ def test_a_pseudonymised_user_is_found_by_their_id_and_the_key(written):
     key.path.unlink()
     with pytest.raises(DataError, match=r"own\.key: the key.*cannot be read: No such file.*--key FILE"):
         requested_history(ReadHistory(user="42"), directory, {}.__getitem__)
+
+
+def test_an_id_whose_zeros_a_spreadsheet_took_is_meant_for_the_one_that_has_them():
+    directory = Directory(Histories(("007", "12"), ("0050", "9"), ()))
+    with pytest.raises(DataError, match=r"no user '7'.* Did you mean '007'\?"):
+        requested_history(ReadHistory(user="7"), directory, {}.__getitem__)
+    with pytest.raises(DataError, match=r"no item '50'.* Did you mean '0050'\?"):
+        requested_pair(ReadPair(user="12", item="50"), directory)

@@ -243,6 +243,11 @@ def _words(line: Mapping[str, Any], where: str) -> list[str]:
 
 
 def _near(name: str, names: Sequence[str]) -> str:
+    if name.isdecimal():
+        # As spreadsheets leave ids whose zeros they took.
+        same = [known for known in names if known.isdecimal() and known.lstrip("0") == name.lstrip("0")]
+        if same:
+            return f" Did you mean {same[0]!r}?"
     return did_you_mean(name, names) if len(names) <= GUESSED else ""
 
 
