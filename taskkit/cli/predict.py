@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from taskkit.cli.loading import loading
 from taskkit.cli.output import say
 from taskkit.contracts.facts import TextLine
 from taskkit.data.documents import not_utf8
-from taskkit.data.outputs import beside, check_output, write_rows
+from taskkit.data.outputs import Form, beside, check_output, form_of, write_rows
+from taskkit.data.tables import table_suffix
 from taskkit.wording import json_line, on_one_line, path_text
 
 
@@ -59,8 +61,10 @@ def command(
     predictions = loaded.answer(requests, out)
     if output is not None:
         answered = zip(requests.examples, predictions, strict=True)
-        write_rows(output, [beside(example.columns, prediction) for example, prediction in answered])
-        say(f"{len(predictions):,} predictions are in {path_text(output)}", err=True)
+        form = _form(output, inputs, options)
+        write_rows(output, [beside(example.columns, prediction) for example, prediction in answered], form)
+        said = f", with {form.said}" if form.said else ""
+        say(f"{len(predictions):,} predictions are in {path_text(output)}{said}", err=True)
         return
     for prediction in predictions:
         if as_json:
@@ -71,6 +75,15 @@ def command(
             say(f"{name}: {remark}", err=True)
         for row in _rows(prediction):
             say(f"{name}\t{row}")
+
+
+def _form(output: Path, inputs: Sequence[str], options: Mapping[str, Any]) -> Form:
+    """As the tables among the inputs are written, where a CSV file is."""
+    if output.suffix.lower() != ".csv":
+        return Form()
+    paths = [Path(os.path.expanduser(word)) for word in inputs]  # noqa: PTH111 - as inputs are read
+    tables = [path for path in paths if table_suffix(path) and os.path.isfile(path)]  # noqa: PTH113 - a text is no path
+    return form_of(tables, options.get("delimiter"), options.get("encoding"))
 
 
 def _lines(word: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ import codecs
 import gzip
 import logging
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -35,6 +35,10 @@ class Document:
     path: Path
     converted: bytes | None = None
     """None: the file itself is UTF-8."""
+    encoding: str = "utf-8"
+    """What it is in: `utf-8-sig` where it begins with the mark of UTF-8."""
+    remark: str = ""
+    """What is to be said of its encoding, where nobody named it."""
 
     def open(self) -> BinaryIO:
         """Its bytes from the beginning; a mark of UTF-8 is among them."""
@@ -52,6 +56,14 @@ def read_document(path: Path, encoding: str | None = None) -> Document:
     `encoding` insists on one of Python's. What ends in `.gz` is unpacked. Raises DataError, with the line and what the
     file seems to be in, for all others, and for what cannot be unpacked or is larger than `LARGEST`; and OSError.
     """
+    document = find_document(path, encoding)
+    if document.remark:
+        log.warning("%s: %s", path, document.remark)
+    return document
+
+
+def find_document(path: Path, encoding: str | None = None) -> Document:
+    """The same without a word; raises as `read_document` does."""
     unpacked = _unpacked(path) if path.suffix.lower() == ".gz" else None
     document = Document(path, unpacked)
     if encoding is not None:
@@ -62,13 +74,13 @@ def read_document(path: Path, encoding: str | None = None) -> Document:
         return _of_mark(document, _MARKS[mark])
     _check_start(path, start)
     if _is_utf8(document):
-        return document
+        return replace(document, encoding="utf-8-sig") if start.startswith(codecs.BOM_UTF8) else document
     content = _whole(document)
     found = readings(content)
     if not is_windows_1252(found):
         raise _uncertain(path, content, found)
-    log.warning("%s: it is not UTF-8 but Windows-1252, and is read as that", path)
-    return Document(path, content.decode(WINDOWS_1252).encode())
+    remark = "it is not UTF-8 but Windows-1252, and is read as that"
+    return Document(path, content.decode(WINDOWS_1252).encode(), WINDOWS_1252, remark)
 
 
 def open_utf8(path: Path, encoding: str | None = None) -> BinaryIO:
@@ -133,7 +145,7 @@ def _insisted(document: Document, encoding: str) -> Document:
             f"{document.path}: `encoding` is {encoding}, and byte {error.start + 1}, 0x{found}, is not: {error.reason}"
             ". A file in that encoding was expected. Name the one that it is in, or leave `encoding` out."
         ) from None
-    return Document(document.path, text.encode())
+    return Document(document.path, text.encode(), encoding)
 
 
 def _of_mark(document: Document, encoding: str) -> Document:
@@ -145,8 +157,8 @@ def _of_mark(document: Document, encoding: str) -> Document:
             f"{document.path}: its mark says that it is {encoding.upper()}, and byte {error.start + 1} is not: "
             f"{error.reason}. A whole file was expected. Write it again as UTF-8."
         ) from None
-    log.warning("%s: it is %s by its mark, and is read as that", document.path, encoding.upper())
-    return Document(document.path, text.encode())
+    remark = f"it is {encoding.upper()} by its mark, and is read as that"
+    return Document(document.path, text.encode(), encoding, remark)
 
 
 def _is_utf8(document: Document) -> bool:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date, time
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
+from taskkit.data.documents import find_document
+from taskkit.data.separated import DELIMITERS, find_dialect
+from taskkit.data.tables import decimal_points, table_suffix
 from taskkit.errors import TaskkitError
 
 OUTPUT_SUFFIXES = (".csv", ".jsonl", ".parquet")
@@ -19,6 +25,47 @@ OURS = "taskkit_"
 """Before the name of what was predicted where the table that was read has a column of that name."""
 
 Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a CSV file is written."""
+
+    delimiter: str = ","
+    mark: bool = False
+    """Whether it begins with the mark of UTF-8, by which spreadsheets know the encoding."""
+    said: str = ""
+    """What a person should know of it; empty: it is as usual."""
+
+
+def form_of(tables: Sequence[Path], delimiter: str | None = None, encoding: str | None = None) -> Form:
+    """How to write predictions for tables that were read with these settings, so that the same program opens them.
+
+    Cells are parted as those of the tables are, where all are CSV or TSV files alike. Where one has a mark, is not
+    UTF-8 or is a workbook, a spreadsheet wrote it, and would take UTF-8 without a mark for something else.
+    """
+    delimiters, marked = set[str](), set[str]()
+    for path in tables:
+        suffix = table_suffix(path).removesuffix(".gz")
+        if suffix not in (".csv", ".tsv"):
+            delimiters.add(",")
+            if suffix == ".xlsx":
+                marked.add("a workbook")
+            continue
+        document = find_document(path, encoding)
+        usual = "\t" if suffix == ".tsv" else ","
+        found = find_dialect(document, usual, delimiter).delimiter
+        delimiters.add("," if found == usual else found)
+        if (name := codecs.lookup(document.encoding).name) != "utf-8":
+            marked.add("UTF-8 with a mark" if name == "utf-8-sig" else document.encoding)
+    common = delimiters.pop() if len(delimiters) == 1 else ","
+    said = ""
+    if common != "," or marked:
+        parted = f"{DELIMITERS.get(common, repr(common))}s between cells"
+        said = f"{parted}, in UTF-8{' with a mark' if marked else ''}"
+        if others := sorted(marked - {"UTF-8 with a mark"}):
+            said += f", where what was read is {' and '.join(others)}"
+    return Form(common, bool(marked), said)
 
 
 def check_output(path: Path) -> None:
@@ -37,15 +84,16 @@ def beside(columns: Row, prediction: Row) -> Row:
     return {**columns, **{f"{OURS}{name}" if name in columns else name: cell for name, cell in prediction.items()}}
 
 
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows of any columns into a file, in the form that its name says; what is not there is empty.
+def write_rows(path: Path, rows: Sequence[Row], form: Form | None = None) -> None:
+    """Write rows of any columns into a file, of the kind that its name says; what is not there is empty.
 
-    Lists and mappings are JSON in a CSV file, and in a Parquet file where they are not of one type. The file appears
-    when it is whole. Raises TaskkitError when it cannot be written.
+    Lists and mappings are JSON in a CSV file, and in a Parquet file where they are not of one type. A CSV file has the
+    `form`; where it is not of commas and a column of the rows has decimal commas, numbers of others have them too. The
+    file appears when it is whole. Raises TaskkitError when it cannot be written.
     """
     check_output(path)
     writers: Mapping[str, Callable[[Path, Sequence[Row]], None]] = {
-        ".csv": _write_csv,
+        ".csv": partial(_write_csv, form=form or Form()),
         ".jsonl": _write_json_lines,
         ".parquet": _write_parquet,
     }
@@ -61,13 +109,19 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
             part.unlink()
 
 
-def _write_csv(path: Path, rows: Sequence[Row]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
+def _write_csv(path: Path, rows: Sequence[Row], form: Form) -> None:
+    with path.open("w", encoding="utf-8-sig" if form.mark else "utf-8", newline="") as file:
+        table = csv.writer(file, delimiter=form.delimiter, lineterminator="\n")
         names = _names(rows)
         table.writerow(names)
-        table.writerows([_text(row.get(name)) for name in names] for row in rows)
+        commas = form.delimiter != "," and any(_has_decimal_commas([row.get(name) for row in rows]) for name in names)
+        table.writerows([_text(row.get(name), commas=commas) for name in names] for row in rows)
         _settle(file)
+
+
+def _has_decimal_commas(cells: Sequence[Any]) -> bool:
+    texts = [cell.strip() for cell in cells if isinstance(cell, str) and cell.strip()]
+    return decimal_points(texts) != texts
 
 
 def _write_json_lines(path: Path, rows: Sequence[Row]) -> None:
@@ -93,9 +147,11 @@ def _names(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
-def _text(cell: Any) -> str:
+def _text(cell: Any, *, commas: bool = False) -> str:
     if cell is None:
         return ""
+    if commas and isinstance(cell, float):
+        return _json(cell).replace(".", ",")
     if isinstance(cell, bool):
         return "true" if cell else "false"
     if isinstance(cell, date | time):

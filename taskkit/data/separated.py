@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO, TextIOWrapper
 from itertools import islice
 from pathlib import Path
@@ -42,6 +42,8 @@ class Dialect:
     """Whether quotes hold cells together."""
     skipped: int
     """Lines before the header."""
+    is_found: bool
+    """Whether the rows tell the delimiter, which is not the usual one and which nobody named."""
 
 
 def read_separated(document: Document, usual: str, delimiter: str | None) -> pa.Table:
@@ -57,7 +59,12 @@ def read_separated(document: Document, usual: str, delimiter: str | None) -> pa.
     path = document.path
     if document.size == 0:
         raise DataError(f"{path}: it is empty. A header and at least one row were expected.")
-    dialect = _dialect(document, usual, delimiter)
+    dialect = find_dialect(document, usual, delimiter)
+    if dialect.is_found:
+        log.warning(
+            "%s: its cells are parted by %ss, not by %ss; `data.delimiter` insists on another",
+            *(path, DELIMITERS[dialect.delimiter], DELIMITERS[usual]),
+        )
     header = next((cells for _, cells in _rows(document, dialect) if cells), [])
     if not header:
         raise no_row(path)
@@ -86,15 +93,14 @@ def read_separated(document: Document, usual: str, delimiter: str | None) -> pa.
         raise DataError(f"{path}: it cannot be read: {reason}. A CSV or TSV file was expected.") from None
 
 
-def _dialect(document: Document, usual: str, insisted: str | None) -> Dialect:
+def find_dialect(document: Document, usual: str, insisted: str | None) -> Dialect:
+    """How the cells of a file are told apart, without a word; arguments and errors are those of `read_separated`."""
     sample, is_whole = _sample(document)
     told = _SEP.match(sample)
-    skipped = 1 if told else 0
-    if insisted or told:
-        delimiter = insisted or (told[1] if told else usual)
-    else:
-        delimiter = _found(document, sample, is_whole, usual)
-    return Dialect(delimiter, _is_quoted(document, Dialect(delimiter, True, skipped)), skipped)
+    found = None if insisted or told else _found(document, sample, is_whole, usual)
+    delimiter = insisted or (told[1] if told else None) or found or usual
+    dialect = Dialect(delimiter, quoted=True, skipped=1 if told else 0, is_found=found is not None)
+    return replace(dialect, quoted=_is_quoted(document, dialect))
 
 
 def _sample(document: Document) -> tuple[str, bool]:
@@ -107,13 +113,13 @@ def _sample(document: Document) -> tuple[str, bool]:
     return start.decode("utf-8-sig", errors="ignore"), is_whole
 
 
-def _found(document: Document, sample: str, is_whole: bool, usual: str) -> str:
-    """The delimiter by the header and the first rows, which must have equally many cells; else the `usual` one."""
+def _found(document: Document, sample: str, is_whole: bool, usual: str) -> str | None:
+    """The delimiter by the header and the first rows, which must have equally many cells; None: the `usual` one."""
     widths = {each: _widths(sample, each, is_whole) for each in DELIMITERS}
     parting = [each for each in DELIMITERS if _header_width(sample, each) > 1]
     fitting = [each for each in parting if len(set(widths[each])) == 1]
     if usual in fitting or not parting:
-        return usual
+        return None
     if len(fitting) > 1:
         names = " or ".join(f"{DELIMITERS[each]}s" for each in fitting)
         raise DataError(
@@ -122,11 +128,7 @@ def _found(document: Document, sample: str, is_whole: bool, usual: str) -> str:
             f"{DELIMITERS[usual]}s."
         )
     if not fitting:
-        return usual if usual in parting or len(parting) > 1 else parting[0]
-    log.warning(
-        "%s: its cells are parted by %ss, not by %ss; `data.delimiter` insists on another",
-        *(document.path, DELIMITERS[fitting[0]], DELIMITERS[usual]),
-    )
+        return None if usual in parting or len(parting) > 1 else parting[0]
     return fitting[0]
 
 

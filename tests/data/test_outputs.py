@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from pyarrow import parquet
 
 from taskkit import TaskkitError
-from taskkit.data.outputs import Row, beside, check_output, write_rows
+from taskkit.data.outputs import Form, Row, beside, check_output, form_of, write_rows
 
 ROWS: list[Row] = [
     {"text": 'a, "b"\nc', "n": 1, "prediction": "x", "probability": 0.1, "top": {"x": 0.1}, "when": date(2024, 6, 30)},
@@ -31,6 +32,46 @@ def test_a_csv_file_holds_every_digit_and_json_for_what_is_no_cell(tmp_path: Pat
     assert (first["text"], first["n"], first["when"], first["flags"]) == ('a, "b"\nc', "1", "2024-06-30", "")
     assert (second["n"], float(second["probability"]), json.loads(second["top"])) == ("", 1 / 3, {"y": 1 / 3})
     assert json.loads(second["flags"]) == ["truncated"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "form"),
+    [
+        ("a.csv", b"a,b\n1,2\n", Form(",", mark=False)),
+        ("a.csv", b"a;b\n1;2\n", Form(";", mark=False)),
+        ("a.csv", b"\xef\xbb\xbfa;b\r\n1;2\r\n", Form(";", mark=True)),
+        ("a.csv", "a;b\nüben;Größe\n".encode("cp1252"), Form(";", mark=True)),
+        ("a.csv", "a\tb\n1\t2\n".encode("utf-16"), Form("\t", mark=True)),
+        ("a.csv", b"sep=;\na;b\n1;2\n", Form(";", mark=False)),
+        ("a.tsv", b"a\tb\n1\t2\n", Form(",", mark=False)),
+        ("a.jsonl", b'{"a": 1}\n', Form(",", mark=False)),
+        ("a.xlsx", b"", Form(",", mark=True)),
+        ("a.csv.gz", gzip.compress(b"a;b\n1;2\n"), Form(";", mark=False)),
+    ],
+)
+def test_predictions_take_after_the_table_that_was_read(tmp_path: Path, name: str, content: bytes, form: Form) -> None:
+    (tmp_path / name).write_bytes(content)
+    found = form_of([tmp_path / name])
+    assert (found.delimiter, found.mark) == (form.delimiter, form.mark)
+    assert bool(found.said) == (found != Form())
+
+
+def test_tables_of_several_kinds_give_the_usual_one_and_what_was_insisted_on_counts(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a;b\n1;2\n")
+    (tmp_path / "b.csv").write_text("a,b\n1,2\n")
+    assert form_of([]) == form_of([tmp_path / "a.csv", tmp_path / "b.csv"]) == Form()
+    assert form_of([tmp_path / "b.csv"], delimiter="|").delimiter == "|"
+
+
+def test_a_german_table_gets_semicolons_a_mark_and_decimal_commas(tmp_path: Path) -> None:
+    rows = [{"preis": "1,5", "text": "süß", "probability": 0.25, "n": 3}, {"preis": "", "text": "a;b", "n": 4}]
+    write_rows(tmp_path / "p.csv", rows, Form(";", mark=True))
+    written = (tmp_path / "p.csv").read_bytes()
+    assert written == '\ufeffpreis;text;probability;n\n1,5;süß;0,25;3\n;"a;b";;4\n'.encode()
+    write_rows(tmp_path / "q.csv", [{"a": "1.5", "probability": 0.25}], Form(";", mark=False))
+    assert (tmp_path / "q.csv").read_text() == "a;probability\n1.5;0.25\n"
+    write_rows(tmp_path / "r.csv", rows)
+    assert (tmp_path / "r.csv").read_bytes().startswith('preis,text,probability,n\n"1,5",süß,0.25,3\n'.encode())
 
 
 def test_json_lines_and_parquet_keep_types(tmp_path: Path) -> None:

@@ -144,6 +144,24 @@ def test_predictions_are_written_beside_the_columns_of_the_table(finished, tools
     assert "it is there already, and nothing is overwritten" in again.output
 
 
+def test_a_spreadsheet_opens_the_answers_to_its_own_table(finished, tmp_path):
+    content = "kunde;text;preis\r\n007;the cat grüßt;1,5\r\n8;a dog;2\r\n".encode("cp1252")
+    (tmp_path / "t.csv").write_bytes(content)
+    table, output = str(tmp_path / "t.csv"), str(tmp_path / "p.csv")
+    command = ["predict", str(finished.path), table, "-o", output, "--column", "text"]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0, done.output
+    said = "with semicolons between cells, in UTF-8 with a mark, where what was read is windows-1252"
+    assert f"2 predictions are in {tmp_path / 'p.csv'}, {said}" in done.output
+    assert (tmp_path / "p.csv").read_bytes().startswith("\ufeffkunde;text;preis;input;".encode())
+    with (tmp_path / "p.csv").open(newline="", encoding="utf-8-sig") as file:
+        first, _ = csv.DictReader(file, delimiter=";")
+    assert (first["kunde"], first["text"], first["preis"]) == ("007", "the cat grüßt", "1,5")
+    (answer, _) = finished.predict(tmp_path / "t.csv", column="text")
+    assert float(first["probability"].replace(",", ".")) == pytest.approx(answer["probability"], abs=1e-6)
+    assert "," in first["probability"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
