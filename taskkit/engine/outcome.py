@@ -42,6 +42,8 @@ def tested(best: Saved | None, trainer: pl.Trainer, epoch: int, headline: Headli
 
 def in_words(what: WeightsTested, headline: Headline) -> str:
     """`tested: the best weights, of epoch 3, step 30 (val/accuracy 0.9120)`."""
+    if what.step == 0:
+        return "tested: the model without a step of training"
     score = "" if what.validation is None else f" (val/{headline.metric} {what.validation:.4f})"
     return f"tested: the {what.checkpoint} weights, of epoch {what.epoch + 1}, step {what.step}{score}"
 

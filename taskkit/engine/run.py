@@ -352,8 +352,11 @@ class Run:
         found = evaluation.intervals.get(headline)
         said = f", {in_words(found)}" if found is not None else ""
         self.output(f"{headline} {evaluation.metrics[headline]:.4f}{said}{trivial}", style="bold")
-        for remark in module.remarks("test"):
+        remarks = tuple(module.remarks("test"))
+        for remark in remarks:
             self.output(remark)
+        if self.key is None:  # one may quote data
+            self.record.update(remarks=remarks)
 
 
 def _augmented(data: DataModule, recipe: Recipe, batch: Batch) -> Batch:

@@ -128,8 +128,9 @@ def warnings(run: RunFiles) -> Iterator[str]:
         yield run.scrubbed
     if said.stopped:
         yield f"Training ended before its last step: {said.stopped}."
-    if said.tested is not None and said.tested.checkpoint == "last":
+    if said.tested is not None and said.tested.checkpoint == "last" and said.tested.step > 0:
         yield "The last weights were tested, not the best by validation."
+    yield from map(str, said.remarks)
     flagged = said.data.flagged if said.data is not None else {}
     for split, flags in flagged.items():
         for flag, each in flags.items():
@@ -199,7 +200,9 @@ def _training(run: RunFiles) -> Iterator[Part]:
     if others:
         yield More(f"More curves: {len(others)}", (Figures(tuple(others)),))
     tested = run.manifest.tested
-    if tested is not None:
+    if tested is not None and tested.step == 0:
+        yield Prose("Tested: the model without a step of training.")
+    elif tested is not None:
         score = "" if tested.validation is None else f", val/{metric} {numbers.number(tested.validation)}"
         yield Prose(f"Tested: the {tested.checkpoint} weights, of epoch {tested.epoch + 1}, step {tested.step}{score}.")
 

@@ -209,6 +209,8 @@ class Manifest:
     tested: WeightsTested | None = None
     stopped: str | None = None
     """Why training ended before its last step, where it did."""
+    remarks: tuple[str, ...] = ()
+    """What the task remarked on the test."""
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     """Of test metrics, by the same names."""
     protocol: Protocol | None = None
@@ -309,7 +311,7 @@ def _manifest(found: Mapping[str, Any]) -> Manifest:
     ):
         raise ValueError("a statistic of its protocol is no mapping")
     values["changes"] = tuple(_part(Change, each) for each in values.get("changes", ()))
-    for name in ("plugins", "scrubbed"):
+    for name in ("plugins", "remarks", "scrubbed"):
         values[name] = tuple(values.get(name, ()))
     return Manifest(**values)
 

@@ -224,7 +224,7 @@ def _verify(run: Path) -> Iterator[_Step]:
 
 
 def _unnamed(said: Manifest) -> Manifest:
-    """The manifest without ids of examples, and without the reason of a failure, which may quote a cell."""
+    """The manifest without ids of examples, and without remarks and the reason of a failure, which may quote cells."""
     data, reason = said.data, said.reason
     if data is not None:
         flagged = {
@@ -232,7 +232,7 @@ def _unnamed(said: Manifest) -> Manifest:
             for split, flags in data.flagged.items()
         }
         data = replace(data, flagged=flagged)
-    return replace(said, data=data, reason=REASON if said.status == "failed" and reason else reason)
+    return replace(said, data=data, remarks=(), reason=REASON if said.status == "failed" and reason else reason)
 
 
 def _checkpoints(run: Path) -> list[Path]:

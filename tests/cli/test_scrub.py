@@ -184,8 +184,11 @@ def _began(pid: int) -> float:
 
 def test_why_a_run_failed_goes_too(place: Path) -> None:
     record = Record(place / "one", manifest.read(place / "one"))
-    record.update(status="failed", reason="texts.csv: row 4: its id 'mail-3' is that of row 3 too.")
+    record.update(
+        status="failed", reason="texts.csv: row 4: its id 'mail-3' is that of row 3 too.", remarks=("mail-3",)
+    )
     scrub(place / "one")
+    assert manifest.read(place / "one").remarks == ()
     assert manifest.read(place / "one").reason == "It was removed by taskkit scrub, since it may quote data."
 
 

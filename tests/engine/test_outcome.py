@@ -1,6 +1,8 @@
 """What is printed of a task's tables at the end of a run."""
 
-from taskkit.engine.outcome import small
+from taskkit.contracts.task import Headline
+from taskkit.engine.outcome import in_words, small
+from taskkit.runs.manifest import WeightsTested
 
 CLASSES = {"class": ["cat", "a dog"], "examples": [3, 12], "recall": [0.5, 1 / 3]}
 
@@ -25,3 +27,11 @@ def test_words_in_a_table_are_no_markup_and_fit_a_narrow_terminal() -> None:
     (text,) = small({"classes": {"class": ["[red]x[/red]" * 9], "recall": [0.5]}}, 40)
     assert "[red]x[/red]" in text
     assert max(map(len, text.splitlines())) <= 40
+
+
+def test_weights_that_were_not_trained_are_of_no_epoch() -> None:
+    headline = Headline("accuracy", "max")
+    assert in_words(WeightsTested("best", 30, 2, 0.912), headline) == (
+        "tested: the best weights, of epoch 3, step 30 (val/accuracy 0.9120)"
+    )
+    assert in_words(WeightsTested("last", 0, 0, None), headline) == "tested: the model without a step of training"

@@ -186,6 +186,8 @@ def test_what_a_task_remarks_on_its_results_is_told(recipe: Path, plugins: Plugi
     assert len([line for line in run.history() if "val/mae" in line]) > 3
     # Once in training, though it holds after each validation, and again at the end.
     assert (run.path / "log.txt").read_text().count("The forecasts are far off") == 2
+    (remark,) = run.manifest.remarks
+    assert remark.startswith("The forecasts are far off")
 
 
 def test_a_run_of_limited_or_distant_testing_is_judged_here_and_whole(
@@ -474,6 +476,9 @@ def test_a_run_of_no_epochs_is_only_judged(recipe: Path, plugins: Plugins, tmp_p
     run = taskkit.run(recipe, ["trainer.max_epochs=0"], out=tmp_path / "run", plugins=plugins)
     assert run.status == "finished"
     assert "test/mae" in run.metrics
+    said = (run.path / "log.txt").read_text()
+    assert "tested: the model without a step of training" in said
+    assert "of epoch" not in said
     assert run.evaluate().metrics == pytest.approx(run.metrics)
 
 

@@ -153,7 +153,9 @@ def test_a_run_of_an_older_release_has_a_report_too(name: str) -> None:
 def test_examples_that_were_cut_and_training_that_was_cut_short_are_told(make_run: MakeRun, tmp_path: Path) -> None:
     flagged = {"train": {"truncated": {"count": 7, "examples": ["a"]}}}
     data = DataRecord("points.moons", "abc", {"train": 300}, flagged)
-    said = made(make_run(tmp_path / "a", data=data, stopped="early stopping in epoch 3")).text["verdict"]
+    changes = {"stopped": "early stopping in epoch 3", "remarks": ("Every transcript is empty.",)}
+    said = made(make_run(tmp_path / "a", data=data, **changes)).text["verdict"]
+    assert "Every transcript is empty." in said
     assert "train: 7 examples are truncated." in said
     assert "Training ended before its last step: early stopping in epoch 3." in said
 
