@@ -272,6 +272,18 @@ def test_minilm_arrives_by_its_name_and_knows_what_is_alike(monkeypatch):
     assert alike[0, 1] > 0.5 > 0.2 > alike[0, 2]
 
 
+def test_a_folder_called_as_minilm_is_not_taken_for_it_without_a_word(encoder_folder, tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(encoder_folder("bert"), tmp_path / "minilm")
+    with monkeypatch.context() as patched:  # what is fetched is not at hand
+        patched.setattr(weights, "find", lambda name, pretrained: (encoder_folder("roberta"), None))
+        assert weights.shape("minilm", False)[0]["model_type"] == "roberta"
+    assert "model.weights=minilm is the encoder of that name, which taskkit fetches, not the folder" in caplog.text
+    caplog.clear()
+    assert weights.shape("./minilm", False)[0]["model_type"] == "bert"
+    assert not caplog.records
+
+
 @pytest.mark.parametrize(
     ("section", "field"),
     [

