@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, str]
 KIND_OF: dict[str, Kind] = {"tasks": "task", "models": "model", "data": "data"}
+NO_RECIPE = (
+    "There is no recipe: none lies in the folder recipes/ here, and no installed plugin brings one. Call taskkit in a "
+    "checkout, or write a recipe, which names a task, a model and data of `taskkit list`; `taskkit show NAME` tells "
+    "the settings of each."
+)
 COLUMNS = {
     "recipes": ("name", "title", "distribution"),
     **dict.fromkeys(KIND_OF, ("name", "summary", "distribution", "version")),
@@ -42,6 +47,8 @@ def command(context: Context, what: str | None, as_json: bool) -> None:
         say(json.dumps(sections, indent=2))
     else:
         _print(sections)
+    if not as_json and not sections.get("recipes", ["not asked"]):
+        say(NO_RECIPE, err=True)
     if plugins.problems and "plugins" not in sections:
         say("Some plugins have problems: taskkit list plugins", err=True)
 

@@ -192,6 +192,17 @@ def test_list_shows_the_recipes_of_the_working_directory_by_their_titles(taskkit
     assert titles == {"recipes/vit.yaml": "a small transformer.", "recipes/mlp.yml": "Layers"}
 
 
+def test_list_without_a_recipe_says_how_to_come_by_one(taskkit):
+    for words in (("list",), ("list", "recipes")):
+        listed = taskkit(*words, "--no-plugins")
+        assert listed.returncode == 0
+        assert "There is no recipe: none lies in the folder recipes/ here" in listed.stderr
+        assert "write a recipe" in listed.stderr
+        assert "There is no recipe" not in listed.stdout
+    assert taskkit("list", "models", "--no-plugins").stderr == ""
+    assert taskkit("list", "recipes", "--json", "--no-plugins").stderr == ""
+
+
 def test_list_of_components_mentions_plugins_with_problems(taskkit, site):
     site.add("taskkit-bad", {"bad": "bad_plugin"}, {"bad_plugin.py": "1 / 0"})
     listed = taskkit("list", "models", sites=(site.path,))
