@@ -53,9 +53,14 @@ def _size(events: Events) -> DataProblem:
         "info",
         "events",
         f"{len(events):,} events of {users:,} users and {items:,} items, {percent(len(events) / (users * items), 2)} "
-        f"of all pairs, from {iso(events.times.min())} to {iso(events.times.max())}. A user has {counts.min():,} to "
-        f"{counts.max():,} of them, the median user {np.median(counts):g}.",
+        f"of all pairs, from {iso(events.times.min())} to {iso(events.times.max())}. {_of_a_user(counts)}",
     )
+
+
+def _of_a_user(counts: Numbers) -> str:
+    if counts.min() == counts.max():
+        return f"Each user has {counts.max():,} of them."
+    return f"A user has {counts.min():,} to {counts.max():,} of them, the median user {np.median(counts):g}."
 
 
 def _times(events: Events, unit: TimeUnit) -> Iterator[DataProblem]:
