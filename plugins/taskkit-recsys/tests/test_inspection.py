@@ -128,3 +128,11 @@ def test_the_gini_coefficient_is_that_of_its_definition():
     mean_difference = np.abs(counts[:, None] - counts[None]).mean()
     assert gini(counts) == pytest.approx(mean_difference / (2 * counts.mean()))
     assert gini(np.array([5, 5, 5])) == 0
+
+
+def test_pairs_are_counted_once_however_often_they_come(written):
+    path = written("\n".join(["user,item,timestamp", *log(), *log(start=START + 1000)]) + "\n")
+    prepared = Interactions(sections.Interactions(events=str(path))).prepare(NextItem)
+    (said,) = [problem.message for problem in prepared.inspect() if problem.kind == "events"]
+    assert said.startswith("400 events of 20 users and 10 items, 100.00% of all pairs, from ")
+    assert said.endswith("Each user has 20 of them.")

@@ -133,3 +133,11 @@ def test_silence_in_named_data_is_an_error(tmp_path):
     (tmp_path / "core-sounds-en.txt.gz").write_bytes(gzip.compress(b"hello: Hello", mtime=0))
     module = Prompts(sections.Prompts(root=str(tmp_path)))
     assert {problem.kind: problem.severity for problem in module.prepare(Transcript).inspect()}["silent"] == "error"
+
+
+def test_ten_seconds_are_not_no_hours(good, recordings):
+    path = recordings() / "table.csv"
+    path.write_text("\n".join(["path,text,split", *good]))
+    found = Table(sections.Table(str(path), val_share=0, test_share=0)).prepare(Transcript).inspect()
+    (said,) = [problem.message for problem in found if problem.kind == "durations"]
+    assert said.startswith("5 recordings can be read, 10.0 s in all: 2.0 to 2.0 s")

@@ -49,10 +49,11 @@ def _size(events: Events) -> DataProblem:
     """What is left of a log once it is filtered."""
     users, items = len(events.user_ids), len(events.item_ids)
     counts = np.bincount(events.users, minlength=users)
+    pairs = len(np.unique(events.users * items + events.items))
     return DataProblem(
         "info",
         "events",
-        f"{len(events):,} events of {users:,} users and {items:,} items, {percent(len(events) / (users * items), 2)} "
+        f"{len(events):,} events of {users:,} users and {items:,} items, {percent(pairs / (users * items), 2)} "
         f"of all pairs, from {iso(events.times.min())} to {iso(events.times.max())}. {_of_a_user(counts)}",
     )
 

@@ -118,6 +118,12 @@ def _speeds(sound: Sound) -> Iterator[DataProblem]:
         )
 
 
+def _in_all(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:,.2f} h"
+
+
 def _durations(sound: Sound) -> Iterator[DataProblem]:
     """How long recordings are, and which are far longer than the others."""
     seconds = sorted(stats.seconds for _, stats in sound)
@@ -127,7 +133,7 @@ def _durations(sound: Sound) -> Iterator[DataProblem]:
     yield DataProblem(
         "info",
         "durations",
-        f"{len(seconds):,} recordings can be read, {sum(seconds) / 3600:.2f} h in all: {seconds[0]:.1f} to "
+        f"{len(seconds):,} recordings can be read, {_in_all(sum(seconds))} in all: {seconds[0]:.1f} to "
         f"{seconds[-1]:.1f} s, half of them {median(seconds):.1f} s at most, 19 of 20 {most:.1f} s.",
     )
     if far := [one for one, stats in sound if stats.seconds > FAR * most]:
