@@ -184,7 +184,7 @@ def test_a_class_of_nothing_but_heic_says_what_to_make_of_it(photos):
 @pytest.mark.parametrize(
     ("files", "folders", "message"),
     [
-        ([], [], "it has no folders"),
+        ([], [], "it has no folders.*list them with their classes in a table, which data.table names"),
         (["a/1.png"], ["b"], r"b: it has no images"),
         (["a/1.png", "2.png"], [], r"2\.png lies beside the class folders"),
         (["train/a/1.png", "cats/1.png"], [], r"folders of splits \(train\) and other folders \(cats\)"),

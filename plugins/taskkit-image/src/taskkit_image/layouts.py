@@ -44,7 +44,10 @@ def read_folders(root: Path) -> list[Labelled]:
     """
     folders = _folders(root)
     if not folders:
-        raise DataError(f"{root}: it has no folders. One folder of images for each class was expected.")
+        raise DataError(
+            f"{root}: it has no folders. One folder of images for each class was expected. Put them into such, or list "
+            "them with their classes in a table, which data.table names."
+        )
     splits = {folder: SPLIT_NAMES[folder.name.lower()] for folder in folders if folder.name.lower() in SPLIT_NAMES}
     if splits:
         _check_splits(root, folders, splits)
