@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import json
 import re
 from collections.abc import Collection, Iterable, Iterator
 from importlib import metadata
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 from taskkit.contracts.component import PluginInfo
 from taskkit.contracts.hookspecs import GROUP
 from taskkit.plugins.guard import PluginProblem, Refused, guard
+from taskkit.plugins.origin import EDITABLE, origin
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -75,9 +78,20 @@ def distribution(info: PluginInfo) -> metadata.Distribution | None:
 
 
 def record_sha256(dist: metadata.Distribution) -> str:
-    """The SHA-256 of a distribution's RECORD, which holds that of each of its files; empty where it has none."""
-    record = dist.read_text("RECORD")
-    return hashlib.sha256(record.encode()).hexdigest() if record else ""
+    """The SHA-256 of what a distribution's RECORD says of the files that came with it; empty where it says nothing.
+
+    What installers add is left out, as bytecode, scripts and their own notes, so that it is the same on every machine.
+    One that is edited where it lies has none: its RECORD says nothing of its code.
+    """
+    if origin(dist).startswith(EDITABLE):
+        return ""
+    entries = csv.reader((dist.read_text("RECORD") or "").splitlines())
+    came = [entry[:2] for entry in entries if len(entry) == 3 and entry[1] and not _is_installers(entry[0])]
+    return hashlib.sha256(json.dumps(sorted(came)).encode()).hexdigest() if came else ""
+
+
+def _is_installers(path: str) -> bool:
+    return path.startswith(("../", "/")) or path.endswith((".pyc", "/INSTALLER", "/REQUESTED", "/direct_url.json"))
 
 
 def licence(dist: metadata.Distribution) -> str:

@@ -78,7 +78,10 @@ def test_a_run_directory_says_what_was_run_on_what_and_how_it_ended(finished: ta
     assert manifest.recipe.title == "Waves"
     assert manifest.data is not None
     assert manifest.data.sizes == {"train": 256, "val": 32, "test": 32}
-    assert manifest.plugins == ({"distribution": "taskkit-series", "version": "0.3.0", "entry_point": "series"},)
+    (plugin,) = manifest.plugins
+    assert len(plugin["record_sha256"]) == 64
+    named = {"distribution": "taskkit-series", "version": "0.3.0", "entry_point": "series"}
+    assert plugin == {**named, "record_sha256": plugin["record_sha256"]}
     assert manifest.cost.parameters == 12 * 16 + 16 + 16 * 3 + 3
     assert manifest.cost.flops_per_example == 3 * 2 * (12 * 16 + 16 * 3)
     assert manifest.cost.inference is not None

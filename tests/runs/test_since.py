@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 import logging
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,13 +46,25 @@ def test_a_run_records_what_decides_something_in_it_with_the_hash_of_its_record(
     used = PluginInfo("taskkit-used", "1.0", "used")
     found = {each["distribution"]: each for each in recorded(plugins, recipe_of(used))}
     assert list(found) == ["taskkit-used", "taskkit-calling"]
+    sha256 = found["taskkit-used"]["record_sha256"]
+    assert len(sha256) == 64
+    named = {"distribution": "taskkit-used", "version": "1.0", "entry_point": "used"}
+    assert found["taskkit-used"] == {**named, "record_sha256": sha256}
     record = site.path / "taskkit_used-1.0.dist-info/RECORD"
-    assert found["taskkit-used"] == {
-        "distribution": "taskkit-used",
-        "version": "1.0",
-        "entry_point": "used",
-        "record_sha256": hashlib.sha256(record.read_bytes()).hexdigest(),
-    }
+    files = record.read_text()
+    # What another installer, Python or path of the environment adds is no other package.
+    info = "taskkit_used-1.0.dist-info"
+    added = f"__pycache__/used.cpython-311.pyc,,\n{info}/INSTALLER,sha256=x,4\n../../bin/used,sha256=y,9\n"
+    record.write_text(f"{added}{files}")
+    assert recorded(plugins, recipe_of(used))[0]["record_sha256"] == sha256
+    record.write_text(files.replace("used.py,sha256=", "used.py,sha256=0"))
+    assert recorded(plugins, recipe_of(used))[0]["record_sha256"] != sha256
+
+
+def test_what_is_edited_where_it_lies_has_no_hash(site: Site, plugins: Plugins) -> None:
+    direct = {"url": "file:///home/me/used", "dir_info": {"editable": True}}
+    (site.path / "taskkit_used-1.0.dist-info/direct_url.json").write_text(json.dumps(direct))
+    assert "record_sha256" not in recorded(plugins, recipe_of(PluginInfo("taskkit-used", "1.0", "used")))[0]
 
 
 def test_nothing_is_told_of_plugins_that_are_as_they_were(plugins: Plugins, caplog: pytest.LogCaptureFixture) -> None:
