@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from pathlib import Path
@@ -86,8 +87,21 @@ def test_what_is_otherwise_is_told_in_one_line(plugins: Plugins, caplog: pytest.
     ]
 
 
-def test_a_run_of_a_file_needs_it(plugins: Plugins, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "there"),
+    [
+        (None, "is no longer there. Name where it is now: --plugin FILE"),
+        ("", "is there as it was. Name it again: --plugin {}"),
+        ("more", "has other content now. Name it again: --plugin {}"),
+    ],
+)
+def test_a_run_of_a_file_needs_it(content: str | None, there: str, plugins: Plugins, tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
-    run = ({"distribution": str(path), "version": "0", "entry_point": "mine", "sha256": "0"},)
-    with pytest.raises(CheckpointError, match=r"run: the run was made with the plugin .*mine\.py, a file that is no "):
+    if content is not None:
+        path.write_text(content)
+    sha256 = hashlib.sha256(b"").hexdigest()
+    run = ({"distribution": str(path), "version": "0", "entry_point": "mine", "sha256": sha256},)
+    with pytest.raises(CheckpointError) as error:
         check_plugins(Path("run"), Manifest("run", "finished", {}, plugins=run), plugins)
+    told = f"run: the run was made with the plugin {path}, a file that {there.format(path)}"
+    assert str(error.value) == told
