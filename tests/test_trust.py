@@ -33,6 +33,14 @@ OLD = Path(__file__).parent / "runs/0.1"
 Taskkit = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def test_the_tests_that_the_documentation_names_are_there() -> None:
+    root = Path(__file__).parents[1]
+    page = (root / "docs/explanation/trust-plugins.md").read_text()
+    named = set(re.findall(r"`((?:plugins/[\w-]+/)?tests/\S+?\.py)`", page))
+    assert len(named) > 10
+    assert [name for name in named if not (root / name).is_file()] == []
+
+
 class Bomb:
     """A pickle that leaves a mark where it is opened as pickles are."""
 
