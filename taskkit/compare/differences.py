@@ -111,16 +111,6 @@ def compared(methods: Sequence[Method], statistic: Statistic) -> tuple[list[Spre
     return spreads[: len(methods)], found
 
 
-def spread(method: Method, statistic: Statistic) -> Spread:
-    """The interval of one method."""
-    return compared([method], statistic)[0][0]
-
-
-def differences(methods: Sequence[Method], statistic: Statistic) -> list[Difference]:
-    """All pairs of methods, as one family."""
-    return compared(methods, statistic)[1]
-
-
 def _means(methods: Sequence[Method], statistic: Statistic) -> Evaluate:
     """The mean of each method over its seeds, for many resamples: float (methods, resamples)."""
     each = together([rows for method in methods for rows in method.tests], statistic)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from taskkit.compare.differences import Method, differences, permutation_tests, spread
+from taskkit.compare.differences import Method, compared, permutation_tests
 from taskkit.compare.intervals import binomial
 from taskkit.compare.resampling import bootstrap
 from taskkit.compare.rows import Rows
@@ -76,7 +76,7 @@ def seeds(times: int) -> Iterator[Share]:
     for count in (2, 3, 5):
         hits = 0
         for random in _randoms(times):
-            found = spread(_trained(random, count, 100), Mean("score"))
+            (found,), _ = compared([_trained(random, count, 100)], Mean("score"))
             hits += found.low is not None and found.high is not None and found.low <= 0 <= found.high
         yield _share("coverage", f"mean over {count} seeds, 100 examples", hits, times)
 
@@ -92,13 +92,13 @@ def nulls(times: int) -> Iterator[Share]:
     yield _found("permutation test, word error rate, 20 speakers", pairs, Ratio("errors", "words"), times)
     few = max(times // 4, 1)
     hits = sum(
-        any(each.real for each in differences([_trained(random, 1, 40, 0) for _ in range(4)], Mean("score")))
+        any(each.real for each in compared([_trained(random, 1, 40, 0) for _ in range(4)], Mean("score"))[1])
         for random in _randoms(few)
     )
     yield _share("a difference in a family of 6", "4 methods, 40 examples, Holm", hits, few)
     for count in (2, 3, 5):
         hits = sum(
-            differences([_trained(random, count, 40) for _ in range(2)], Mean("score"))[0].real
+            compared([_trained(random, count, 40) for _ in range(2)], Mean("score"))[1][0].real
             for random in _randoms(few)
         )
         yield _share("a difference found", f"2 methods, {count} seeds each, 40 examples", hits, few)
@@ -110,7 +110,7 @@ def power(times: int) -> Iterator[Share]:
     hits = 0
     for random in _randoms(few):
         one, other = (Method((0,), (table(score=random.normal(size=100)),)) for _ in range(2))
-        (found,) = differences([one, other], Mean("score"))
+        _, (found,) = compared([one, other], Mean("score"))
         moved = random.normal(found.smallest_seen, 2**0.5, size=100)
         pair = (Method((0,), (table(score=moved),)), Method((0,), (table(score=np.zeros(100)),)))
         hits += permutation_tests([pair], Mean("score"))[0] <= 0.05

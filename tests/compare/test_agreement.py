@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from statsmodels.stats import contingency_tables, multitest, proportion
 
-from taskkit.compare.differences import Method, differences, holm
+from taskkit.compare.differences import Method, compared, holm
 from taskkit.compare.intervals import binomial
 from taskkit.compare.rows import Rows
 from taskkit.contracts.statistics import Mean
@@ -32,6 +32,6 @@ def test_the_test_of_two_classifiers_is_mcnemars_exact_one() -> None:
             Method((0,), (Rows.of([{"id": str(i), "correct": float(each)} for i, each in enumerate(answers)]),))
             for answers in (first, second)
         ]
-        found = differences(methods, Mean("correct"))[0].p
+        found = compared(methods, Mean("correct"))[1][0].p
         expected = contingency_tables.mcnemar([[20, one_alone], [other_alone, 10]], exact=True).pvalue
         assert found == pytest.approx(expected, abs=0.015)  # 9999 resamples, of more than there is time for

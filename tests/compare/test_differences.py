@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from taskkit.compare.differences import Method, compared, differences, holm, permutation_tests, seed_test, spread
+from taskkit.compare.differences import Method, compared, holm, permutation_tests, seed_test
 from taskkit.compare.rows import Rows
 from taskkit.contracts.statistics import Mean, Of, Ratio
 
@@ -52,7 +52,7 @@ def test_the_answers_to_a_group_are_exchanged_together() -> None:
 
 def test_two_methods_that_answer_alike_cannot_be_told_apart() -> None:
     scores = RANDOM.normal(size=30)
-    (found,) = differences([method(scores), method(scores.copy())], Mean("score"))
+    _, (found,) = compared([method(scores), method(scores.copy())], Mean("score"))
     assert (found.p, found.real, found.effect, found.smallest_seen) == (1.0, False, None, None)
 
 
@@ -64,19 +64,19 @@ def test_holm_is_that_of_the_published_example() -> None:
 
 
 def test_several_methods_are_one_family_of_all_pairs() -> None:
-    found = differences([method(RANDOM.normal(size=40)) for _ in range(3)], Mean("score"))
+    _, found = compared([method(RANDOM.normal(size=40)) for _ in range(3)], Mean("score"))
     assert [(each.first, each.second) for each in found] == [(0, 1), (0, 2), (1, 2)]
     assert [each.p_adjusted for each in found] == holm([each.p for each in found])
 
 
 def test_the_effect_is_cohens_d_of_the_pairs() -> None:
     one, other = RANDOM.normal(size=400) + 0.2, RANDOM.normal(size=400)
-    (found,) = differences([method(one), method(other)], Mean("score"))
+    _, (found,) = compared([method(one), method(other)], Mean("score"))
     assert found.effect == pytest.approx((one - other).mean() / (one - other).std(), rel=0.03)
 
 
 def test_the_smallest_difference_is_the_one_that_is_found_four_times_in_five() -> None:
-    (found,) = differences([method(RANDOM.normal(size=60)), method(RANDOM.normal(size=60))], Mean("score"))
+    _, (found,) = compared([method(RANDOM.normal(size=60)), method(RANDOM.normal(size=60))], Mean("score"))
     assert found.smallest_seen is not None
     deviation = found.spread.error * 60**0.5
     draws = np.random.default_rng(0).normal(found.smallest_seen, deviation, size=(4000, 60))
@@ -92,11 +92,11 @@ def test_fewer_than_five_seeds_have_no_p_value_and_five_none_below_a_sixteenth()
 def test_seeds_and_examples_are_told_apart() -> None:
     """The same answers in each seed but for a shift: all that differs from seed to seed is the shift."""
     base = RANDOM.normal(size=200)
-    found = spread(method(base - 0.1, base, base + 0.1), Mean("score"))
+    (found,), _ = compared([method(base - 0.1, base, base + 0.1)], Mean("score"))
     assert found.over_seeds == pytest.approx(0.1)
     assert found.over_examples == pytest.approx(base.std() / 200**0.5, rel=0.03)
     assert found.error == pytest.approx((found.over_examples**2 + 0.1**2 / 3) ** 0.5)
-    alone = spread(method(base), Mean("score"))
+    (alone,), _ = compared([method(base)], Mean("score"))
     assert alone.over_seeds is None
 
 
@@ -106,14 +106,14 @@ def test_a_difference_that_one_seed_alone_shows_is_not_real_of_the_methods() -> 
     noise = [RANDOM.normal(size=300) * 0.01 for _ in range(3)]
     one = method(base + 0.5, base - 0.4, base + 0.2)
     other = method(*(base + each for each in noise))
-    (found,) = differences([one, other], Mean("score"))
+    _, (found,) = compared([one, other], Mean("score"))
     assert found.p < 0.01
     assert not found.real
 
 
 def test_methods_with_other_seeds_are_compared_without_pairing_them() -> None:
     one, other = method(*RANDOM.normal(size=(3, 50))), method(*RANDOM.normal(size=(2, 50)))
-    (found,) = differences([one, other], Mean("score"))
+    _, (found,) = compared([one, other], Mean("score"))
     assert found.p_seeds is None
     assert found.spread.over_seeds is not None
 
@@ -130,7 +130,7 @@ def test_under_the_null_a_difference_is_found_in_one_case_of_twenty() -> None:
 def test_however_many_methods_there_are_a_large_difference_is_found() -> None:
     """The smallest p-value of 9999 draws, times 276 pairs, would be 0.055."""
     right = np.random.default_rng(0).random((24, 200)) < np.array([0.95, *[0.5] * 23])[:, None]
-    found = differences([method(each.astype(float)) for each in right], Mean("score"))
+    _, found = compared([method(each.astype(float)) for each in right], Mean("score"))
     assert all(each.real == (each.first == 0) for each in found)
     for each in found[:23]:
         one, other = right[each.first], right[each.second]
@@ -155,11 +155,11 @@ def test_many_methods_are_compared_as_each_pair_alone_and_sums_as_functions(grou
     """All draws are shared and sums are multiplied at once; neither changes a number."""
     methods = [method(*(RANDOM.normal(size=(2, 30)) + shift), groups=groups) for shift in (2.0, 2.1, 2.7)]
     spreads, found = compared(methods, Ratio("score", "size"))
-    apart = [spread(each, Ratio("score", "size")) for each in methods]
+    apart = [compared([each], Ratio("score", "size"))[0][0] for each in methods]
     assert [astuple(each) for each in spreads] == [pytest.approx(astuple(each)) for each in apart]
     for each in found:
-        (alone,) = differences([methods[each.first], methods[each.second]], Ratio("score", "size"))
+        _, (alone,) = compared([methods[each.first], methods[each.second]], Ratio("score", "size"))
         assert (each.p, each.p_seeds) == (alone.p, alone.p_seeds)
         assert astuple(each.spread) == pytest.approx(astuple(alone.spread))
-    functions = differences(methods, Of(weighted_mean, ("score", "size")))
+    _, functions = compared(methods, Of(weighted_mean, ("score", "size")))
     assert [each.p for each in functions] == pytest.approx([each.p for each in found], abs=0.005)
