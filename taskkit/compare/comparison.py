@@ -9,7 +9,7 @@ from typing import Any
 
 import scipy  # which imports scipy.stats, of half a second, when it is asked for first
 
-from taskkit.compare.cost import AXES, TIMES, Costs, costs_of, front
+from taskkit.compare.cost import AXES, OF_MACHINE, Costs, costs_of, front, metered
 from taskkit.compare.differences import LEAST_SEEDS, Difference, Method, Spread, compared
 from taskkit.compare.protocol import differing
 from taskkit.compare.reading import Tested, curves, find, methods, names, read, value_of
@@ -96,11 +96,13 @@ class Comparison:
     def fronts(self) -> Mapping[str, tuple[int, ...]]:
         """By the name of a cost: the places of the lines that none other beats both in quality and in this cost.
 
-        Quality is the metric, across protocols the skill. Times of several machines have no front.
+        Quality is the metric, across protocols the skill. Times and energy of several machines have no front.
         """
         quality = [line.rank(self.across) for line in self.lines]
         machines = {line.costs.machine for line in self.lines}
-        axes = [name for name in AXES if name not in TIMES or (len(machines) == 1 and "" not in machines)]
+        axes = [name for name in AXES if name not in OF_MACHINE or (len(machines) == 1 and "" not in machines)]
+        if not metered([line.costs for line in self.lines]):
+            axes = [name for name in axes if name != "energy"]
         found = {name: front(quality, [AXES[name](line.costs) for line in self.lines]) for name in axes}
         return {
             name: tuple(place for place in places if quality[place] > -math.inf)

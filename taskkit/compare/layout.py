@@ -12,6 +12,7 @@ from typing import Any
 
 from taskkit.compare.columns import Column, aligned, fitted, shortened
 from taskkit.compare.comparison import Comparison, Line
+from taskkit.compare.cost import metered
 from taskkit.compare.datasets import Ranking
 from taskkit.compare.differences import Difference
 from taskkit.compare.words import number, sentences, title
@@ -63,6 +64,9 @@ def costs(comparison: Comparison, width: int) -> str:
         Column("examples/s", lambda i: _unit(lines[i].costs.examples_per_second), 3),
         Column("memory", lambda i: _bytes(lines[i].costs.peak_memory_bytes), 4),
     ]
+    energies = [line.costs for line in lines]
+    if metered(energies):
+        columns.append(Column("energy", lambda i: joules(lines[i].costs.energy_joules), 2))
     table = fitted(columns, places, width)
     said = []
     for name, front in comparison.fronts.items():
@@ -74,12 +78,24 @@ def costs(comparison: Comparison, width: int) -> str:
             of = ", ".join(str(i + 1) for i in places if (lines[i].costs.machine or "several machines") == each)
             said.append(f"Times of {of}: {each}.")
         said.append("Times of several machines are not comparable, and have no front.")
+    if metered(energies):
+        said.append(f"Energy of training by {energies[0].energy_meter}, whatever else used these.")
+    elif all(each.energy_joules is not None for each in energies):
+        said.append("Energy is not shown: several meters counted it.")
     said.append(
         "Differences in quality may be chance: taskkit compare without --cost says which are real. So may those in "
         "time: a run is timed once, with whatever else the machine did."
     )
     said = [line for each in said for line in textwrap.wrap(each, width, subsequent_indent="  ")]
     return "\n".join([*textwrap.wrap(title(comparison), width), "", *table, "", *said])
+
+
+def joules(value: float | None) -> str:
+    """Energy in its own unit; empty where it is not known."""
+    if value is None:
+        return ""
+    unit, size = next(((unit, size) for unit, size in (("MJ", 1e6), ("kJ", 1e3)) if value >= size), ("J", 1.0))
+    return f"{value / size:,.3g} {unit}"
 
 
 def _count(value: float | None) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -10,13 +12,14 @@ import torch
 
 from taskkit.batches.loader import HostBatch
 from taskkit.contracts.model import Processor
+from taskkit.engine.energy import Consumption, of_trainer
 from taskkit.engine.finite import Trail
 from taskkit.engine.module import TaskModule
 from taskkit.engine.optim import total_steps
 from taskkit.engine.progress import Length, Progress
 from taskkit.engine.throughput import Clock, flops_per_example, mfu, peak_memory
 from taskkit.runs.checkpoint import LINES
-from taskkit.runs.manifest import Cost
+from taskkit.runs.manifest import Cost, Energy
 from taskkit.runs.record import Record
 
 
@@ -49,6 +52,10 @@ class Meter(pl.Callback):
         self.count_flops = flops
         self.pending: list[dict[str, torch.Tensor]] = []
         self.clock = Clock()
+        self.consumption: Consumption | None = None
+        """Of energy; None until training begins."""
+        self._earlier: Energy | None = None
+        """What was counted before the run went on."""
         self.examples = self.real_size = self.padded_size = self.drained = 0
         self.flops_per_example: float | None = None
         self.lines = 0
@@ -67,7 +74,8 @@ class Meter(pl.Callback):
         self.trail.follow(pl_module.task)
         self.drained = trainer.global_step - trainer.global_step % self.every_n_steps
         self._window = (self.clock.seconds, self.examples, self.real_size)
-        self.clock.start()
+        self.consumption = Consumption(partial(of_trainer, trainer), self._earlier)
+        self._run()
         steps, epochs = total_steps(trainer, self.batches()), trainer.max_epochs
         self.progress.begin(trainer.global_step, Length(steps, epochs if epochs and epochs > 0 else None))
 
@@ -98,11 +106,13 @@ class Meter(pl.Callback):
         self.padded_size += world * self.processor.padded_size(batch.tensors)
         if trainer.global_step - self.drained >= self.every_n_steps:
             self.drain(trainer)
+        if self.consumption is not None:
+            self.consumption.read_often()
         self.progress.advance(trainer.global_step, trainer.current_epoch)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop the clock: validation is not training."""
-        self.clock.stop()
+        self._hold()
         self.progress.validating()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -115,12 +125,12 @@ class Meter(pl.Callback):
             if remark not in self._remarked:
                 self._remarked.add(remark)
                 self.progress.output(remark)
-        self.clock.start()
+        self._run()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Drain what is left."""
         self.drain(trainer)
-        self.clock.stop()
+        self._hold()
         self.progress.end()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
@@ -133,6 +143,7 @@ class Meter(pl.Callback):
             "pending": _averaged([{k: float(v) for k, v in scalars.items()} for scalars in self.pending]),
             "counters": [self.examples, self.real_size, self.padded_size],
             "seconds": self.clock.seconds,
+            "energy": None if (found := self._energy()) is None else asdict(found),
             "epoch": self.epoch,
         }
 
@@ -142,6 +153,9 @@ class Meter(pl.Callback):
         self.examples, self.real_size, self.padded_size = state_dict["counters"]
         self.clock.seconds = state_dict["seconds"]
         self.epoch = state_dict["epoch"]
+        # Checkpoints of a taskkit that did not measure it have none.
+        saved = state_dict.get("energy") or {"joules": None, "note": "an older taskkit did not measure it"}
+        self._earlier = Energy(**{**saved, "parts": tuple(saved.get("parts", ()))})
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -202,7 +216,24 @@ class Meter(pl.Callback):
             peak_memory_bytes=peak_memory(device),
             flops_per_example=self.flops_per_example,
             mfu=mfu(device, precision, self.flops_per_example, per_second),
+            energy=self._energy(),
         )
+
+    def _energy(self) -> Energy | None:
+        """What was counted so far; None: nothing was trained."""
+        return self._earlier if self.consumption is None else self.consumption.energy
+
+    def _run(self) -> None:
+        """Let clock and meter of energy run."""
+        self.clock.start()
+        if self.consumption is not None:
+            self.consumption.start()
+
+    def _hold(self) -> None:
+        """Stop both."""
+        self.clock.stop()
+        if self.consumption is not None:
+            self.consumption.stop()
 
     def _rates(self) -> dict[str, float]:
         seconds, examples, size = self.clock.seconds, self.examples, self.real_size

@@ -6,10 +6,12 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from taskkit.compare.layout import joules
 from taskkit.report import numbers
 from taskkit.report.document import Cell, Code, Facts, Line, More, Part, Prose, Tone, grid
 from taskkit.report.look import Look
 from taskkit.report.reading import RunFiles
+from taskkit.runs.manifest import Energy
 from taskkit.verify.finding import PROOFS, Finding
 from taskkit.wording import percent, shown
 
@@ -80,6 +82,7 @@ def cost(run: RunFiles) -> Iterator[Part]:
         ("examples a second", None if said.examples_per_second is None else f"{said.examples_per_second:,.0f}"),
         *units,
         ("padding", padding),
+        ("energy of training", _energy(said.energy)),
         ("peak memory", numbers.bytes_(said.peak_memory_bytes)),
         ("operations for an example", None if said.flops_per_example is None else f"{said.flops_per_example:.3g}"),
         ("share of the device's peak (MFU)", None if said.mfu is None else percent(said.mfu).replace("%", " %")),
@@ -90,6 +93,13 @@ def cost(run: RunFiles) -> Iterator[Part]:
     known = tuple((name, value) for name, value in facts if value and value != numbers.NOTHING)
     if known:
         yield Facts(known)
+
+
+def _energy(energy: Energy | None) -> str | None:
+    """The energy, and of what it is; None where it is not known."""
+    if energy is None or energy.joules is None:
+        return None
+    return f"{joules(energy.joules)} by {energy.meter}: {', '.join(energy.parts)}; {energy.note}"
 
 
 def proofs(run: RunFiles) -> Iterator[Part]:

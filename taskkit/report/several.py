@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from taskkit.compare import layout, words
 from taskkit.compare.comparison import Comparison, Line
+from taskkit.compare.cost import metered
 from taskkit.report import making, numbers
 from taskkit.report.charts import STYLES, Series, Span, Spot, curves, intervals, scatter
 from taskkit.report.disagreement import Disagreement, parts
@@ -229,6 +230,7 @@ def _cost(methods: Sequence[Method]) -> Iterator[Part]:
         svg = scatter("skill-cost", f"{up} beside cost", spots, "seconds of training", up)
         means = ": 0 is the trivial predictor, 1 one without faults" if skilled else ""
         yield Figure(svg, f"{up.capitalize()} beside the time spent training{means}.")
+    energy = metered([method.line.costs for method in methods])
     rows = [
         [
             Cell(method.line.name),
@@ -237,13 +239,17 @@ def _cost(methods: Sequence[Method]) -> Iterator[Part]:
             Cell(numbers.milliseconds(costs.latency_ms), sort=costs.latency_ms if costs.latency_ms else -1.0),
             numbers.cell(_rounded(costs.examples_per_second)),
             Cell(numbers.bytes_(costs.peak_memory_bytes), sort=costs.peak_memory_bytes or -1.0),
+            *([Cell(layout.joules(costs.energy_joules), sort=costs.energy_joules)] if energy else []),
         ]
         for method in methods
         for costs in [method.line.costs]
     ]
-    columns = ("method", "training", "parameters", "latency", "answers a second", "peak memory")
+    columns = ["method", "training", "parameters", "latency", "answers a second", "peak memory"]
+    columns += ["energy of training"] if energy else []
     caption = "What they cost; of several seeds the mean. A run is timed once, with whatever else its machine did."
     yield grid(caption, columns, rows, sortable=True)
+    if energy:
+        yield Prose(f"Energy by {methods[0].line.costs.energy_meter}, whatever else used these.")
     machines = {method.line.costs.machine for method in methods}
     if len(machines) > 1 or "" in machines:
         yield Prose("They ran on different machines: their times are not comparable.", "warn")

@@ -130,6 +130,20 @@ class Inference:
 
 
 @dataclass(frozen=True)
+class Energy:
+    """What meters of the machine counted while a run was trained."""
+
+    joules: float | None
+    """None: it could not be measured."""
+    meter: str = ""
+    """`RAPL` or `NVML`; what two of them count is never put together."""
+    parts: tuple[str, ...] = ()
+    """Which packages, memories or devices."""
+    note: str = ""
+    """What else was counted with it, or why nothing was."""
+
+
+@dataclass(frozen=True)
 class Cost:
     """What a run cost; None: not measured, or not yet."""
 
@@ -144,6 +158,8 @@ class Cost:
     peak_memory_bytes: int | None = None
     flops_per_example: float | None = None
     mfu: float | None = None
+    energy: Energy | None = None
+    """Of training, without validation and test."""
     inference: Inference | None = None
     """None: not measured, as of a task that predicts nothing in its test."""
 
@@ -303,8 +319,11 @@ def _manifest(found: Mapping[str, Any]) -> Manifest:
     for name, part in _PARTS.items():
         if name in values:
             values[name] = _part(part, values[name])
-    if (inference := found.get("cost", {}).get("inference")) is not None:
+    cost = found.get("cost", {})
+    if (inference := cost.get("inference")) is not None:
         values["cost"] = replace(values["cost"], inference=_part(Inference, inference))
+    if (energy := cost.get("energy")) is not None:
+        values["cost"] = replace(values["cost"], energy=_part(Energy, energy))
     values["intervals"] = {name: _part(Interval, each) for name, each in values.get("intervals", {}).items()}
     if "protocol" in values and not all(
         isinstance(each, dict) for each in dict(values["protocol"].statistics).values()

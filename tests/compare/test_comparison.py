@@ -22,7 +22,7 @@ from taskkit.contracts.statistics import Mean, Of, Statistic
 from taskkit.contracts.weighted import macro_f1
 from taskkit.errors import CheckpointError, TaskkitError
 from taskkit.runs import manifest
-from taskkit.runs.manifest import Cost, Inference, Manifest, Protocol
+from taskkit.runs.manifest import Cost, Energy, Inference, Manifest, Protocol
 from taskkit.runs.record import Record
 
 OLD = Path(__file__).parents[1] / "runs" / "0.1"
@@ -412,6 +412,36 @@ def test_the_noise_of_seeds_is_exceeded_in_one_case_of_twenty() -> None:
 
 def test_of_several_protocols_each_is_a_family(tmp_path: Path) -> None:
     for name, share in (("a", 0.5), ("b", 0.6), ("c", 0.7)):
+def with_energy(folder: Path, *energies: Energy | None) -> Comparison:
+    for number, energy in enumerate(energies):
+        environment = {"device": "cpu", "cpu": "Xeon", "threads": 1}
+        cost = Cost(parameters=9, train_seconds=1.0, energy=energy)
+        write_run(folder / f"run{number}", 0.9 - number / 10, draw=number, cost=cost, environment=environment)
+    return compared(folder)
+
+
+def test_energy_is_shown_where_all_have_it_from_one_meter(tmp_path: Path) -> None:
+    package = ("package-0 (intel-rapl:0)",)
+    rapl = [Energy(joules, "RAPL", package) for joules in (12_500.0, 90.0, 400.0)]
+    found = with_energy(tmp_path / "all", *rapl)
+    assert found.fronts["energy"] == (0, 1)
+    said = layout.costs(found, 140)
+    assert all(each in said for each in ("12.5 kJ", "90 J", "Energy of training by RAPL: package-0 (intel-rapl:0)"))
+    rows = list(csv.DictReader(io.StringIO(layout.as_csv(found))))
+    assert [row["energy_joules"] for row in rows] == ["12500.0", "90.0", "400.0"]
+
+    for name, other in (
+        ("none", None),
+        ("null", Energy(None, note="root alone")),
+        ("other", Energy(9.0, "NVML", ("H100",))),
+    ):
+        mixed = with_energy(tmp_path / name, *rapl, other)
+        assert "energy" not in mixed.fronts
+        said = layout.costs(mixed, 140)
+        assert "12.5 kJ" not in said
+        assert ("several meters counted it" in said) == (name == "other")
+
+
         write_run(tmp_path / name, share, draw=ord(name))
         write_run(tmp_path / f"{name}2", share, draw=ord(name) + 9, protocol=replace(PROTOCOL, splits="other"))
     found = compared(tmp_path, across=True)

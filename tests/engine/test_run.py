@@ -87,6 +87,9 @@ def test_a_run_directory_says_what_was_run_on_what_and_how_it_ended(finished: ta
     assert manifest.cost.inference is not None
     assert 0 < manifest.cost.inference.latency_ms < 1000
     assert manifest.cost.inference.examples_per_second > 0
+    assert manifest.cost.energy is not None
+    assert (manifest.cost.energy.joules is None) != (manifest.cost.energy.meter == "RAPL")
+    assert manifest.cost.energy.note
     assert (manifest.cost.inference.batch_size, manifest.cost.inference.device) == (16, "cpu")
     assert manifest.environment["packages"]["torch"] == torch.__version__.split("+")[0]
     assert set(finished.metrics) == {"test/mae", "test/loss"}
