@@ -145,6 +145,11 @@ def compare(
     paths, notes = find([*words])
     components = [*components]
     runs = [read(path, metric, components) for path in paths]
+    if by == "seed":
+        raise TaskkitError(
+            "--by seed: runs that differ in their seed alone are one method. Another key was expected, such as "
+            "optim.lr; without --by the spread over seeds is shown."
+        )
     values = {} if by is None else {run.path: value_of(run, by) for run in runs}
     letters = _protocols(runs)
     if len({*letters}) > 1 and not across:
@@ -168,11 +173,24 @@ def compare(
             replace(line, curve=curve, at=values[each[0].path])
             for line, curve, each in zip(lines, belong, groups, strict=True)
         ]
+        _refuse_twice(lines, by)
     notes += [f"{run.path}: no test; {run.lacking}." for run in runs if run.lacking]
     if several:
         notes += [f"[{letter}] {_protocol(run)}" for letter, run in sorted(_firsts(letters, runs).items())]
     notes += _warnings(lines, found, several)
     return Comparison(tuple(lines), tuple(found), tuple(notes), several, by)
+
+
+def _refuse_twice(lines: Sequence[Line], by: str) -> None:
+    """Raise TaskkitError where a curve has a value twice, as of a seed that was run again."""
+    known = dict[tuple[str, str, str], Line]()
+    for line in lines:
+        other = known.setdefault((line.curve, line.protocol, repr(line.at)), line)
+        if other is not line:
+            raise TaskkitError(
+                f"{other.runs[0]} and {line.runs[0]} are of one recipe and one seed, with {by} {line.at}: a curve has "
+                "one method at each value. Leave one out."
+            )
 
 
 def _protocols(runs: Sequence[Tested]) -> list[str]:

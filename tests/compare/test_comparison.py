@@ -367,6 +367,18 @@ def of_costs(folder: Path, machines: Mapping[str, str]) -> None:
 def test_what_is_beaten_in_quality_and_cost_is_on_no_front(tmp_path: Path) -> None:
     of_costs(tmp_path, {})
     found = compared(tmp_path)
+def test_along_a_key_a_seed_that_was_run_twice_is_refused_and_seeds_are_no_key(tmp_path: Path) -> None:
+    for name, seed, rate in (("one", 0, 0.1), ("again", 0, 0.1), ("seed", 1, 0.1), ("other", 0, 0.2)):
+        resolved = {"seed": seed, "model": "net", "optim": {"lr": rate}}
+        write_run(tmp_path / name, 0.8, seed=seed, resolved=resolved)
+    with pytest.raises(TaskkitError, match=r"(one|again) and .*(one|again) are of one recipe and one seed.*lr 0\.1"):
+        compared(tmp_path, by="optim.lr")
+    found = compared(*(tmp_path / name for name in ("one", "seed", "other")), by="optim.lr")
+    assert sorted((line.at, len(line.seeds)) for line in found.lines) == [(0.1, 2), (0.2, 1)]
+    with pytest.raises(TaskkitError, match=r"--by seed: runs that differ in their seed alone are one method"):
+        compared(tmp_path, by="seed")
+
+
     assert [line.name for line in found.lines] == ["vit", "mlp", "slow"]
     assert found.fronts == {"parameters": (0, 1), "training time": (0, 1), "latency": (0, 1)}
     said = layout.costs(found, 120)
