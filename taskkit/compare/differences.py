@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -30,6 +30,8 @@ TAIL = 3.178
 """How many times the tail of a normal distribution that of a weighted sum of random signs can be, at most."""
 LEAST_SEEDS = 5
 """Fewer paired seeds give no p-value: of five, the smallest that there is is 2 / 2⁵ = 0.0625."""
+Exchange = Callable[[Booleans], Floats]
+"""The difference of each pair, float (resamples, pairs), of which groups are exchanged, bool (resamples, groups)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +160,18 @@ def permutation_tests(pairs: Sequence[tuple[Method, Method]], statistic: Statist
     groups = pairs[0][0].groups
     resamples = affordable(groups)
     exchange = _exchanged_rows(pairs, statistic) if isinstance(statistic, Of) else _exchanged_sums(pairs, statistic)
+    if groups <= np.log2(resamples):
+        return _exact(exchange, groups, resamples)
+    value = exchange(np.zeros((1, groups), dtype=bool))[0]
+    null = np.concatenate([exchange(away) for away in _exchanges(groups, resamples)])
+    p = np.array([_among(each, draws) for each, draws in zip(value, null.T, strict=True)])
+    beyond = p < 2.5 / (resamples + 1)  # both tails have one draw at least: that of the answers themselves
+    p[beyond] = np.minimum(p[beyond], _tail(value[beyond], null[:, beyond]))
+    return [float(each) for each in p]
+
+
+def _exact(exchange: Exchange, groups: int, resamples: int) -> list[float]:
+    """The p-values by all exchanges that there are."""
 
     def statistics(first: Integers, second: Integers, axis: int = -1) -> Floats:
         found = exchange(np.atleast_2d(first) >= groups)
@@ -170,13 +184,30 @@ def permutation_tests(pairs: Sequence[tuple[Method, Method]], statistic: Statist
         vectorized=True,
         n_resamples=resamples,
         batch=max(1, BATCH // groups),
-        rng=np.random.default_rng(SEED),
     )
-    p, value, null = np.atleast_1d(found.pvalue), np.atleast_1d(found.statistic), found.null_distribution
-    if len(null) == resamples:  # drawn, not all that there are
-        beyond = p < 2.5 / (resamples + 1)  # both tails have one draw at least: that of the answers themselves
-        p[beyond] = np.minimum(p[beyond], _tail(value[beyond], null[:, beyond]))
-    return [float(each) for each in p]
+    return [float(each) for each in np.atleast_1d(found.pvalue)]
+
+
+def _exchanges(groups: int, resamples: int) -> Iterator[Booleans]:
+    """Which groups are exchanged, as chance has it, in batches: bool (some, groups).
+
+    `permutation_test` would shuffle each two answers by themselves, which takes most of the time of many examples.
+    """
+    random, most = np.random.default_rng(SEED), max(1, BATCH // groups)
+    for first in range(0, resamples, most):
+        yield random.integers(0, 2, (min(most, resamples - first), groups), dtype=bool)
+
+
+def _among(value: float, null: Floats) -> float:
+    """The p-value, of both tails, of a value among draws (resamples,)."""
+    found = scipy.stats.monte_carlo_test(
+        [value],
+        lambda size: null.reshape(size),
+        lambda drawn, axis: drawn[..., 0],
+        vectorized=True,
+        n_resamples=len(null),
+    )
+    return float(found.pvalue)
 
 
 def _tail(found: Floats, null: Floats) -> Floats:
@@ -189,10 +220,6 @@ def _tail(found: Floats, null: Floats) -> Floats:
     return np.asarray(np.maximum(2 * TAIL * scipy.stats.norm.sf(deviations), np.finfo(float).tiny))
 
 
-Exchange = Callable[[Booleans], Floats]
-"""The difference of each pair, float (resamples, pairs), of which groups are exchanged, bool (resamples, groups)."""
-
-
 def _exchanged_sums(pairs: Sequence[tuple[Method, Method]], statistic: Mean | Ratio) -> Exchange:
     """Of sums, what an exchange moves is one product of matrices for all methods."""
     methods = list(dict.fromkeys(method for pair in pairs for method in pair))
@@ -201,19 +228,18 @@ def _exchanged_sums(pairs: Sequence[tuple[Method, Method]], statistic: Mean | Ra
     # Seeds of a method count as one test, whose sums are their means.
     sums = [np.mean([rows.sums(statistic) for rows in method.tests], axis=0) for method in methods]
     above, below = stacked([(each[0], each[1]) for each in sums])
-    whole = divided(above.sum(0), below.sum(0))
+    all_above, all_below = above.sum(0), below.weighed(np.ones((1, len(above))))[0]
+    whole = divided(all_above, all_below)
     scale = np.where(whole[one] != 0, np.abs(whole[one]), 1.0)
 
     def exchange(away: Booleans) -> Floats:
         moved = away.astype(float)
-        sides = []
-        for mine, theirs in ((one, other), (other, one)):
-            top, bottom = (
-                side.sum(0)[mine] - gone[:, mine] + gone[:, theirs]
-                for side, gone in ((above, moved @ above), (below, moved @ below))
-            )
-            sides.append(np.round(divided(top, bottom) / scale, DIGITS))
-        return sides[0] - sides[1]
+        parts = ((all_above, moved @ above), (all_below, below.weighed(moved)))
+        first, second = (
+            np.round(divided(*(part[mine] - gone[:, mine] + gone[:, theirs] for part, gone in parts)) / scale, DIGITS)
+            for mine, theirs in ((one, other), (other, one))
+        )
+        return np.asarray(first - second)
 
     return exchange
 

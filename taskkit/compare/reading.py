@@ -229,7 +229,7 @@ def _rows(path: Path, statistic: Statistic, value: float) -> tuple[Rows | None, 
         table = read_rows(file, ("id", "group", *statistic.columns))
     except (OSError, ArrowException) as error:
         return None, f"{file.name} cannot be read ({error}); {AGAIN}", None
-    rows = Rows.of(table.to_pylist(), statistic.columns)
+    rows = Rows.of_columns({name: table[name].to_pylist() for name in table.column_names}, statistic.columns)
     lacking = rows.lacks(statistic) or disagreement(value, float(rows.values([statistic])[0]))
     return None if lacking else rows, lacking, mark_of(table.schema.metadata)
 

@@ -42,13 +42,14 @@ class Rows:
 
         A row without a `group` is a group of its own.
         """
-        names = [row.get("group") for row in rows]
-        keys = [("row", str(i)) if name is None else ("group", str(name)) for i, name in enumerate(names)]
-        numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-        there = [name for name in (rows[0] if rows else ()) if wanted is None or name in wanted]
-        columns = {name: _column([row.get(name) for row in rows]) for name in there}
-        group = np.array([numbers[key] for key in keys], dtype=np.int64)
-        return cls(tuple(str(row["id"]) for row in rows), columns, group)
+        return cls.of_columns({name: [row.get(name) for row in rows] for name in (rows[0] if rows else ())}, wanted)
+
+    @classmethod
+    def of_columns(cls, columns: Mapping[str, Sequence[Any]], wanted: Iterable[str] | None = None) -> Rows:
+        """The same of columns by name, `id` among them."""
+        ids = tuple(map(str, columns.get("id", ())))
+        there = {name: _column(values) for name, values in columns.items() if wanted is None or name in wanted}
+        return cls(ids, there, _numbered(columns["group"]) if "group" in columns else np.arange(len(ids)))
 
     @classmethod
     def beside(cls, first: Sequence[Rows], second: Sequence[Rows]) -> Rows:
@@ -98,13 +99,11 @@ class Rows:
     def _raw(self, statistics: Sequence[Statistic]) -> Evaluate:
         """The same, as it comes."""
         parts = [self.sums(statistic) for statistic in statistics if not isinstance(statistic, Of)]
-        above, below = (
-            np.reshape(side, (-1, self.groups)).T for side in (zip(*parts, strict=True) if parts else ((), ()))
-        )
+        quotients = ratios_of(parts) if parts else None
         singly = self.groups == len(self)
 
         def evaluate(drawn: Floats) -> Floats:
-            ratios = iter(divided(drawn @ above, drawn @ below).T)
+            ratios = iter(() if quotients is None else quotients(drawn))
             # A group that is one row has its number: rows and groups come in one order.
             weight = drawn if singly else drawn[:, self.group]
             found = [self._function(each, weight) if isinstance(each, Of) else next(ratios) for each in statistics]
@@ -142,16 +141,43 @@ def together(tests: Sequence[Rows], statistic: Statistic) -> Evaluate:
     if isinstance(statistic, Of):
         each = [rows.evaluate([statistic]) for rows in tests]
         return lambda drawn: np.concatenate([evaluate(drawn) for evaluate in each])
-    above, below = stacked([rows.sums(statistic) for rows in tests])
-    scale = _scale(divided(above.sum(0), below.sum(0)))[:, None]
-    # One product of matrices for all of them.
-    return lambda drawn: np.round(divided(drawn @ above, drawn @ below).T / scale, DIGITS) * scale
+    quotients = ratios_of([rows.sums(statistic) for rows in tests])
+    scale = _scale(quotients(np.ones((1, tests[0].groups))))
+    return lambda drawn: np.round(quotients(drawn) / scale, DIGITS) * scale
 
 
-def stacked(sums: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
-    """What is above and what is below the line of several tests, float (groups, tests) each."""
+def ratios_of(sums: Sequence[tuple[Floats, Floats]]) -> Evaluate:
+    """The ratios of sums over groups, (groups,) each, for many resamples, as one product of matrices."""
+    above, below = stacked(sums)
+    return lambda drawn: divided(drawn @ above, below.weighed(drawn)).T
+
+
+@dataclass(frozen=True, eq=False)
+class Below:
+    """What is below the line of several ratios, in which many are alike: each kind is multiplied once."""
+
+    kinds: Floats
+    """(groups, kinds)"""
+    kind: Integers
+    """That of each ratio: (ratios,)."""
+
+    def weighed(self, drawn: Floats) -> Floats:
+        """The sums for many resamples, float (resamples, ratios)."""
+        return (drawn @ self.kinds)[:, self.kind]
+
+
+def stacked(sums: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Below]:
+    """What is above the line of several ratios, float (groups, ratios), and what is below."""
     above, below = (np.stack(side, axis=1) for side in zip(*sums, strict=True))
-    return above, below
+    kinds, kind = np.unique(below, axis=1, return_inverse=True)
+    return above, Below(kinds, kind.ravel())
+
+
+def _numbered(groups: Sequence[Any]) -> Integers:
+    """The number of each row's group, in the order in which they come; a row without one is a group of its own."""
+    keys = [("row", str(i)) if name is None else ("group", str(name)) for i, name in enumerate(groups)]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return np.array([numbers[key] for key in keys], dtype=np.int64)
 
 
 def _scale(whole: Floats) -> Floats:

@@ -139,6 +139,20 @@ def test_a_worse_run_is_told_apart_and_an_equal_one_is_not(tmp_path: Path) -> No
     assert "3 pairs as one family, by Holm" in said
 
 
+def test_one_truly_better_by_a_point_on_10_000_examples_is_called_real_and_a_twin_is_not(tmp_path: Path) -> None:
+    """What chance turns over in 2 of 100 answers is of each network alone; its twin's true accuracy is the same."""
+    for draw, (name, share) in enumerate((("better", 0.91), ("twin", 0.9), ("worse", 0.9))):
+        write_run(tmp_path / name, share, examples=10_000, draw=draw)
+    found = compared(tmp_path)
+    places = {line.name: place for place, line in enumerate(found.lines)}
+    real = {
+        names: each.real
+        for names in (("better", "twin"), ("better", "worse"), ("twin", "worse"))
+        if (each := found.between(*(places[name] for name in names))) is not None
+    }
+    assert real == {("better", "twin"): True, ("better", "worse"): True, ("twin", "worse"): False}
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_the_table_fits_and_keeps_what_matters(tmp_path: Path, width: int) -> None:
     for draw, name in enumerate(("a-run-with-quite-a-long-name-of-its-own", "short", "third")):
@@ -353,6 +367,18 @@ def test_a_key_that_no_recipe_has_is_refused(tmp_path: Path) -> None:
         compared(tmp_path, by="loader.fractoin")
 
 
+def test_along_a_key_a_seed_that_was_run_twice_is_refused_and_seeds_are_no_key(tmp_path: Path) -> None:
+    for name, seed, rate in (("one", 0, 0.1), ("again", 0, 0.1), ("seed", 1, 0.1), ("other", 0, 0.2)):
+        resolved = {"seed": seed, "model": "net", "optim": {"lr": rate}}
+        write_run(tmp_path / name, 0.8, seed=seed, resolved=resolved)
+    with pytest.raises(TaskkitError, match=r"(one|again) and .*(one|again) are of one recipe and one seed.*lr 0\.1"):
+        compared(tmp_path, by="optim.lr")
+    found = compared(*(tmp_path / name for name in ("one", "seed", "other")), by="optim.lr")
+    assert sorted((line.at, len(line.seeds)) for line in found.lines) == [(0.1, 2), (0.2, 1)]
+    with pytest.raises(TaskkitError, match=r"--by seed: runs that differ in their seed alone are one method"):
+        compared(tmp_path, by="seed")
+
+
 def of_costs(folder: Path, machines: Mapping[str, str]) -> None:
     """Three networks: a good and dear one, a cheap one, and one that is beaten in both."""
     for draw, (name, share, seconds, parameters) in enumerate(
@@ -367,18 +393,6 @@ def of_costs(folder: Path, machines: Mapping[str, str]) -> None:
 def test_what_is_beaten_in_quality_and_cost_is_on_no_front(tmp_path: Path) -> None:
     of_costs(tmp_path, {})
     found = compared(tmp_path)
-def test_along_a_key_a_seed_that_was_run_twice_is_refused_and_seeds_are_no_key(tmp_path: Path) -> None:
-    for name, seed, rate in (("one", 0, 0.1), ("again", 0, 0.1), ("seed", 1, 0.1), ("other", 0, 0.2)):
-        resolved = {"seed": seed, "model": "net", "optim": {"lr": rate}}
-        write_run(tmp_path / name, 0.8, seed=seed, resolved=resolved)
-    with pytest.raises(TaskkitError, match=r"(one|again) and .*(one|again) are of one recipe and one seed.*lr 0\.1"):
-        compared(tmp_path, by="optim.lr")
-    found = compared(*(tmp_path / name for name in ("one", "seed", "other")), by="optim.lr")
-    assert sorted((line.at, len(line.seeds)) for line in found.lines) == [(0.1, 2), (0.2, 1)]
-    with pytest.raises(TaskkitError, match=r"--by seed: runs that differ in their seed alone are one method"):
-        compared(tmp_path, by="seed")
-
-
     assert [line.name for line in found.lines] == ["vit", "mlp", "slow"]
     assert found.fronts == {"parameters": (0, 1), "training time": (0, 1), "latency": (0, 1)}
     said = layout.costs(found, 120)
@@ -398,32 +412,6 @@ def test_times_of_several_machines_have_no_front(tmp_path: Path) -> None:
     assert "Times of several machines are not comparable" in said
 
 
-def test_what_seeds_alone_move_is_said(tmp_path: Path) -> None:
-    for seed, share in enumerate((0.80, 0.85, 0.90)):
-        write_run(tmp_path / f"vit/{seed}", share, seed=seed, recipe="vit", draw=seed)
-    found = compared(tmp_path)
-    # Three seeds know their own spread badly: Student's t of two degrees of freedom, 4.303 in any table of it.
-    spread = np.std(
-        [run.metrics["test/accuracy"] for run in map(manifest.read, map(Path, found.lines[0].runs))], ddof=1
-    )
-    assert found.noise == pytest.approx(4.303 * 2**0.5 * spread, rel=1e-3)
-    assert f"up to {found.noise:.4f} apart in 19 of 20 cases" in " ".join(layout.text(found, 80).split())
-
-
-def test_the_noise_of_seeds_is_exceeded_in_one_case_of_twenty() -> None:
-    random, beyond = np.random.default_rng(0), 0
-    line = Line("", (), (), "accuracy", "max", 0.0, None, None, "", None, None, None, None, None, None, "", Costs())
-    for _ in range(2000):
-        # Two methods, of two and of four seeds, and two more runs.
-        few, many = random.normal(size=2), random.normal(size=4)
-        lines = [replace(line, seeds=(*range(len(each)),), over_seeds=float(each.std(ddof=1))) for each in (few, many)]
-        noise = Comparison(tuple(lines), (), (), across=False).noise
-        beyond += noise is not None and abs(random.normal() - random.normal()) > noise
-    assert beyond / 2000 == pytest.approx(0.05, abs=4 * (0.05 * 0.95 / 2000) ** 0.5)
-
-
-def test_of_several_protocols_each_is_a_family(tmp_path: Path) -> None:
-    for name, share in (("a", 0.5), ("b", 0.6), ("c", 0.7)):
 def with_energy(folder: Path, *energies: Energy | None) -> Comparison:
     for number, energy in enumerate(energies):
         environment = {"device": "cpu", "cpu": "Xeon", "threads": 1}
@@ -454,6 +442,32 @@ def test_energy_is_shown_where_all_have_it_from_one_meter(tmp_path: Path) -> Non
         assert ("several meters counted it" in said) == (name == "other")
 
 
+def test_what_seeds_alone_move_is_said(tmp_path: Path) -> None:
+    for seed, share in enumerate((0.80, 0.85, 0.90)):
+        write_run(tmp_path / f"vit/{seed}", share, seed=seed, recipe="vit", draw=seed)
+    found = compared(tmp_path)
+    # Three seeds know their own spread badly: Student's t of two degrees of freedom, 4.303 in any table of it.
+    spread = np.std(
+        [run.metrics["test/accuracy"] for run in map(manifest.read, map(Path, found.lines[0].runs))], ddof=1
+    )
+    assert found.noise == pytest.approx(4.303 * 2**0.5 * spread, rel=1e-3)
+    assert f"up to {found.noise:.4f} apart in 19 of 20 cases" in " ".join(layout.text(found, 80).split())
+
+
+def test_the_noise_of_seeds_is_exceeded_in_one_case_of_twenty() -> None:
+    random, beyond = np.random.default_rng(0), 0
+    line = Line("", (), (), "accuracy", "max", 0.0, None, None, "", None, None, None, None, None, None, "", Costs())
+    for _ in range(2000):
+        # Two methods, of two and of four seeds, and two more runs.
+        few, many = random.normal(size=2), random.normal(size=4)
+        lines = [replace(line, seeds=(*range(len(each)),), over_seeds=float(each.std(ddof=1))) for each in (few, many)]
+        noise = Comparison(tuple(lines), (), (), across=False).noise
+        beyond += noise is not None and abs(random.normal() - random.normal()) > noise
+    assert beyond / 2000 == pytest.approx(0.05, abs=4 * (0.05 * 0.95 / 2000) ** 0.5)
+
+
+def test_of_several_protocols_each_is_a_family(tmp_path: Path) -> None:
+    for name, share in (("a", 0.5), ("b", 0.6), ("c", 0.7)):
         write_run(tmp_path / name, share, draw=ord(name))
         write_run(tmp_path / f"{name}2", share, draw=ord(name) + 9, protocol=replace(PROTOCOL, splits="other"))
     found = compared(tmp_path, across=True)

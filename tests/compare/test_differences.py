@@ -142,7 +142,7 @@ def test_however_many_methods_there_are_a_large_difference_is_found() -> None:
 def test_of_few_examples_no_p_value_is_smaller_than_the_exact_one() -> None:
     for count in (12, 14, 20):
         (p,) = permutation_tests([(method(np.ones(count)), method(np.zeros(count)))], Mean("score"))
-        assert 2 * 0.5**count <= p <= 2.2e-4 or p == pytest.approx(2 * 0.5**count)
+        assert 2 * 0.5**count <= p <= 6.2e-4 or p == pytest.approx(2 * 0.5**count)
 
 
 def weighted_mean(score: np.ndarray, size: np.ndarray, *, sample_weight: np.ndarray) -> np.ndarray:
