@@ -47,12 +47,14 @@ if TYPE_CHECKING:
         RegressionSection,
         setting,
     )
-    from taskkit.contracts.statistics import Mean, Of, Ratio, Statistic
+    from taskkit.contracts.statistics import Gaps, Mean, NoInterval, Of, Ratio, Statistic
     from taskkit.contracts.task import Headline, Results, Step, Table, Task
     from taskkit.contracts.weighted import (
+        calibration_gaps,
         macro_f1,
         macro_precision,
         macro_recall,
+        mean_r2,
         r2,
         root_mean,
     )
@@ -148,8 +150,16 @@ _HOMES = {
         "read_table",
         "table_problems",
     ),
-    "contracts.statistics": ("Mean", "Of", "Ratio", "Statistic"),
-    "contracts.weighted": ("macro_f1", "macro_precision", "macro_recall", "r2", "root_mean"),
+    "contracts.statistics": ("Gaps", "Mean", "NoInterval", "Of", "Ratio", "Statistic"),
+    "contracts.weighted": (
+        "calibration_gaps",
+        "macro_f1",
+        "macro_precision",
+        "macro_recall",
+        "mean_r2",
+        "r2",
+        "root_mean",
+    ),
     "contracts.task": ("Headline", "Results", "Step", "Table", "Task"),
     "wording": ("did_you_mean", "path_text", "percent"),
 }
@@ -179,12 +189,14 @@ __all__ = [
     "ExampleLook",
     "Fact",
     "FileMemory",
+    "Gaps",
     "Headline",
     "Installed",
     "LoadedRun",
     "Local",
     "Mean",
     "Model",
+    "NoInterval",
     "NoOptions",
     "Of",
     "Origin",
@@ -224,6 +236,7 @@ __all__ = [
     "and_more",
     "by_share",
     "cache_directory",
+    "calibration_gaps",
     "decimal_points",
     "deprecated",
     "did_you_mean",
@@ -239,6 +252,7 @@ __all__ = [
     "macro_f1",
     "macro_precision",
     "macro_recall",
+    "mean_r2",
     "not_utf8",
     "open_utf8",
     "path_text",

@@ -7,14 +7,19 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from taskkit.contracts.component import Direction
-from taskkit.contracts.statistics import Mean, Of, Ratio, Statistic
+from taskkit.contracts.statistics import Gaps, Mean, NoInterval, Of, Ratio, Statistic
 from taskkit.contracts.weighted import FUNCTIONS
 
 OURS = {f"taskkit:{name}": function for name, function in FUNCTIONS.items()}
 
+NONE = "none"
+"""The form of a metric that has no interval."""
 
-def written(statistic: Statistic, direction: Direction | None) -> dict[str, Any]:
-    """A statistic as plain data, with the way in which its metric is better."""
+
+def written(statistic: Statistic | NoInterval, direction: Direction | None) -> dict[str, Any]:
+    """A statistic as plain data, with the way in which its metric is better; or why there is none."""
+    if isinstance(statistic, NoInterval):
+        return {"form": NONE, "reason": statistic.reason, "direction": direction}
     said: dict[str, Any] = {"form": type(statistic).__name__.lower()}
     if isinstance(statistic, Of):
         said["function"] = statistic.reference
@@ -34,10 +39,12 @@ def read_back(said: Mapping[str, Any], declared: Iterable[str]) -> Statistic | N
             return Ratio(above, below, ideal)
         case "of", _ if (function := _function(str(said.get("function")), declared)) is not None:
             return Of(function, columns, ideal)
+        case "gaps", _ if (function := _function(str(said.get("function")), declared)) is not None:
+            return Gaps(function, columns, ideal)
     return None
 
 
-def undeclared(statistic: Statistic, declared: Iterable[str]) -> str:
+def undeclared(statistic: Statistic | NoInterval, declared: Iterable[str]) -> str:
     """The function of a statistic that could not be found again; empty when there is none such."""
     if not isinstance(statistic, Of) or statistic.reference in OURS or statistic.reference in declared:
         return ""

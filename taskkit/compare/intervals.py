@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 import scipy  # which imports scipy.stats, of half a second, when it is asked for first
 
-from taskkit.compare.resampling import LEVEL, bootstrap
+from taskkit.compare.resampling import LEVEL, affordable, bootstrap, scatter
 from taskkit.compare.rows import Rows
-from taskkit.contracts.statistics import Mean, Statistic
+from taskkit.contracts.statistics import Gaps, Mean, NoInterval, Statistic
 from taskkit.runs.manifest import Interval
 
 FEW = 30
@@ -20,19 +20,26 @@ TOLERANCE = 1e-3
 
 
 def intervals(
-    rows: Rows, statistics: Mapping[str, Statistic], metrics: Mapping[str, float], level: float = LEVEL
+    rows: Rows, statistics: Mapping[str, Statistic | NoInterval], metrics: Mapping[str, float], level: float = LEVEL
 ) -> dict[str, Interval]:
     """The intervals of those metrics for which there is a statistic; one that cannot be had says why in its `note`."""
     wanted = {name: statistic for name, statistic in statistics.items() if name in metrics}
-    why = {name: rows.lacks(statistic) or _too_few(rows) for name, statistic in wanted.items()}
-    usable = {name: statistic for name, statistic in wanted.items() if not why[name]}
+    there = {name: each for name, each in wanted.items() if not isinstance(each, NoInterval)}
+    why = {name: each.reason for name, each in wanted.items() if isinstance(each, NoInterval)}
+    why |= {name: rows.lacks(statistic) or _too_few(rows) for name, statistic in there.items()}
+    usable = {name: statistic for name, statistic in there.items() if not why[name]}
     values = dict(zip(usable, rows.values([*usable.values()]).tolist(), strict=True)) if usable else {}
     why |= {name: disagreement(metrics[name], value) for name, value in values.items()}
     exact = {name: _exact(rows, s, level) for name, s in usable.items() if not why[name] and _binary(rows, s)}
-    rest = {name: statistic for name, statistic in usable.items() if not why[name] and name not in exact}
+    gaps = {
+        name: _scattered(rows, s, values[name], level)
+        for name, s in usable.items()
+        if not why[name] and isinstance(s, Gaps)
+    }
+    rest = {name: s for name, s in usable.items() if not why[name] and name not in exact and name not in gaps}
     drawn = _resampled(rows, rest, level) if rest else {}
     none = {name: _none(rows, metrics[name], note, level) for name, note in why.items() if note}
-    found = {**exact, **drawn, **none}
+    found = {**exact, **gaps, **drawn, **none}
     return {name: found[name] for name in wanted}
 
 
@@ -87,6 +94,14 @@ def _exact(rows: Rows, statistic: Statistic, level: float) -> Interval:
         wilson=binomial(right, rows.groups, level, "wilson"),
         note="every example has the same score: each group counts as one example" if _grouped(rows) else "",
     )
+
+
+def _scattered(rows: Rows, statistic: Gaps, value: float, level: float) -> Interval:
+    resamples = affordable(rows.groups)
+    far = scatter(rows.gaps(statistic), rows.groups, level, resamples)
+    few = f"of fewer than {FEW} groups it is too narrow" if rows.groups < FEW else ""
+    low, high = _plain(max(value - far, 0.0)), _plain(value + far)
+    return Interval(_plain(value), low, high, "scatter", len(rows), level, _groups(rows), resamples, note=few)
 
 
 def _resampled(rows: Rows, statistics: Mapping[str, Statistic], level: float) -> dict[str, Interval]:

@@ -11,7 +11,7 @@ from os.path import commonpath
 from pathlib import Path
 from typing import Any
 
-from taskkit.compare.declared import read_back
+from taskkit.compare.declared import NONE, read_back
 from taskkit.compare.intervals import disagreement
 from taskkit.compare.rows import Rows
 from taskkit.contracts.component import Component, Direction
@@ -122,6 +122,8 @@ def read(path: Path, metric: str | None, components: Iterable[Component]) -> Tes
         lacking = f"an older taskkit wrote it, which did not keep how metrics follow from examples; {AGAIN}"
     elif declared is None:
         lacking = f"its task does not say how {name} follows from examples"
+    elif declared.get("form") == NONE:
+        lacking = f"{name} has no interval: {declared.get('reason')}"
     elif statistic is None:
         lacking = f"the plugin of {protocol.task}, with {declared.get('function')}, is not installed"
     else:

@@ -40,6 +40,32 @@ class Bootstrap:
     resamples: int
 
 
+def scatter(gaps: Evaluate, groups: int, level: float = LEVEL, resamples: int | None = None) -> float:
+    """How far the sum of the sizes of gaps is from that of the true ones, in a share of `level` of cases at most.
+
+    It is no further than the gaps themselves, added up (triangle inequality), and these scatter in resamples around
+    what was measured as what was measured does around the truth.
+    """
+    measured = gaps(np.ones((1, groups)))
+
+    def statistic(drawn: Integers, axis: int = -1) -> Floats:
+        found: Floats = np.abs(gaps(counts(np.atleast_2d(drawn), groups)) - measured).sum(0)
+        return np.asarray(found[0]) if drawn.ndim == 1 else found
+
+    found = scipy.stats.bootstrap(
+        (np.arange(groups),),
+        statistic,
+        n_resamples=resamples or affordable(groups),
+        batch=max(1, BATCH // groups),
+        vectorized=True,
+        confidence_level=level,
+        alternative="less",
+        method="percentile",
+        rng=np.random.default_rng(SEED),
+    )
+    return float(found.confidence_interval.high)
+
+
 def bootstrap(evaluate: Evaluate, groups: int, level: float = LEVEL, resamples: int | None = None) -> Bootstrap:
     """Intervals of metrics by resampling at least two groups.
 

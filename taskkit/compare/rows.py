@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taskkit.contracts.statistics import Mean, Of, Ratio, Statistic
+from taskkit.contracts.statistics import Gaps, Mean, Of, Ratio, Statistic
 from taskkit.errors import RunFailedError
 from taskkit.wording import TELL_AUTHORS
 
@@ -120,7 +120,16 @@ class Rows:
     def _by_group(self, values: Floats) -> Floats:
         return np.bincount(self.group, values, self.groups).astype(float)
 
+    def gaps(self, statistic: Gaps) -> Evaluate:
+        """A function that computes its gaps, float (gaps, resamples), for many resamples."""
+        singly = self.groups == len(self)
+        return lambda drawn: self._answered(statistic, drawn if singly else drawn[:, self.group]).T
+
     def _function(self, statistic: Of, weight: Floats) -> Floats:
+        found = self._answered(statistic, weight)
+        return np.abs(found).sum(1) if isinstance(statistic, Gaps) else found
+
+    def _answered(self, statistic: Of, weight: Floats) -> Floats:
         columns = [self.columns[name] for name in statistic.columns]
         try:
             found = np.asarray(statistic.function(*columns, sample_weight=weight), dtype=float)
@@ -128,9 +137,10 @@ class Rows:
             raise RunFailedError(
                 f"{statistic.reference} failed: {type(error).__name__}: {error}. {TELL_AUTHORS}"
             ) from error
-        if found.shape != weight.shape[:1]:
+        one = "Several numbers" if isinstance(statistic, Gaps) else "One number"
+        if found.shape[:1] != weight.shape[:1] or found.ndim != 1 + isinstance(statistic, Gaps):
             raise RunFailedError(
-                f"{statistic.reference} answered the shape {found.shape}. One number for each of {len(weight)} rows of "
+                f"{statistic.reference} answered the shape {found.shape}. {one} for each of {len(weight)} rows of "
                 f"`sample_weight` was expected. {TELL_AUTHORS}"
             )
         return found

@@ -23,9 +23,9 @@ from torchmetrics.classification import (
 from taskkit.contracts.data import Batch, SectionT
 from taskkit.contracts.facts import Classes, DataSpec, Example, Prediction
 from taskkit.contracts.model import ProcessorT
-from taskkit.contracts.statistics import Mean, Of, Statistic
+from taskkit.contracts.statistics import Gaps, Mean, NoInterval, Of, Statistic
 from taskkit.contracts.task import Headline, Results, Step, Table, Task
-from taskkit.contracts.weighted import macro_f1, macro_precision, macro_recall
+from taskkit.contracts.weighted import calibration_gaps, macro_f1, macro_precision, macro_recall
 from taskkit.errors import DataError
 
 
@@ -108,11 +108,8 @@ class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
             "cross_entropy": F.cross_entropy(step.outputs.float(), target, reduction="none"),
         }
 
-    def statistics(self) -> Mapping[str, Statistic]:
-        """Accuracies are means, the averages over classes functions of all examples.
-
-        The calibration error has no interval: it is too high for few examples, and more so in resamples.
-        """
+    def statistics(self) -> Mapping[str, Statistic | NoInterval]:
+        """Accuracies are means, the averages over classes functions of all examples, the calibration error of gaps."""
         named = ("target", "prediction")
         k, first = self.config.top_k, dict[str, Statistic]()
         if len(self.classes) > k:
@@ -123,6 +120,7 @@ class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
             "precision": Of(macro_precision, named, ideal=1.0),
             "recall": Of(macro_recall, named, ideal=1.0),
             "f1": Of(macro_f1, named, ideal=1.0),
+            "calibration_error": Gaps(calibration_gaps, ("probability", "correct"), ideal=0.0),
             "loss": Mean("cross_entropy", ideal=0.0),
         }
 

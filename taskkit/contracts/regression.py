@@ -13,9 +13,9 @@ from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric, R2Score
 from taskkit.contracts.data import Batch, SectionT
 from taskkit.contracts.facts import DataSpec, Example, Prediction, Values
 from taskkit.contracts.model import ProcessorT
-from taskkit.contracts.statistics import Mean, Of, Statistic
+from taskkit.contracts.statistics import Mean, NoInterval, Of, Statistic
 from taskkit.contracts.task import Headline, Results, Step, Table, Task
-from taskkit.contracts.weighted import r2, root_mean
+from taskkit.contracts.weighted import mean_r2, r2, root_mean
 
 LOSSES: Mapping[str, Callable[..., Tensor]] = {"squared": F.mse_loss, "absolute": F.l1_loss, "huber": F.huber_loss}
 
@@ -63,17 +63,26 @@ class Regression(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
         return together if count == 1 else {**together, "rmse_each": MeanSquaredError(squared=False, num_outputs=count)}
 
     def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
-        """The mean squared and the mean absolute error of each example."""
-        error = step.scored["preds"] - batch["target"]
-        return {"squared_error": error.square().mean(1), "absolute_error": error.abs().mean(1)}
+        """The mean squared and absolute error of each example, its loss, and of several values each by itself."""
+        answers, target = step.scored["preds"], batch["target"]
+        error = answers - target
+        standardised = {"input": step.scored["r2"]["preds"], "target": step.scored["r2"]["target"]}
+        several = {} if len(self.names) == 1 else dict(zip(self._columns, [*target.T, *answers.T], strict=True))
+        return {
+            "squared_error": error.square().mean(1),
+            "absolute_error": error.abs().mean(1),
+            "loss": LOSSES[self.config.loss](**standardised, reduction="none").mean(1),
+            **several,
+        }
 
-    def statistics(self) -> Mapping[str, Statistic]:
-        """The errors, and R² of one value."""
-        alone = {"r2": Of(r2, ("target", "prediction"), ideal=1.0)} if len(self.names) == 1 else {}
+    def statistics(self) -> Mapping[str, Statistic | NoInterval]:
+        """The errors, R² of one value or of several, and the loss."""
+        alone = len(self.names) == 1
         return {
             "rmse": Of(root_mean, ("squared_error",), ideal=0.0),
             "mae": Mean("absolute_error", ideal=0.0),
-            **alone,
+            "r2": Of(r2, ("target", "prediction"), ideal=1.0) if alone else Of(mean_r2, self._columns, ideal=1.0),
+            "loss": Mean("loss", ideal=0.0),
         }
 
     def predict(self, batch: Batch, outputs: Tensor, examples: Sequence[Example], options: Any) -> Sequence[Prediction]:
@@ -98,6 +107,11 @@ class Regression(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
         if "rmse_each" not in results:
             return {}
         return {"rmse_each": {"value": list(self.names), "rmse": results["rmse_each"].tolist()}}
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        """The scores that hold the targets and then the predictions of several values."""
+        return tuple(f"{what}.{name}" for what in ("target", "prediction") for name in self.names)
 
     def _values(self, standardised: Tensor) -> Tensor:
         return standardised * self.deviations + self.means

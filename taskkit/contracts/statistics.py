@@ -56,5 +56,27 @@ class Of:
         return f"{'taskkit' if home.startswith('taskkit.') else home}:{self.function.__qualname__}"
 
 
+@dataclass(frozen=True)
+class Gaps(Of):
+    """A metric that is the sum of the sizes of gaps, as a calibration error is of those in its bins.
+
+    `function` answers the gaps, float (resamples, gaps), each of which is a mean or a ratio: in resamples they scatter
+    around what was measured, but their sizes add up to more. So the interval is made of how far the gaps scatter.
+    """
+
+
+@dataclass(frozen=True)
+class NoInterval:
+    """A metric that does not follow from per-example scores, or of which resamples say nothing: it has no test."""
+
+    reason: str
+    """Why, in words that `run.json`, `taskkit eval` and `taskkit compare` show."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+
 Statistic = Mean | Ratio | Of
-"""How a metric follows from per-example scores: in one of three forms."""
+"""How a metric follows from per-example scores: in one of these forms."""

@@ -15,7 +15,7 @@ from taskkit.contracts.facts import DataSpec, Example, Prediction, Split
 from taskkit.contracts.model import ProcessorT
 from taskkit.contracts.refusal import LIGHTNING, refuse_ignored
 from taskkit.contracts.settings import NoOptions
-from taskkit.contracts.statistics import Statistic
+from taskkit.contracts.statistics import NoInterval, Statistic
 from taskkit.errors import TaskkitError
 
 Table = Mapping[str, Sequence[Any]]
@@ -108,8 +108,12 @@ class Task(nn.Module, Generic[SectionT, ProcessorT], metaclass=ABCMeta):
         """Per-example scores by name, each of shape (batch,), for confidence intervals and paired tests."""
         return {}
 
-    def statistics(self) -> Mapping[str, Statistic]:
-        """How metrics, by name, follow from per-example scores; one that is left out has neither interval nor test."""
+    def statistics(self) -> Mapping[str, Statistic | NoInterval]:
+        """How metrics, by name, and perhaps the loss, follow from per-example scores, or why they do not.
+
+        One that is left out has neither interval nor test. Of an example of several samples the scores that are part
+        of a Ratio add up, and the others are means.
+        """
         return {}
 
     def check_options(self, options: Any) -> None:

@@ -49,7 +49,30 @@ def r2(target: Column, prediction: Column, *, sample_weight: Floats) -> Floats:
     return np.asarray(1 - np.divide(unexplained, spread, out=np.full_like(spread, np.nan), where=spread > 0))
 
 
-FUNCTIONS = {each.__name__: each for each in (macro_precision, macro_recall, macro_f1, root_mean, r2)}
+def mean_r2(*columns: Column, sample_weight: Floats) -> Floats:
+    """The mean of R² over several values: first the targets of each value, then its predictions."""
+    targets, predictions = columns[: len(columns) // 2], columns[len(columns) // 2 :]
+    each = [r2(*pair, sample_weight=sample_weight) for pair in zip(targets, predictions, strict=True)]
+    return np.asarray(np.mean(each, axis=0))
+
+
+def calibration_gaps(probability: Column, correct: Column, *, sample_weight: Floats) -> Floats:
+    """By how much the right answers in each of 15 bins of probability fall short of it, as shares of all examples.
+
+    Answers float (resamples, bins); the sum of their sizes is the expected calibration error. The bins are those of
+    torchmetrics: a probability of 1 has one of its own.
+    """
+    # As torch.linspace has them, whose last bits are not numpy's: from both ends, in steps of 32 bits.
+    places, step = np.arange(16), float(np.float32(1) / np.float32(15))
+    edges = np.where(places < 8, step * places, 1 - step * (15 - places)).astype(np.float32)
+    bins = np.searchsorted(edges, probability.astype(np.float32), side="right") - 1
+    short = _one_hot(bins, len(edges)) * (probability - correct)[:, None]
+    return np.asarray(sample_weight @ short / sample_weight.sum(1, keepdims=True))
+
+
+FUNCTIONS = {
+    each.__name__: each for each in (macro_precision, macro_recall, macro_f1, root_mean, r2, mean_r2, calibration_gaps)
+}
 """Those that every task may use, by their public name."""
 
 

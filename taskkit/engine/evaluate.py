@@ -25,7 +25,7 @@ from taskkit.contracts.component import Chosen
 from taskkit.contracts.data import Batch, Stream
 from taskkit.contracts.facts import Attachment, DataSpec, Example, Prediction, Split
 from taskkit.contracts.model import Processor
-from taskkit.contracts.statistics import Statistic
+from taskkit.contracts.statistics import NoInterval, Ratio, Statistic
 from taskkit.contracts.task import Results, Step, Task
 from taskkit.engine.guard import calling
 from taskkit.engine.judge import numbers
@@ -49,7 +49,7 @@ class Evaluation:
     """For each example its id, target, prediction and scores; kept by the first process alone."""
     protocol: Mapping[str, Any] = field(default_factory=dict)
     """What decides how these results may be compared."""
-    statistics: Mapping[str, Statistic] = field(default_factory=dict)
+    statistics: Mapping[str, Statistic | NoInterval] = field(default_factory=dict)
     """How metrics follow from the rows."""
     split: Split = "test"
 
@@ -80,6 +80,8 @@ class _Part:
 class Collector:
     """Collects one row for each example of a split: id, group where the data name any, target, prediction, scores.
 
+    Of an example of several samples, as windows are, the scores that are part of a Ratio add up, and the others are
+    means.
     Attachments of predictions are written into `folder`, encrypted where there is a key, and a row has their path
     relative to the folder around it; without one they stay in the row.
     """
@@ -90,11 +92,13 @@ class Collector:
         task: Task,
         owner: Chosen,
         spec: DataSpec,
+        statistics: Mapping[str, Statistic | NoInterval],
         folder: Path | None,
         key: EncryptionKey | None = None,
     ) -> None:
         self.examples = examples
         self.task = task
+        self.sums = {column for each in statistics.values() if isinstance(each, Ratio) for column in each.columns}
         self.owner = owner
         self.spec = spec
         self.folder = folder
@@ -138,7 +142,10 @@ class Collector:
     def _row(self, number: int, parts: Sequence[_Part]) -> Mapping[str, Any]:
         assert not isinstance(self.examples, Stream)
         example = self.examples[number]
-        scores = {k: sum(p.scores[k] for p in parts) / len(parts) for k in parts[0].scores}
+        scores = {
+            name: sum(part.scores[name] for part in parts) / (1 if name in self.sums else len(parts))
+            for name in parts[0].scores
+        }
         target = None if example.target is None else self.spec.target.readable(example.target)
         joined = _joined([part.prediction for part in parts], self.task, self.task.predict_options())
         known = {"id": example.id, "group": example.group, "target": target}

@@ -14,7 +14,7 @@ from torchmetrics import Metric
 
 from taskkit.compare import declared
 from taskkit.contracts.component import Chosen
-from taskkit.contracts.statistics import Statistic
+from taskkit.contracts.statistics import NoInterval, Statistic
 from taskkit.contracts.task import Results, Step, Task
 from taskkit.engine.guard import calling, returned
 from taskkit.errors import RunFailedError
@@ -119,17 +119,17 @@ class Judge(nn.Module):
         return {each: given[each] for each in wanted if each in given}
 
 
-def statistics_of(task: Task, owner: Chosen) -> Mapping[str, Statistic]:
+def statistics_of(task: Task, owner: Chosen) -> Mapping[str, Statistic | NoInterval]:
     """How the task's metrics follow from rows; raises RunFailedError for what could not be found again from
     run.json."""
     with calling(owner, "statistics"):
         statistics = dict(returned(owner, "statistics", task.statistics(), Mapping))
         metrics = [*task.metrics(), "loss"]
     for name, statistic in statistics.items():
-        if not isinstance(statistic, Statistic):
+        if not isinstance(statistic, Statistic | NoInterval):
             raise RunFailedError(
                 f"{owner.name} ({owner.plugin}): `statistics` gave a {type(statistic).__name__} for {name!r}. A "
-                f"taskkit.Mean, Ratio or Of was expected. {TELL_AUTHORS}"
+                f"taskkit.Mean, Ratio, Of, Gaps or NoInterval was expected. {TELL_AUTHORS}"
             )
         if not any(f"{name}_".startswith(f"{metric}_") for metric in metrics):
             raise RunFailedError(

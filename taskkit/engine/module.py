@@ -198,11 +198,12 @@ class TaskModule(pl.LightningModule):
         Files of predictions are written into `folder`, encrypted where there is a key; without one they stay in the
         rows.
         """
-        self.rows = Collector(examples, self.task, self.owner, spec, folder, key)
+        statistics = statistics_of(self.task, self.owner)
+        self.rows = Collector(examples, self.task, self.owner, spec, statistics, folder, key)
         trainer.test(self, loader, verbose=False)
         rows, self.rows = self.rows.finished(), None
         protocol = {"task_protocol": dict(self.task.protocol()), "data_protocol": dict(spec.protocol)}
-        return Evaluation(self.results["test"], rows, protocol, statistics_of(self.task, self.owner))
+        return Evaluation(self.results["test"], rows, protocol, statistics)
 
     def remarks(self, split: Split) -> Iterable[str]:
         """What the task remarks on its last results on a split."""

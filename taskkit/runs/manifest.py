@@ -102,7 +102,7 @@ class Interval:
     """None, as `high`: no interval can be had."""
     high: float | None
     method: str
-    """`exact binomial` (Clopper and Pearson), `BCa` or `percentile` (bootstrap), or `none`."""
+    """`exact binomial` (Clopper and Pearson), `BCa` or `percentile` (bootstrap), `scatter` (of gaps), or `none`."""
     rows: int
     level: float = 0.95
     groups: int | None = None

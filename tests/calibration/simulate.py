@@ -13,10 +13,10 @@ import numpy as np
 
 from taskkit.compare.differences import Method, compared, permutation_tests
 from taskkit.compare.intervals import binomial
-from taskkit.compare.resampling import bootstrap
+from taskkit.compare.resampling import bootstrap, scatter
 from taskkit.compare.rows import Rows
-from taskkit.contracts.statistics import Mean, Of, Ratio, Statistic
-from taskkit.contracts.weighted import macro_f1, root_mean
+from taskkit.contracts.statistics import Gaps, Mean, Of, Ratio, Statistic
+from taskkit.contracts.weighted import calibration_gaps, macro_f1, root_mean
 
 RESAMPLES = 999
 Draw = Callable[[np.random.Generator], Rows]
@@ -62,9 +62,11 @@ def coverage(times: int) -> Iterator[Share]:
         f1 = Of(macro_f1, ("target", "prediction"))
         yield _covers(f"macro F1 of 10 classes, {n} examples", _classified(n), f1, _truth(_classified, f1), times)
     yield _covers("root of the mean squared error, 50 examples", _squared(50), Of(root_mean, ("score",)), 1.0, times)
-    error = Of(calibration_error, ("probability", "correct"))
-    yield _covers("calibration error, 500 examples, true value 0.1", _confident(500, 0.1), error, 0.1, times)
-    yield _covers("calibration error, 500 examples, true value 0", _confident(500, 0.0), error, 0.0, times)
+    error = Gaps(calibration_gaps, ("probability", "correct"))
+    for n, truth in ((100, 0.1), (500, 0.1), (100, 0.0), (500, 0.0)):
+        yield _covers(
+            f"calibration error, {n} examples, true value {truth:g}", _confident(n, truth), error, truth, times
+        )
     for method in ("exact", "wilson"):
         for n in (20, 100):
             for p in (0.5, 0.9, 0.99):
@@ -130,6 +132,10 @@ def _covers(setting: str, draw: Draw, statistic: Statistic, truth: float, times:
     hits = 0
     for random in _randoms(times):
         rows = draw(random)
+        if isinstance(statistic, Gaps):
+            far = scatter(rows.gaps(statistic), rows.groups, resamples=RESAMPLES)
+            hits += abs(float(rows.values([statistic])[0]) - truth) <= far
+            continue
         found = bootstrap(rows.evaluate([statistic]), rows.groups, resamples=RESAMPLES)
         hits += bool(found.low[0] <= truth <= found.high[0])
     return _share("coverage", setting, hits, times)
@@ -215,10 +221,3 @@ def _trained(random: np.random.Generator, count: int, examples: int, moves: floa
     hard = random.normal(size=examples)
     scores = [hard + random.normal() * moves / examples**0.5 + random.normal(size=examples) / 2 for _ in range(count)]
     return Method(tuple(range(count)), tuple(table(score=each) for each in scores))
-
-
-def calibration_error(probability: Any, correct: Any, *, sample_weight: Any) -> Any:
-    """The expected calibration error in 15 bins, which has no interval in taskkit: this says why."""
-    bins = (np.minimum((probability * 15).astype(int), 14)[:, None] == np.arange(15)).astype(float)
-    gaps = sample_weight @ (bins * (correct - probability)[:, None])
-    return np.abs(gaps).sum(1) / sample_weight.sum(1)

@@ -5,11 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
-from taskkit.compare.intervals import binomial, intervals
-from taskkit.compare.resampling import bootstrap
+from taskkit.compare.intervals import binomial, in_words, intervals
+from taskkit.compare.resampling import bootstrap, scatter
 from taskkit.compare.rows import Rows
-from taskkit.contracts.statistics import Mean, Of, Ratio, Statistic
-from taskkit.contracts.weighted import macro_f1
+from taskkit.contracts.statistics import Gaps, Mean, NoInterval, Of, Ratio, Statistic
+from taskkit.contracts.weighted import calibration_gaps, macro_f1
 from taskkit.runs.manifest import Interval
 
 RANDOM = np.random.default_rng(11)
@@ -170,3 +170,26 @@ def test_the_corrections_of_bca_leave_no_interval_without_a_width() -> None:
     assert found.low is not None
     assert found.high is not None
     assert found.high - found.low > 0.1
+
+
+def test_the_interval_of_a_calibration_error_covers_where_the_network_is_calibrated_and_where_not() -> None:
+    """A quick form of `make calibration`; that of the bootstrap of a calibrated network would never cover."""
+    error = Gaps(calibration_gaps, ("probability", "correct"), ideal=0.0)
+    for truth in (0.0, 0.1):
+        hits = 0
+        for seed in range(100):
+            random = np.random.default_rng(seed)
+            sure = random.uniform(0.5, 1, size=300)
+            found = rows(probability=[*sure], correct=[*(random.random(300) < sure - truth).astype(float)])
+            far = scatter(found.gaps(error), found.groups, resamples=299)
+            hits += abs(float(found.values([error])[0]) - truth) <= far
+        assert hits >= 90, truth
+        said = one(found, error)
+        assert said.method == "scatter"
+        assert (said.low == 0) == (truth == 0)
+
+
+def test_a_metric_without_an_interval_says_why() -> None:
+    found = intervals(rows(score=[1.0, 2.0]), {"used": NoInterval("resamples hold fewer")}, {"used": 0.5})
+    assert (found["used"].low, found["used"].method, found["used"].note) == (None, "none", "resamples hold fewer")
+    assert in_words(found["used"]) == "no interval: resamples hold fewer"

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torchmetrics import Metric, R2Score
 from torchmetrics.classification import (
+    MulticlassCalibrationError,
     MulticlassF1Score,
     MulticlassPrecision,
     MulticlassRecall,
@@ -46,4 +47,28 @@ def test_r2_is_that_of_torchmetrics_far_from_zero_too() -> None:
     for value, weight in zip(found, WEIGHTS.astype(int), strict=True):
         expected = R2Score()
         expected.update(*(torch.tensor(np.repeat(each - 1e6, weight)) for each in (prediction, target)))
+        assert value == pytest.approx(float(expected.compute()), abs=1e-6)
+
+
+def test_r2_of_several_values_is_their_mean() -> None:
+    target = RANDOM.normal(size=(3, 40))
+    prediction = target + RANDOM.normal(size=(3, 40)) * np.array([[0.1], [0.5], [2.0]])
+    found = weighted.mean_r2(*target, *prediction, sample_weight=WEIGHTS)
+    for value, weight in zip(found, WEIGHTS.astype(int), strict=True):
+        expected = R2Score()
+        expected.update(*(torch.tensor(np.repeat(each, weight, axis=1)).T for each in (prediction, target)))
+        assert value == pytest.approx(float(expected.compute()), abs=1e-6)
+
+
+def test_calibration_gaps_add_up_to_the_error_of_torchmetrics_at_the_edges_of_bins_too() -> None:
+    edges = torch.linspace(0, 1, 16)[6:]
+    sure = torch.cat([edges, torch.rand(30, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.5])
+    rest = (1 - sure[:, None]).expand(-1, 2) / 2
+    probabilities = torch.cat([sure[:, None], rest], 1)
+    target = torch.tensor(RANDOM.integers(0, 3, 40))
+    correct = (target == 0).double().numpy()
+    gaps = weighted.calibration_gaps(sure.double().numpy(), correct, sample_weight=WEIGHTS)
+    for value, weight in zip(np.abs(gaps).sum(1), WEIGHTS.astype(int), strict=True):
+        expected = MulticlassCalibrationError(3, n_bins=15)
+        expected.update(*(torch.tensor(np.repeat(each.numpy(), weight, axis=0)) for each in (probabilities, target)))
         assert value == pytest.approx(float(expected.compute()), abs=1e-6)

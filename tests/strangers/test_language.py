@@ -96,6 +96,17 @@ def test_each_document_of_a_packed_batch_has_its_own_score(straight: taskkit.Loa
     assert float(scores["nats"][0]) == pytest.approx(float(alone["nats"]), rel=1e-5)
 
 
+def test_perplexity_follows_from_its_documents_however_many_windows_they_have(straight: taskkit.LoadedRun) -> None:
+    rows = straight.predictions()
+    context = straight.built.processor.context
+    assert any(len(each.input.encode()) + 1 > context for each in examples(straight, "test"))
+    assert sum(rows["tokens"].to_pylist()) == sum(len(each.input.encode()) + 1 for each in examples(straight, "test"))
+    for name in ("loss", "perplexity"):
+        found = straight.manifest.intervals[f"test/{name}"]
+        assert found.low < found.value < found.high
+        assert found.value == pytest.approx(straight.metrics[f"test/{name}"], rel=1e-5)
+
+
 def test_no_text_is_generated_for_the_test_split(straight: taskkit.LoadedRun) -> None:
     rows = straight.predictions()
 

@@ -17,6 +17,7 @@ from taskkit import (
     Example,
     Headline,
     Mean,
+    NoInterval,
     Prediction,
     Ratio,
     Statistic,
@@ -33,6 +34,9 @@ from taskkit_recsys.ranking import Ranking, rank, recommend
 
 BASELINE_USERS = 1024
 """Users that the popularity list is judged for at once."""
+FEWER_USERS = NoInterval(
+    "to fewer users fewer items are recommended, and resamples, which hold some users twice, hold fewer"
+)
 
 
 @dataclass
@@ -93,22 +97,21 @@ class NextItem(Task[sections.NextItem, HistoryProcessor]):
         }
 
     def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
-        """The accuracy of each user's ranking, the cross-entropy, and how many took what is in the list."""
+        """The accuracy of each user's ranking, the cross-entropy, and how many took the list and the targets."""
         scores = {name: step.scored[name]["value"] for name in ("cross_entropy", *self._accuracies)}
-        items = step.scored["popularity@10"]["items"].long()
-        listed = items != NONE
-        takers = (self.counts[items.clamp(min=0)] * listed).sum(1)
-        return {**scores, "takers@10": takers.float(), "items@10": listed.sum(1).float()}
+        takers, items = self._takers(step.scored["popularity@10"]["items"])
+        of_targets, targets = self._takers(batch["target"])
+        counted = {"takers@10": takers, "items@10": items, "takers_of_targets": of_targets, "targets": targets}
+        return {**scores, **counted}
 
-    def statistics(self) -> Mapping[str, Statistic]:
-        """Accuracy is a mean over users, popularity one over the items of all lists.
-
-        Coverage and inequality (Gini) have no interval: of fewer users fewer items are recommended, so that resamples,
-        which hold some users twice and others never, are of another size.
-        """
+    def statistics(self) -> Mapping[str, Statistic | NoInterval]:
+        """Accuracy is a mean over users, popularity one over the items of all lists; coverage and Gini are neither."""
         return {
             **{name: Mean(name, ideal=1.0) for name in self._accuracies},
+            "coverage@10": FEWER_USERS,
+            "gini@10": FEWER_USERS,
             "popularity@10": Ratio("takers@10", "items@10"),
+            "popularity_of_targets": Ratio("takers_of_targets", "targets"),
             "loss": Mean("cross_entropy", ideal=0.0),
         }
 
@@ -199,6 +202,12 @@ class NextItem(Task[sections.NextItem, HistoryProcessor]):
         lists = {name: {"items": ranking.top} for name in ("coverage@10", "gini@10", "popularity@10")}
         means = {name: {"value": values} for name, values in scores.items()}
         return {**means, **lists, "popularity_of_targets": {"items": target}}
+
+    def _takers(self, items: Tensor) -> tuple[Tensor, Tensor]:
+        """How many users took the items (users, places) of each list in training, in all, and how many items it has."""
+        places = items.long()
+        there = places != NONE
+        return (self.counts[places.clamp(min=0)] * there).sum(1).float(), there.sum(1).float()
 
     def _list(self, items: Sequence[int], scores: Sequence[float]) -> list[dict[str, Any]]:
         histories = self.processor.histories

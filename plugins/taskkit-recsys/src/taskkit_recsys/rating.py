@@ -38,13 +38,18 @@ class Rating(Task[sections.Rating, PairProcessor]):
         return {"rmse": MeanSquaredError(squared=False), "mae": MeanAbsoluteError()}
 
     def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
-        """The error of each rating, squared and absolute."""
+        """The error of each rating, squared and absolute, and the loss, which knows no scale."""
         error = step.scored["preds"] - step.scored["target"]
-        return {"squared_error": error**2, "absolute_error": error.abs()}
+        loss = F.mse_loss(step.outputs.float(), batch["target"], reduction="none")
+        return {"squared_error": error**2, "absolute_error": error.abs(), "loss": loss}
 
     def statistics(self) -> Mapping[str, Statistic]:
-        """The errors."""
-        return {"rmse": Of(root_mean, ("squared_error",), ideal=0.0), "mae": Mean("absolute_error", ideal=0.0)}
+        """The errors, and the loss."""
+        return {
+            "rmse": Of(root_mean, ("squared_error",), ideal=0.0),
+            "mae": Mean("absolute_error", ideal=0.0),
+            "loss": Mean("loss", ideal=0.0),
+        }
 
     def predict(self, batch: Batch, outputs: Tensor, examples: Sequence[Example], options: Any) -> Sequence[Prediction]:
         """The rating of each pair, from `outputs` (batch,)."""

@@ -92,14 +92,16 @@ class Ctc(Task[sections.Ctc, SpeechProcessor]):
             reduction="none",
             zero_infinity=True,
         )
-        characters = (lengths.clamp(min=1) * (losses > 0)).sum()  # an empty transcript counts as one
+        counted = lengths.clamp(min=1) * (losses > 0)  # an empty transcript counts as one
+        characters = counted.sum()
         loss = losses.sum() / characters.clamp(min=1)
         if self.training:
             return Step(loss, characters, "characters", emissions)
         texts = decoder(self.config, self.alphabet)(emissions.log_probs, emissions.lengths)
         errors = count_errors(texts, [_reference(row) for row in batch["target_text"].tolist()])
         tally = {name: counts.to(loss.device) for name, counts in errors.items()}
-        return Step(loss, characters, "characters", replace(emissions, texts=texts), {"tally": tally})
+        scored = {"tally": tally, "losses": {"ctc": losses, "learnt_characters": counted}}
+        return Step(loss, characters, "characters", replace(emissions, texts=texts), scored)
 
     def metrics(self) -> Mapping[str, Metric]:
         """Word and character error rate over all utterances, and the share of utterances without a transcript."""
@@ -110,15 +112,19 @@ class Ctc(Task[sections.Ctc, SpeechProcessor]):
         }
 
     def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
-        """The errors and the length of each reference, and whether a transcript is lacking."""
-        return dict(step.scored["tally"])
+        """The errors and the length of each reference, whether a transcript is lacking, and CTC's loss.
+
+        `learnt_characters` are those that the loss counts: an empty transcript as one, one without a path as none.
+        """
+        return {**step.scored["tally"], **step.scored["losses"]}
 
     def statistics(self) -> Mapping[str, Statistic]:
-        """Rates are errors over what there is to be said, of all utterances together."""
+        """Rates are errors over what there is to be said, of all utterances together; the loss is one, too."""
         return {
             "wer": Ratio("word_errors", "words", ideal=0.0),
             "cer": Ratio("character_errors", "characters", ideal=0.0),
             "silent": Mean("silent", ideal=0.0),
+            "loss": Ratio("ctc", "learnt_characters", ideal=0.0),
         }
 
     def check_options(self, options: sections.CtcOptions) -> None:

@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torchmetrics import MeanMetric, Metric
 
-from taskkit import Batch, Example, Headline, Ratio, Results, Statistic, Step, Task, percent
+from taskkit import Batch, Example, Headline, NoInterval, Ratio, Results, Statistic, Step, Task, percent
 from taskkit_speech import sections
 from taskkit_speech.encoder import SpeechEncoder, frame_count
 from taskkit_speech.heads import Pretext
@@ -50,11 +50,13 @@ class Pretraining(Task[sections.Pretraining, SpeechProcessor]):
         """How many frames of each clip are masked, how many of these are told apart, and their contrastive loss."""
         return dict(step.scored["clips"])
 
-    def statistics(self) -> Mapping[str, Statistic]:
-        """Means over the masked frames of all clips."""
+    def statistics(self) -> Mapping[str, Statistic | NoInterval]:
+        """Means over the masked frames of all clips; what is of the codes is of no clip alone."""
         return {
             "accuracy": Ratio("right", "frames", ideal=1.0),
             "contrastive": Ratio("contrastive", "frames", ideal=0.0),
+            "codes_used": NoInterval("of fewer clips fewer codes are in use, and resamples hold fewer"),
+            "loss": NoInterval("a part of it, the diversity, is of the codes of a whole batch"),
         }
 
     def baseline(self, train: Sequence[Example], test: Sequence[Example]) -> Mapping[str, float]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassF1Score, MulticlassPrecision, MulticlassRecall
 
-from taskkit import Classification, Mean, Processor, Statistic
+from taskkit import Classification, Mean, NoInterval, Processor, Statistic
 from taskkit_text import sections
 
 
@@ -27,7 +27,7 @@ class TextClassification(Classification[sections.TextClassification, Processor])
         }
         return {**super().metrics(), **micro}
 
-    def statistics(self) -> Mapping[str, Statistic]:
+    def statistics(self) -> Mapping[str, Statistic | NoInterval]:
         """Those of the shared task; the micro averages are accuracy."""
         micro = ("micro_precision", "micro_recall", "micro_f1")
         return {**super().statistics(), **dict.fromkeys(micro, Mean("correct", ideal=1.0))}

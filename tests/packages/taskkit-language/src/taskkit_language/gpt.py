@@ -23,12 +23,15 @@ from taskkit import (
     Fact,
     Headline,
     Model,
+    Of,
     Origin,
     Prediction,
     Prepared,
     Processor,
+    Ratio,
     Sample,
     Split,
+    Statistic,
     Step,
     Task,
     TaskkitError,
@@ -36,6 +39,7 @@ from taskkit import (
     by_share,
 )
 from taskkit_language import sections
+from taskkit_language.measures import perplexity
 from taskkit_language.sections import Text
 
 END = 0
@@ -200,10 +204,17 @@ class Language(Task[sections.Language, Bytes]):
         return {"perplexity": Perplexity(ignore_index=IGNORED)}
 
     def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
-        """The cross-entropy in nats and the number of bytes; of a document of several windows the means of these."""
+        """The cross-entropy in nats and the number of bytes, summed over the windows of a document."""
         nll = F.cross_entropy(step.outputs.flatten(0, 1), batch["target"].flatten(), reduction="none")
         offsets = batch["target_offsets"]
         return {"nats": torch.segment_reduce(nll, "sum", offsets=offsets), "tokens": offsets.diff()}
+
+    def statistics(self) -> Mapping[str, Statistic]:
+        """The loss is nats for each byte, and so these add up over windows; perplexity is its exponential."""
+        return {
+            "loss": Ratio("nats", "tokens", ideal=0.0),
+            "perplexity": Of(perplexity, ("nats", "tokens"), ideal=1.0),
+        }
 
     def check_options(self, options: sections.Generate) -> None:
         """Raise TaskkitError for a temperature below zero, which would prefer what is unlikely."""

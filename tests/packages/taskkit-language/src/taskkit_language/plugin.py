@@ -23,6 +23,7 @@ def taskkit_components() -> Iterable[Component]:
         input=TEXT,
         targets=(NEXT,),
         metrics={"perplexity": "min"},
+        statistics=("taskkit_language.measures:perplexity",),
     )
     yield Component(
         kind="model",
