@@ -179,8 +179,11 @@ class Below:
 def stacked(sums: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Below]:
     """What is above the line of several ratios, float (groups, ratios), and what is below."""
     above, below = (np.stack(side, axis=1) for side in zip(*sums, strict=True))
-    kinds, kind = np.unique(below, axis=1, return_inverse=True)
-    return above, Below(kinds, kind.ravel())
+    # numpy.unique of columns compares them as records of as many fields as there are groups, which takes seconds.
+    firsts = dict[bytes, int]()
+    like = [firsts.setdefault(column.tobytes(), place) for place, column in enumerate(below.T)]
+    kinds = [*firsts.values()]
+    return above, Below(below[:, kinds], np.array([kinds.index(place) for place in like]))
 
 
 def _numbered(groups: Sequence[Any]) -> Integers:
