@@ -224,7 +224,9 @@ def test_scores_are_counts_that_rates_are_made_of(task):
     batch = task.processor.collate(samples(task))
     step = task.eval().step(batch)
     scores = task.scores(batch, step)
-    assert set(scores) == {"word_errors", "words", "character_errors", "characters", "silent"}
+    counts = {"word_errors", "words", "character_errors", "characters", "silent"}
+    assert set(scores) == {*counts, "ctc", "learnt_characters"}
+    assert float(scores["ctc"].sum() / scores["learnt_characters"].sum()) == pytest.approx(step.loss.item(), rel=1e-5)
     assert scores["words"].tolist() == [len(text.split()) for text in TEXTS]
 
 

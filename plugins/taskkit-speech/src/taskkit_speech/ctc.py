@@ -100,7 +100,7 @@ class Ctc(Task[sections.Ctc, SpeechProcessor]):
         texts = decoder(self.config, self.alphabet)(emissions.log_probs, emissions.lengths)
         errors = count_errors(texts, [_reference(row) for row in batch["target_text"].tolist()])
         tally = {name: counts.to(loss.device) for name, counts in errors.items()}
-        scored = {"tally": tally, "losses": {"ctc": losses, "learnt_characters": counted}}
+        scored = {"tally": {**tally, "ctc": losses.detach(), "learnt_characters": counted}}
         return Step(loss, characters, "characters", replace(emissions, texts=texts), scored)
 
     def metrics(self) -> Mapping[str, Metric]:
@@ -116,7 +116,7 @@ class Ctc(Task[sections.Ctc, SpeechProcessor]):
 
         `learnt_characters` are those that the loss counts: an empty transcript as one, one without a path as none.
         """
-        return {**step.scored["tally"], **step.scored["losses"]}
+        return dict(step.scored["tally"])
 
     def statistics(self) -> Mapping[str, Statistic]:
         """Rates are errors over what there is to be said, of all utterances together; the loss is one, too."""
