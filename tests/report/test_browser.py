@@ -17,6 +17,9 @@ from taskkit.report.make import report
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MakeRun = Callable[..., Path]
 NARROW = 360
+PAPER = 688
+"""The width of a page of A4 between its margins, in pixels of CSS."""
+MANY = 16
 CONTROL = "http://taskkit.invalid/control"
 """What the page around the reports asks for, to see that asking is seen."""
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (Debian: chromium)")
@@ -24,11 +27,23 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is install
 FRAMES = """<!doctype html><body>
 <iframe id="one" src="one.html" width="{narrow}" height="900"></iframe>
 <iframe id="several" src="several.html" width="{narrow}" height="900"></iframe>
+<iframe id="many" src="many.html" width="{paper}" height="900"></iframe>
 <img src="{control}"><pre id="said"></pre>
 <script>
 addEventListener("load", () => {{
   const said = {{}};
-  for (const frame of document.querySelectorAll("iframe")) {{
+  const paper = document.getElementById("many").contentDocument;
+  paper.querySelectorAll("details").forEach((each) => {{ each.open = true; }});
+  for (const rule of [...paper.styleSheets].flatMap((sheet) => [...sheet.cssRules])) {{
+    if (rule.media && rule.media.mediaText === "print") rule.media.mediaText = "all";
+  }}
+  const cells = [...paper.querySelectorAll("th, td")];
+  said.paper = {{
+    columns: Math.max(...[...paper.querySelectorAll("thead tr")].map((row) => row.cells.length)),
+    beyond: cells.filter((cell) => cell.getBoundingClientRect().right > paper.documentElement.clientWidth + 1).length,
+    cut: cells.filter((cell) => cell.scrollWidth > cell.clientWidth + 1).map((cell) => cell.textContent),
+  }};
+  for (const frame of document.querySelectorAll("iframe:not(#many)")) {{
     const page = frame.contentDocument;
     const sorted = [...page.querySelectorAll("table.sortable")].pop();
     const buttons = sorted.querySelectorAll("thead button");
@@ -66,11 +81,14 @@ def pages(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (run / "run.json").write_text(json.dumps(said))
     (folder / "one.html").write_text(report([str(run)], Plugins(()), data=False))
     (folder / "several.html").write_text(report([str(folder / "runs")], Plugins(()), data=False))
-    (folder / "frames.html").write_text(FRAMES.format(narrow=NARROW, control=CONTROL))
+    for number in range(MANY):
+        make_run(folder / "many" / f"a_rather_long_name_of_a_run_{number:02}", 0.3 + number / 25, draw=number)
+    (folder / "many.html").write_text(report([str(folder / "many")], Plugins(()), data=False))
+    (folder / "frames.html").write_text(FRAMES.format(narrow=NARROW, paper=PAPER, control=CONTROL))
     return folder
 
 
-def test_it_fits_a_telephone_sorts_its_tables_and_runs_no_script_but_its_own(pages: Path) -> None:
+def test_it_fits_a_telephone_and_paper_sorts_its_tables_and_runs_no_script_but_its_own(pages: Path) -> None:
     address = (pages / "frames.html").as_uri()
     ended = chromium(
         pages, "--allow-file-access-from-files", f"--log-net-log={pages / 'net.json'}", "--dump-dom", address
@@ -84,6 +102,8 @@ def test_it_fits_a_telephone_sorts_its_tables_and_runs_no_script_but_its_own(pag
         assert said[page]["ran"] is False
         assert said[page]["order"] == sorted(said[page]["order"], reverse=True)
         assert said[page]["sort"][-1] == "descending"
+    # What does not fit onto paper cannot be scrolled to.
+    assert said["paper"] == {"columns": MANY + 1, "beyond": 0, "cut": []}
     assert [line for line in ended.stderr.splitlines() if "CONSOLE" in line and CONTROL not in line] == []
     asked = re.findall(r'"url":"(https?:.*?)"', (pages / "net.json").read_text())
     # A Chromium asks for news of itself.

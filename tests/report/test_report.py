@@ -346,12 +346,12 @@ def test_twenty_runs_of_ten_thousand_examples_take_seconds(
 ) -> None:
     for draw in range(20):
         make_run(tmp_path / "runs" / f"m{draw:02}", 0.85 + draw / 200, examples=10_000, draw=draw)
-    command = [sys.executable, "-m", "taskkit", "--no-plugins", "report", "runs", "--no-data"]
+    command = [sys.executable, "-m", "taskkit", "--no-plugins", "report", "runs"]
     # The processor's time: what else the machine does must not decide.
     start = os.times()
     subprocess.run(command, cwd=tmp_path, env=environment(), check=True)
     end = os.times()
     seconds = end.children_user + end.children_system - start.children_user - start.children_system
     print(f"{seconds:.1f} s of a processor")
-    assert seconds < 15
+    assert seconds < 10
     assert (tmp_path / "report.html").stat().st_size < 1_000_000

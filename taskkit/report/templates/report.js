@@ -10,6 +10,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   heads.forEach((head, at) => {
     const button = document.createElement("button");
     button.type = "button";
+    head.dataset.title = head.textContent.trim();
     button.append(...head.childNodes);
     head.append(button);
     button.addEventListener("click", () => {
