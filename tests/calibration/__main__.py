@@ -13,7 +13,7 @@ from pathlib import Path
 
 import scipy
 
-from taskkit.runs.record import git_state
+from taskkit.runs.record import environment, git_state
 from tests.calibration.simulate import Share, coverage, nulls, power, seeds
 
 PAGE = Path("docs/explanation/calibration.md")
@@ -22,7 +22,7 @@ TIMES = 1000
 
 def main(times: int, page: Path) -> None:
     """Simulate, print each line as it comes, and write the page."""
-    began, git, lines = time.monotonic(), git_state() or {}, []
+    git, lines = git_state() or {}, []
     for part in (coverage, seeds, nulls, power):
         for share in part(times):
             lines.append(_line(share))
@@ -33,9 +33,9 @@ def main(times: int, page: Path) -> None:
         f"Written by `make calibration`: {times} simulations with a known truth for each line (a quarter of them where "
         "methods are compared), bootstrap intervals of 999 resamples. "
         f"{datetime.now(UTC).date()}, commit {commit}, Python {platform.python_version()}, scipy {scipy.__version__}, "
-        f"{platform.machine()}, {(time.monotonic() - began) / 60:.0f} minutes. ± is one standard error of the "
-        "simulation; lines without it are computed, not simulated. [What a number is worth](numbers.md) says what "
-        "follows.\n\n"
+        f"{environment('cpu')['cpu']}, {time.process_time() / 60:.0f} minutes of a processor. ± is one standard "
+        "error of the simulation; lines without it are computed, not simulated. [What a number is worth](numbers.md) "
+        "says what follows.\n\n"
         "| | setting | share |\n|---|---|---|\n" + "\n".join(lines) + "\n"
     )
 
