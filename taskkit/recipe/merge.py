@@ -151,19 +151,24 @@ def dotted(key: Key) -> str:
     return ".".join(key)
 
 
-def file_layer(name: str, content: bytes) -> Layer:
-    """Read a recipe file; raises RecipeError with the line and column of all that is wrong with its form."""
+EXAMPLES = {"recipe": "model: {name: image.vit}", "study": "recipes: [recipes/mlp.yaml]"}
+"""What may stand in a file, by what the file is."""
+
+
+def file_layer(name: str, content: bytes, what: str = "recipe") -> Layer:
+    """Read a recipe file, or one of those that `EXAMPLES` names; raises RecipeError with the line and column of all
+    that is wrong with its form."""
     if len(content) > SIZE:
-        raise _error(name, f"this file is larger than the {SIZE:,} bytes that a recipe may have. Name a recipe.")
+        raise _error(name, f"this file is larger than the {SIZE:,} bytes that a {what} may have. Name a {what}.")
     text = _text(name, content)
     reader = _Reader(name)
     node = reader.parse(text)
     if node is None:
-        raise _error(f"{name}:1:1", "the file is empty. A recipe holds sections such as `model: {name: image.vit}`.")
+        raise _error(f"{name}:1:1", f"the file is empty. A {what} holds sections such as `{EXAMPLES[what]}`.")
     values = reader.value(node, ())
     if not isinstance(values, dict):
         reader.report(
-            node, (), f"a recipe is a mapping of sections, this is {shown(values)}. Write `key: value` lines."
+            node, (), f"a {what} is a mapping of sections, this is {shown(values)}. Write `key: value` lines."
         )
     if reader.problems:
         raise RecipeError(reader.problems)

@@ -198,12 +198,17 @@ def _writer(directory: Path) -> Process | None:
 
 def run_label(seed: int, changes: Mapping[tuple[str, ...], Any]) -> str:
     """What the name of a run says beside the time: its seed, and its first changes by the ends of their keys."""
-    ours = [_short(key, value) for key, value in changes.items() if key != ("seed",) and not isinstance(value, Mapping)]
+    ours = [
+        short_change(key, value)
+        for key, value in changes.items()
+        if key != ("seed",) and not isinstance(value, Mapping)
+    ]
     rest = [f"and-{len(ours) - NAMED_CHANGES}-more"] if len(ours) > NAMED_CHANGES else []
     return "_".join([f"seed={seed}", *ours[:NAMED_CHANGES], *rest])
 
 
-def _short(key: tuple[str, ...], value: Any) -> str:
+def short_change(key: tuple[str, ...], value: Any) -> str:
+    """A change as part of a file's name, by the end of its key: `lr=0.001`."""
     name = key[-2] if key[-1] == "name" and len(key) > 1 else key[-1]
     said = Path(value).name if isinstance(value, str) else json.dumps(value)
     return f"{_UNSAFE.sub('-', name)}={_UNSAFE.sub('-', said)}"[:LONGEST_CHANGE].rstrip("-.")

@@ -1,0 +1,1 @@
+"""Many runs from one file: planned whole, conducted as processes of their own, gone on with after any end."""

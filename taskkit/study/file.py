@@ -1,0 +1,139 @@
+"""What a study file may say, typed, and how one is read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from taskkit.contracts.recipe import Key
+from taskkit.contracts.settings import setting
+from taskkit.errors import Problem, RecipeError
+from taskkit.recipe.coerce import Misfit, to_section
+from taskkit.recipe.merge import SIZE, Tree, dotted, file_layer
+from taskkit.wording import shown
+
+
+@dataclass
+class Entry:
+    """A recipe of a study, with changes of its own."""
+
+    recipe: str = setting(doc="a recipe file, or the name of a recipe that a plugin ships")
+    overlays: list[str] = setting([], "recipe files that are merged on top, from left to right")
+    changes: dict[str, Any] = setting({}, "values on top, by dotted key")
+
+
+@dataclass
+class Budget:
+    """How much every run may train."""
+
+    steps: int = setting(doc="optimiser steps of each run, instead of what its recipe says", ge=1)
+
+
+@dataclass
+class Launch:
+    """Where and how many at a time."""
+
+    kind: Literal["local"] = setting("local", "local: processes on this machine")
+    processes: int = setting(1, "runs at the same time", ge=1, le=1024)
+    devices: list[int] = setting([], "CUDA devices, which the processes take in turn; none named: all see all")
+
+
+@dataclass
+class Study:
+    """Many runs from one file."""
+
+    recipes: list[str] | dict[str, str | Entry] = setting(
+        doc="recipes, or names and what is meant by each: a recipe, or a mapping with `recipe` and `changes`"
+    )
+    title: str | None = setting(None, "what the study is called; null: the name of the file")
+    vary: dict[str, list[Any]] = setting({}, "keys of a recipe, each with its values: all combinations are run")
+    budget: Budget | None = setting(None, "equal compute for all; null: as each recipe says")
+    launch: Launch | None = setting(None, "where and how many at a time; null: one after the other, here")
+    report: bool = setting(True, "write report.html at the end")
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """A study as it was read, and where in the file everything stands."""
+
+    path: Path
+    sha256: str
+    study: Study
+    places: Mapping[Key, str]
+    """`file:line:column` of each value."""
+
+    @property
+    def title(self) -> str:
+        """What the study is called."""
+        return self.study.title or self.path.stem
+
+    @property
+    def launch(self) -> Launch:
+        """Where the runs are started."""
+        return self.study.launch or Launch()
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """The recipes by the names that the study has for them."""
+        named = self.study.recipes
+        if isinstance(named, dict):
+            return {name: Entry(entry) if isinstance(entry, str) else entry for name, entry in named.items()}
+        return {Path(recipe).stem: Entry(recipe) for recipe in named}
+
+    def place(self, *key: str) -> str:
+        """Where a value stands, or what is around it."""
+        return next((self.places[key[:end]] for end in range(len(key), -1, -1) if key[:end] in self.places), "")
+
+
+def read(path: Path) -> StudyFile:
+    """Read a study file; raises RecipeError with everything that is wrong with its form."""
+    try:
+        with path.open("rb") as opened:
+            content = opened.read(SIZE + 1)
+    except OSError as error:
+        why = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        raise RecipeError([Problem(str(path), "", f"{why}. A study file was expected, such as study.yaml.")]) from None
+    layer = file_layer(str(path), content, "study")
+    tree = Tree()
+    tree.merge(layer)
+    try:
+        study: Study = to_section(Study, tree.values, (), "a study")
+    except Misfit as misfit:
+        raise RecipeError([Problem(tree.where(key), dotted(key), said) for key, said in misfit.problems]) from None
+    found = StudyFile(path, hashlib.sha256(content).hexdigest(), study, layer.places)
+    if problems := [Problem(found.place(*key), dotted(key), said) for key, said in _problems(study)]:
+        raise RecipeError(problems)
+    return found
+
+
+def _problems(study: Study) -> Iterator[tuple[Key, str]]:
+    """What is wrong with the meaning of values that all have the right type."""
+    named = study.recipes
+    if not named:
+        yield ("recipes",), "recipes names none. At least one was expected, such as recipes/mlp.yaml."
+    if isinstance(named, dict):
+        for name in named:
+            if not name.isprintable() or name.startswith(".") or set(name) & set("/\\"):
+                yield ("recipes", name), f"recipes: {name!r} names a folder. A word without / was expected."
+    else:
+        stems = [Path(recipe).stem for recipe in named]
+        for number, stem in enumerate(stems):
+            if stem in stems[:number]:
+                yield (
+                    ("recipes", str(number)),
+                    f"recipes: {named[number]} would be called {stem}, as another is. Give them names: "
+                    f"`{{{stem}: {named[number]}, another: …}}`.",
+                )
+    for key, values in study.vary.items():
+        if not values:
+            yield ("vary", key), f"vary.{key} has no values. At least one was expected."
+        for number, value in enumerate(values):
+            if value in values[:number]:
+                yield ("vary", key, str(number)), f"vary.{key} has {shown(value)} twice. Leave one out."
+    if study.budget is not None:
+        for key in ("trainer.max_steps", "trainer.max_epochs"):
+            if key in study.vary:
+                yield ("vary", key), f"vary.{key} contradicts budget, which sets it for all. Leave one of them out."

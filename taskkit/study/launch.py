@@ -1,0 +1,129 @@
+"""How the process of a cell is started, watched and asked to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+from taskkit.errors import CheckpointError
+from taskkit.runs import manifest
+from taskkit.study.file import Launch
+
+
+class Job(Protocol):
+    """A process that runs a cell."""
+
+    def ended(self) -> int | None:
+        """Its exit code, negative where a signal ended it; None: it goes on."""
+
+    def stop(self) -> None:
+        """Ask it to save its run and end."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
+class Launcher(Protocol):
+    """A place where processes run, some at a time."""
+
+    places: int
+
+    def start(self, words: Sequence[str], output: Path, held: IO[str], place: int) -> Job:
+        """Start `taskkit` with these words in one of the places, counted from 0; what it prints goes to a file.
+
+        It holds the file `held` for as long as it lives.
+        """
+
+
+def launcher(section: Launch) -> Launcher:
+    """The place that a study names."""
+    return Local(section.processes, section.devices)
+
+
+class Local:
+    """Processes on this machine."""
+
+    def __init__(self, processes: int, devices: Sequence[int] = ()) -> None:
+        self.places = processes
+        self.devices = devices
+
+    def start(self, words: Sequence[str], output: Path, held: IO[str], place: int) -> Job:
+        """Start a process, which no signal reaches that a terminal sends to this one."""
+        with output.open("a") as said:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "taskkit", *words],
+                env={**os.environ, **self._variables(place)},
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                pass_fds=[held.fileno()],
+                start_new_session=True,
+            )
+        return _Child(process)
+
+    def _variables(self, place: int) -> Mapping[str, str]:
+        return {
+            **threads(self.places),
+            **({"CUDA_VISIBLE_DEVICES": str(self.devices[place % len(self.devices)])} if self.devices else {}),
+        }
+
+
+def threads(processes: int) -> Mapping[str, str]:
+    """How many threads each of several processes takes, unless that is said: together as many as there are cores.
+
+    torch would take all cores in each, and they would wait for each other.
+    """
+    if processes == 1 or "OMP_NUM_THREADS" in os.environ:
+        return {}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return {"OMP_NUM_THREADS": str(max(1, cores // processes))}
+
+
+@dataclass(frozen=True)
+class _Child:
+    process: subprocess.Popen[bytes]
+
+    def ended(self) -> int | None:
+        return self.process.poll()
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        # With those that it started, in its session.
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """A process whose study was killed, and which goes on: it is waited for."""
+
+    run: Path
+    is_free: Callable[[], bool]
+    """Whether nobody holds its cell any more."""
+
+    def ended(self) -> int | None:
+        """0 when it is gone; how it ended is in its run."""
+        return 0 if self.is_free() else None
+
+    def stop(self) -> None:
+        """Send SIGTERM to the process that run.json names."""
+        self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL to the process that run.json names."""
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: int) -> None:
+        with suppress(CheckpointError, ProcessLookupError):
+            process = manifest.read(self.run).process
+            if process is not None and process.is_there:
+                os.kill(process.pid, number)
