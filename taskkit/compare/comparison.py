@@ -11,6 +11,7 @@ import scipy  # which imports scipy.stats, of half a second, when it is asked fo
 
 from taskkit.compare.cost import AXES, OF_MACHINE, Costs, costs_of, front, metered
 from taskkit.compare.differences import LEAST_SEEDS, Difference, Method, Spread, compared
+from taskkit.compare.looked import looked
 from taskkit.compare.protocol import differing
 from taskkit.compare.reading import Tested, curves, find, methods, names, read, value_of
 from taskkit.compare.resampling import LEVEL
@@ -178,6 +179,7 @@ def compare(
     if several:
         notes += [f"[{letter}] {_protocol(run)}" for letter, run in sorted(_firsts(letters, runs).items())]
     notes += _warnings(lines, found, several)
+    notes += looked(groups)
     return Comparison(tuple(lines), tuple(found), tuple(notes), several, by)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os.path import commonpath
@@ -24,6 +25,8 @@ from taskkit.runs.rows import read_rows
 from taskkit.runs.scrub import fingerprint, mark_of
 from taskkit.wording import did_you_mean
 
+LISTED = 3
+"""Of more runs that were never tested it is said how many there are."""
 AGAIN = "run its recipe.yaml again"
 _BEGAN = re.compile(r"(?<![^/])\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d_")
 """When a run began, in the name of its directory."""
@@ -87,6 +90,7 @@ def find(words: Iterable[str]) -> tuple[list[Path], list[str]]:
                 f"{word}: there is no run. A run directory, a directory of runs or a pattern such as 'runs/vit/*' was "
                 "expected."
             )
+        untested = dict[Path, str]()
         for run in runs:
             said = manifest.read(run)
             if said.metrics and said.protocol is not None:
@@ -96,10 +100,20 @@ def find(words: Iterable[str]) -> tuple[list[Path], list[str]]:
                     f"{run}: it was never tested ({said.status}). Finish it: taskkit run --resume {run}"
                 )
             else:
-                left_out.append(f"{run} is left out: it was never tested ({said.status}).")
+                untested[run] = said.status
+        left_out += _left_out(word, untested)
     if not found:
         raise CheckpointError(f"{', '.join(words)}: none of the runs there was tested. Finish one first.")
     return [*found], left_out
+
+
+def _left_out(word: str, untested: Mapping[Path, str]) -> list[str]:
+    """Which runs were never tested; of many, as those of a search, how many."""
+    if len(untested) <= LISTED:
+        return [f"{run} is left out: it was never tested ({status})." for run, status in untested.items()]
+    counts = Counter(untested.values())
+    said = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return [f"{len(untested)} runs below {word} are left out: they were never tested ({said})."]
 
 
 def read(path: Path, metric: str | None, components: Iterable[Component]) -> Tested:

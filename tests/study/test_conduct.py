@@ -63,6 +63,19 @@ def test_the_directory_of_a_study_is_all_of_its_runs_to_compare(bench: Bench) ->
     assert {line["name"]: line["seeds"] for line in lines} == {"narrow/seed=1": [1], "wide/seed=1": [1]}
 
 
+def test_who_compares_some_of_a_study_hears_how_many_were_looked_at(bench: Bench) -> None:
+    said = "The runs of study asked this test split 2 times, of 2 methods; 1 of them is compared here."
+    alone = json.loads(bench.taskkit("compare", "runs/study/narrow", "--json").stdout)
+    assert any(said in note for note in alone["notes"])
+    both = json.loads(bench.taskkit("compare", "runs/study", "--json").stdout)
+    assert not any("asked this test split" in note for note in both["notes"])
+    many = bench.path / "study.json"
+    kept = many.read_text()
+    many.write_text(kept.replace('"methods": 2', '"methods": 5'))
+    assert "of 5 methods; 2 of them are compared here" in bench.taskkit("compare", "runs/study", "--json").stdout
+    many.write_text(kept)
+
+
 def test_a_file_may_grow_but_what_was_run_stays_part_of_it(bench: Bench) -> None:
     bench.write(STUDY.replace("[1]", "[1, 2, 3]"))
     assert "9 runs of 3 recipe(s)" in bench.study("--check").stdout
