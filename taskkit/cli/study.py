@@ -11,10 +11,12 @@ import click
 
 from taskkit.cli.loading import loading
 from taskkit.cli.output import say
+from taskkit.errors import TaskkitError
 
 if TYPE_CHECKING:
     from taskkit.cli import Context
     from taskkit.study.book import Book
+    from taskkit.study.conduct import Conductor
     from taskkit.study.display import Lines, Moving
     from taskkit.study.estimate import Taken
     from taskkit.study.file import StudyFile
@@ -42,14 +44,15 @@ def command(context: click.Context, file: Path, out: Path | None, check: bool, d
     from taskkit.study.plan import plan
 
     found = files.read(file)
-    planned = plan(found, ours.plugins)
     directory = out or _default(file)
     if check:
+        planned = plan(found, ours.plugins)
         _announce(found, planned, planned, directory, deep)
         say(f"{file}: no problems")
         return
+    plan(found, ours.plugins)  # Before there is a directory.
     with locked(directory):
-        context.exit(_conduct(ours, found, planned, directory, deep, retry))
+        context.exit(_conduct(ours, found, directory, deep, retry))
 
 
 def _default(file: Path) -> Path:
@@ -57,25 +60,50 @@ def _default(file: Path) -> Path:
     return Path("runs", file.stem)
 
 
-def _conduct(ours: Context, file: StudyFile, planned: Sequence[Cell], directory: Path, deep: bool, retry: bool) -> int:
-    from taskkit.study import cells
-    from taskkit.study.book import Book
+def _conduct(ours: Context, file: StudyFile, directory: Path, deep: bool, retry: bool) -> int:
+    from taskkit.study.book import Book, chosen_before
     from taskkit.study.conduct import Conductor, Queue
     from taskkit.study.launch import launcher
+    from taskkit.study.plan import plan
 
+    planned = plan(file, ours.plugins, chosen_before(directory))
     book = Book.open(directory, file, planned)
-    ended = {each.name for each in book.named("finished")}
-    if not retry:
-        ended |= {cell.name for cell in planned if cells.comes_again(directory, cell)}
-    left = [cell for cell in planned if cell.name not in ended]
+    left = book.left(planned, retry=retry)
     _announce(file, planned, left, directory, deep)
     display = _display(directory, len(planned), len(planned) - len(left))
     conductor = Conductor(book, launcher(file.launch), display)
     try:
-        conductor.conduct(Queue(left))
+        if file.study.search is not None:
+            _search(ours, file, book, conductor, display)
+            planned = plan(file, ours.plugins, chosen_before(directory))
+        if conductor.stopped_by is None:
+            conductor.conduct(Queue(book.left(planned, retry=retry)))
+    except TaskkitError:
+        book.end("failed")
+        raise
     finally:
         display.close()
     return _conclude(ours, file, book, conductor.stopped_by)
+
+
+def _search(ours: Context, file: StudyFile, book: Book, conductor: Conductor, display: Lines | Moving) -> None:
+    """Choose values for each recipe, by validation alone."""
+    from functools import partial
+
+    from taskkit.study.plan import start_of, trial
+    from taskkit.study.search import Searching, in_words
+
+    search = file.study.search
+    assert search is not None
+    for recipe in file.entries:
+        if conductor.stopped_by is not None:
+            return
+        make = partial(trial, file, recipe, plugins=ours.plugins)
+        searching = Searching(recipe, search, make, start_of(file, recipe, ours.plugins), book)
+        if searching.record.best is None:
+            conductor.conduct(searching)
+        if conductor.stopped_by is None:
+            display.say(in_words(searching.conclude(), book.trials(recipe)))
 
 
 def _conclude(ours: Context, file: StudyFile, book: Book, stopped_by: int | None) -> int:
@@ -95,8 +123,9 @@ def _conclude(ours: Context, file: StudyFile, book: Book, stopped_by: int | None
     for each in failed:
         say(f"{each.name} {each.status}: {each.reason}", err=True)
     if failed:
+        tested = [each for each in book.record.cells if each.trial is None]
         say(
-            f"{len(failed)} of {len(book.record.cells)} runs did not finish; what they printed is beside each, in "
+            f"{len(failed)} of {len(tested)} runs did not finish; what they printed is beside each, in "
             f"{book.path / failed[0].name}.txt. Once that is mended: {again} --retry",
             err=True,
         )
@@ -109,7 +138,6 @@ def _compare(ours: Context, directory: Path) -> None:
 
     from taskkit.compare import layout
     from taskkit.compare.comparison import compare
-    from taskkit.errors import TaskkitError
 
     try:
         found = compare([str(directory)], ours.plugins.components, across=True)
@@ -121,7 +149,6 @@ def _compare(ours: Context, directory: Path) -> None:
 
 def _report(ours: Context, book: Book) -> None:
     from taskkit.cli.report import write_report
-    from taskkit.errors import TaskkitError
 
     several = len([*book.named("finished")]) > 1
     try:
@@ -140,6 +167,9 @@ def _announce(file: StudyFile, planned: Sequence[Cell], left: Sequence[Cell], di
     if deep:
         taken |= _tried(left)
     found, places = estimate(left, taken), file.launch.processes
+    search = file.study.search
+    if search is not None:
+        say(f"{file.title}: first a search for each of {len(file.entries)} recipe(s), without any test")
     done = f", {len(planned) - len(left)} of them done" if len(left) < len(planned) else ""
     say(f"{file.title}: {len(planned)} runs of {len(file.entries)} recipe(s){done}, {places} at a time, in {directory}")
     if found.known:

@@ -24,6 +24,39 @@ StudyStatus = Literal["running", "stopped", "finished", "failed"]
 
 
 @dataclass(frozen=True)
+class TrialRecord:
+    """What a search knows of one of its runs."""
+
+    number: int
+    """Counted from 0."""
+    value: float | None = None
+    """The best validation; None: there was none."""
+    curve: tuple[tuple[int, float], ...] = ()
+    """Steps, and the validation after each."""
+    kept: Mapping[str, float] = field(default_factory=dict)
+    """What the pruner remembers of it."""
+
+
+@dataclass(frozen=True)
+class SearchRecord:
+    """A search for the values of one recipe, which never asks a test split."""
+
+    recipe: str
+    settings: Mapping[str, Any]
+    """The section of the study file."""
+    metric: str = ""
+    """A metric of validation, such as `val/accuracy`; empty: not known yet."""
+    mode: str = ""
+    """`max` or `min`."""
+    start: float | None = None
+    """The validation of the recipe as it is, which is the first trial where the search has its values."""
+    best: str | None = None
+    """The trial that was chosen, once all have ended."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """What was chosen, by dotted key."""
+
+
+@dataclass(frozen=True)
 class CellRecord:
     """What is known of one run of a study."""
 
@@ -42,6 +75,8 @@ class CellRecord:
     """That of the test."""
     seconds: float | None = None
     """Of training."""
+    trial: TrialRecord | None = None
+    """Of a run of a search, which is never tested."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +108,7 @@ class StudyRecord:
     started: str = ""
     ended: str | None = None
     cells: tuple[CellRecord, ...] = ()
+    searches: tuple[SearchRecord, ...] = ()
     tests: tuple[Asked, ...] = ()
     schema: int = SCHEMA
 
@@ -83,7 +119,7 @@ class StudyRecord:
         return json.dumps({**first, **plain}, indent=2, default=str)
 
 
-_PARTS: Mapping[str, type] = {"cells": CellRecord, "tests": Asked}
+_PARTS: Mapping[str, type] = {"cells": CellRecord, "searches": SearchRecord, "tests": Asked}
 
 
 def read(directory: Path) -> StudyRecord:
@@ -168,7 +204,10 @@ def _record(found: Mapping[str, Any]) -> StudyRecord:
 
 
 def _part(part: type, found: Mapping[str, Any]) -> Any:
-    return part(**{name: _tuples(value) for name, value in dict(found).items() if name in _names(part)})
+    values = {name: _tuples(value) for name, value in dict(found).items() if name in _names(part)}
+    if part is CellRecord and values.get("trial") is not None:
+        values["trial"] = _part(TrialRecord, values["trial"])
+    return part(**values)
 
 
 def _names(part: type) -> set[str]:
@@ -176,4 +215,4 @@ def _names(part: type) -> set[str]:
 
 
 def _tuples(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from taskkit.errors import TaskkitError
 from taskkit.runs import study as records
 from taskkit.runs.manifest import Process
 from taskkit.runs.record import now, write_atomically
-from taskkit.runs.study import FILE, CellRecord, StudyRecord, StudyStatus
+from taskkit.runs.study import FILE, Asked, CellRecord, SearchRecord, StudyRecord, StudyStatus
 from taskkit.study import cells
 from taskkit.study.asked import asked
 from taskkit.study.file import StudyFile
@@ -26,34 +27,42 @@ class Book:
 
     @classmethod
     def open(cls, path: Path, file: StudyFile, planned: Sequence[Cell]) -> Book:
-        """Begin the record of a study, or go on with it.
+        """Begin the record of a study, or go on with it and with all that its searches know.
 
         Raises TaskkitError where the directory holds anything but this study, and CheckpointError where its record
         cannot be read.
         """
-        began = now()
+        began, searches, trials = now(), tuple[SearchRecord, ...](), tuple[CellRecord, ...]()
         if (path / FILE).exists():
             known = records.read(path)
-            cells.check(path, planned, known.cells)
-            began = known.started or began
+            cells.check(path, planned, [each for each in known.cells if each.trial is None])
+            began, searches = known.started or began, known.searches
+            trials = tuple(each for each in known.cells if each.trial is not None)
         elif left := [each.name for each in path.iterdir() if each.name != records.LOCK and not _ours(each)]:
             raise TaskkitError(
                 f"{path}: it is not empty, and holds no study ({left[0]}). A new or empty directory was expected. Name "
                 "another with --out."
             )
+        tested = tuple(cells.recorded(path, cell) for cell in planned)
         record = StudyRecord(
             file.title,
             str(file.path),
             file.sha256,
-            "running",
-            Process.here(),
-            began,
-            None,
-            tuple(cells.recorded(path, cell) for cell in planned),
+            process=Process.here(),
+            started=began,
+            cells=(*trials, *tested),
+            searches=searches,
         )
         book = cls(path, record)
-        book._write(tests=asked(path, [cell.name for cell in planned]))
+        book._write(tests=book._asked())
         return book
+
+    def left(self, planned: Sequence[Cell], *, retry: bool) -> list[Cell]:
+        """The cells that are still to be run; with `retry` those too that failed by what would come again."""
+        ended = {each.name for each in self.named("finished")}
+        if not retry:
+            ended |= {cell.name for cell in planned if cells.comes_again(self.path, cell)}
+        return [cell for cell in planned if cell.name not in ended]
 
     def of(self, name: str) -> CellRecord:
         """What is known of a cell."""
@@ -61,22 +70,48 @@ class Book:
 
     def set(self, changed: CellRecord) -> None:
         """Write what is known of a cell now."""
-        others = tuple(changed if each.name == changed.name else each for each in self.record.cells)
-        tested = changed.score is not None
-        tests = asked(self.path, [each.name for each in others]) if tested else self.record.tests
-        self._write(cells=others, tests=tests)
+        known = [each.name for each in self.record.cells]
+        cells = [changed if each.name == changed.name else each for each in self.record.cells]
+        self._write(cells=(*cells, *([] if changed.name in known else [changed])))
+        if changed.status not in ("waiting", "running"):
+            self._write(tests=self._asked())
+
+    def search(self, changed: SearchRecord) -> None:
+        """Write what is known of a search now."""
+        others = [each for each in self.record.searches if each.recipe != changed.recipe]
+        self._write(searches=(*others, changed))
+
+    def searched(self, recipe: str) -> SearchRecord | None:
+        """What is known of the search for a recipe."""
+        return next((each for each in self.record.searches if each.recipe == recipe), None)
+
+    def trials(self, recipe: str) -> list[CellRecord]:
+        """The runs of a search for a recipe, by their numbers."""
+        found = [each for each in self.record.cells if each.trial is not None and each.recipe == recipe]
+        return sorted(found, key=lambda each: each.trial.number if each.trial is not None else 0)
 
     def end(self, status: StudyStatus) -> None:
         """Write how the study ended."""
         self._write(status=status, ended=now())
 
     def named(self, *statuses: str) -> Iterable[CellRecord]:
-        """The cells of some statuses."""
-        return [each for each in self.record.cells if each.status in statuses]
+        """The cells of some statuses, without those of searches."""
+        return [each for each in self.record.cells if each.status in statuses and each.trial is None]
+
+    def _asked(self) -> tuple[Asked, ...]:
+        # Those of searches too: that none of them asked a test is seen and not taken for granted.
+        return asked(self.path, [each.name for each in self.record.cells])
 
     def _write(self, **changes: object) -> None:
         self.record = replace(self.record, **changes)  # type: ignore[arg-type]
         write_atomically(self.path / FILE, self.record.to_json() + "\n")
+
+
+def chosen_before(path: Path) -> Mapping[str, Mapping[str, Any]]:
+    """What the searches of a study chose, by recipe; raises CheckpointError where its record cannot be read."""
+    if not (path / FILE).exists():
+        return {}
+    return {each.recipe: each.values for each in records.read(path).searches if each.best is not None}
 
 
 def _ours(path: Path) -> bool:

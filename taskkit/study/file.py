@@ -42,6 +42,38 @@ class Launch:
 
 
 @dataclass
+class Range:
+    """Numbers of which a search takes any."""
+
+    low: int | float = setting(doc="the lowest; whole numbers alone where this and `high` are whole")
+    high: int | float = setting(doc="the highest, which may be taken too")
+    log: bool = setting(False, "look at orders of magnitude alike, as is right for rates")
+    step: int | float | None = setting(None, "take every so many from the lowest on; null: any", gt=0)
+
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers are meant."""
+        return all(isinstance(each, int) for each in (self.low, self.high, self.step or 1))
+
+
+@dataclass
+class Search:
+    """Which values to look for, by validation alone."""
+
+    over: dict[str, list[Any] | Range] = setting(
+        doc="keys of a recipe, each with values to choose from, or a range: `{low: 1e-4, high: 1e-1, log: true}`"
+    )
+    trials: int | None = setting(None, "how many runs; null: 20, of a grid all", ge=1)
+    sampler: Literal["tpe", "cmaes", "random", "grid"] = setting("tpe", "how the next values are chosen")
+    pruner: Literal["none", "median", "hyperband"] = setting(
+        "none", "which runs are stopped early: those below the median of the others, or all but the best of a group"
+    )
+    metric: str | None = setting(None, "a metric of validation; null: the task's headline")
+    mode: Literal["max", "min"] | None = setting(None, "direction of the metric; null: as the task says")
+    seed: int = setting(0, "decides which values are tried", ge=0, lt=2**32)
+
+
+@dataclass
 class Study:
     """Many runs from one file."""
 
@@ -50,6 +82,7 @@ class Study:
     )
     title: str | None = setting(None, "what the study is called; null: the name of the file")
     vary: dict[str, list[Any]] = setting({}, "keys of a recipe, each with its values: all combinations are run")
+    search: Search | None = setting(None, "values that are chosen by validation before anything is tested; null: none")
     budget: Budget | None = setting(None, "equal compute for all; null: as each recipe says")
     launch: Launch | None = setting(None, "where and how many at a time; null: one after the other, here")
     report: bool = setting(True, "write report.html at the end")
@@ -133,7 +166,37 @@ def _problems(study: Study) -> Iterator[tuple[Key, str]]:
         for number, value in enumerate(values):
             if value in values[:number]:
                 yield ("vary", key, str(number)), f"vary.{key} has {shown(value)} twice. Leave one out."
+    if study.search is not None:
+        yield from _search_problems(study.search, study.vary)
     if study.budget is not None:
         for key in ("trainer.max_steps", "trainer.max_epochs"):
             if key in study.vary:
                 yield ("vary", key), f"vary.{key} contradicts budget, which sets it for all. Leave one of them out."
+
+
+def _search_problems(search: Search, vary: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
+    """Ranges without numbers, and keys that would be set twice."""
+    if not search.over:
+        yield ("search", "over"), "search.over names no key. At least one was expected, such as optim.lr."
+    if search.mode is not None and search.metric is None:
+        yield (
+            ("search", "mode"),
+            f"search.mode is {search.mode} without a metric, and the task knows how its own goes. Name one, or remove "
+            "mode.",
+        )
+    for key, values in search.over.items():
+        at, name = ("search", "over", key), f"search.over.{key}"
+        if key in vary:
+            yield at, f"{name} is varied too. A key is chosen by a search or varied after it. Leave one out."
+        if key.startswith("trainer.limit_test") or key == "seed":
+            yield at, f"{name} cannot be searched: it would not make a better model. Leave it out."
+        if isinstance(values, list):
+            if not values:
+                yield at, f"{name} has no values. At least one was expected."
+            continue
+        if values.low >= values.high:
+            yield at, f"{name} is from {shown(values.low)} to {shown(values.high)}. A low below its high was expected."
+        if values.log and (values.low <= 0 or values.step is not None):
+            yield at, f"{name} is by orders of magnitude. A low above 0 and no step were expected."
+        if search.sampler == "grid" and values.step is None:
+            yield at, f"{name} is a range, of which a grid has no end. Values, or a step, were expected."

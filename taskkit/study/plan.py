@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+from taskkit.contracts.recipe import Recipe
 from taskkit.errors import Problem, RecipeError
 from taskkit.plugins.discovery import Plugins
 from taskkit.recipe.load import Resolved, load
 from taskkit.runs.record import short_change
-from taskkit.study.file import Entry, StudyFile
+from taskkit.study.file import Entry, Range, Search, StudyFile
+from taskkit.wording import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -50,14 +53,19 @@ class _Change:
         return f"{self.key}={json.dumps(self.value)}"
 
 
-def plan(file: StudyFile, plugins: Plugins) -> list[Cell]:
-    """The cells of a study in the order in which they begin; raises RecipeError with everything that is wrong.
+Chosen = Mapping[str, Mapping[str, Any]]
+"""For each recipe the values that its search chose, by dotted key."""
+NO_TEST = "trainer.limit_test_batches=0"
+
+
+def plan(file: StudyFile, plugins: Plugins, chosen: Chosen | None = None) -> list[Cell]:
+    """The cells of a study that are tested, in the order in which they begin; raises RecipeError with everything wrong.
 
     Of recipes and varied values the last one changes first.
     """
     cells, problems = list[Cell](), dict[Problem, dict[str, None]]()
     for name, entry in file.entries.items():
-        fixed = [*_own(file, name, entry), *_budget(file)]
+        fixed = [*_own(file, name, entry), *_budget(file), *_found(file, (chosen or {}).get(name, {}))]
         for values in _combinations(file):
             changes = [*fixed, *values]
             try:
@@ -67,9 +75,96 @@ def plan(file: StudyFile, plugins: Plugins) -> list[Cell]:
                     problems.setdefault(_placed(each, changes, file, name), {})[name] = None
     told = [_told(problem, [*recipes], len(file.entries)) for problem, recipes in problems.items()]
     told += _unreportable(file, cells)
+    if not told and file.study.search is not None:
+        told += _search_problems(file, file.study.search, plugins)
     if told:
         raise RecipeError(told)
     return _named_apart(cells)
+
+
+def trial(file: StudyFile, recipe: str, number: int, values: Mapping[str, Any], plugins: Plugins) -> Cell:
+    """One run of a search, without its test; raises RecipeError where the values do not go together."""
+    entry = file.entries[recipe]
+    changes = [*_own(file, recipe, entry), *_budget(file), *_found(file, values)]
+    files, words = [entry.recipe, *entry.overlays], [*(each.word for each in changes), NO_TEST]
+    try:
+        resolved = load(files, words, plugins)
+    except RecipeError as error:
+        raise RecipeError([_placed(each, changes, file, recipe) for each in error.problems]) from None
+    return Cell(f"{recipe}/trials/{number}", recipe, values, (*files, *words), resolved)
+
+
+def start_of(file: StudyFile, recipe: str, plugins: Plugins) -> Mapping[str, Any] | None:
+    """The values of a recipe as it is, where a search may take them; None: it may not."""
+    search = file.study.search
+    assert search is not None
+    recipe_is = _flat(trial(file, recipe, 0, {}, plugins).resolved.plain())
+    values = {key: recipe_is.get(key) for key in search.over}
+    return values if all(_holds(search.over[key], value) for key, value in values.items()) else None
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found[f"{before}{name}"] = value
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{before}{name}.")
+    return found
+
+
+def _holds(values: Sequence[Any] | Range, value: Any) -> bool:
+    if not isinstance(values, Range):
+        return value in values
+    if not isinstance(value, int | float) or isinstance(value, bool) or not values.low <= value <= values.high:
+        return False
+    if values.whole and value != int(value):
+        return False
+    return values.step is None or math.isclose((value - values.low) / values.step % 1, 0, abs_tol=1e-9)
+
+
+def _search_problems(file: StudyFile, search: Search, plugins: Plugins) -> list[Problem]:
+    """What is wrong with each value of a search by itself, and with what it watches."""
+    problems = dict[Problem, dict[str, None]]()
+    for recipe in file.entries:
+        first = trial(file, recipe, 0, {}, plugins).resolved.recipe
+        for problem in _unwatchable(file, search, first):
+            problems.setdefault(problem, {})[recipe] = None
+        for key, values in search.over.items():
+            for value in [values.low, values.high] if isinstance(values, Range) else values:
+                try:
+                    trial(file, recipe, 0, {key: value}, plugins)
+                except RecipeError as error:
+                    for problem in error.problems:
+                        problems.setdefault(problem, {})[recipe] = None
+    return [_told(problem, [*recipes], len(file.entries)) for problem, recipes in problems.items()]
+
+
+def _unwatchable(file: StudyFile, search: Search, recipe: Recipe) -> Iterator[Problem]:
+    if recipe.trainer.limit_val_batches == 0:
+        yield Problem(
+            file.place("search"), "search", "trainer.limit_val_batches is 0, and a search chooses by validation."
+        )
+    if search.metric is None:
+        return
+    task, metric = recipe.task.component, search.metric.removeprefix("val/")
+    right, at = task.direction(metric), file.place("search", "metric")
+    if search.metric.startswith(("test/", "train/")):
+        yield Problem(at, "search.metric", f"search.metric is {search.metric!r}. A metric of validation was expected.")
+    elif right is None and task.metrics:
+        known = [*task.metrics, "loss"]
+        yield Problem(
+            at,
+            "search.metric",
+            f"search.metric is {search.metric!r}, which is no metric of {task.name}. Expected one of "
+            f"{', '.join(known)}.{did_you_mean(metric, known)}",
+        )
+    elif right is None and search.mode is None:
+        yield Problem(at, "search.metric", f"{task.name} does not say which way {metric} is better. Add search.mode.")
+
+
+def _found(file: StudyFile, values: Mapping[str, Any]) -> Iterator[_Change]:
+    for key, value in values.items():
+        yield _Change(key, value, file.place("search", "over", key))
 
 
 def _unreportable(file: StudyFile, cells: Sequence[Cell]) -> Iterator[Problem]:
