@@ -83,7 +83,7 @@ def _conduct(ours: Context, file: StudyFile, directory: Path, deep: bool, retry:
         raise
     finally:
         display.close()
-    return _conclude(ours, file, book, conductor.stopped_by)
+    return _conclude(ours, file, book, planned, conductor.stopped_by)
 
 
 def _search(ours: Context, file: StudyFile, book: Book, conductor: Conductor, display: Lines | Moving) -> None:
@@ -106,7 +106,7 @@ def _search(ours: Context, file: StudyFile, book: Book, conductor: Conductor, di
             display.say(in_words(searching.conclude(), book.trials(recipe)))
 
 
-def _conclude(ours: Context, file: StudyFile, book: Book, stopped_by: int | None) -> int:
+def _conclude(ours: Context, file: StudyFile, book: Book, planned: Sequence[Cell], stopped_by: int | None) -> int:
     """Say how the study ended, and what came of it; the exit code."""
     elsewhere = "" if book.path == _default(file.path) else f" --out {book.path}"
     again = f"taskkit study {file.path}{elsewhere}"
@@ -115,6 +115,7 @@ def _conclude(ours: Context, file: StudyFile, book: Book, stopped_by: int | None
         say(f"Stopped; what went on is saved. Go on with: {again}")
         return 128 + stopped_by
     failed = [*book.named("failed", "stopped")]
+    _derive(ours, file, book, planned)
     book.end("failed" if failed else "finished")
     if book.named("finished"):
         _compare(ours, book.path)
@@ -131,6 +132,30 @@ def _conclude(ours: Context, file: StudyFile, book: Book, stopped_by: int | None
         )
     say(f"study: {book.path}")
     return FAILED if failed else 0
+
+
+def _derive(ours: Context, file: StudyFile, book: Book, planned: Sequence[Cell]) -> None:
+    """Make the estimates of folds and the ensembles that the study wants."""
+    from taskkit.study.groups import ensembles, folded
+
+    if file.study.folds is None and not file.study.ensemble:
+        return
+    from taskkit.study.derived import ensemble, pooled
+
+    components = ours.plugins.components
+    done = {each.name for each in book.named("finished")}
+    tested = list[str]()
+    for method, folds in folded(planned).items():
+        if missing := [each for each in folds if each not in done]:
+            say(f"{method}: no estimate of all folds, since {', '.join(missing)} did not finish", err=True)
+        else:
+            book.derive(pooled(book.path, method, folds, components))
+            tested.append(method)
+    for name, members in ensembles(file.study.ensemble, planned, {*done, *tested}).items():
+        try:
+            book.derive(ensemble(book.path, name, members, components))
+        except TaskkitError as error:
+            say(f"no ensemble: {error}", err=True)
 
 
 def _compare(ours: Context, directory: Path) -> None:

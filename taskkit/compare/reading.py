@@ -171,7 +171,15 @@ def _without(run: Tested, *keys: str) -> str:
     """What a recipe and its splits are but for some keys, and how long it may be kept, as text that can be compared."""
     recipe = {section: value for section, value in run.manifest.resolved.items() if section != "privacy"}
     values = {key: value for key, value in _flat(recipe).items() if key not in keys}
-    return json.dumps([values, run.protocol.splits], sort_keys=True, default=str)
+    return json.dumps([values, run.protocol.splits, _made_of(run)], sort_keys=True, default=str)
+
+
+def _made_of(run: Tested) -> list[str]:
+    """What tells a run that was made of others from those: all folds together, or the members of an average."""
+    derived = run.manifest.derived
+    if derived is None:
+        return []
+    return [derived.kind, *(derived.members if derived.kind == "ensemble" else ())]
 
 
 def _flat(recipe: Mapping[str, Any], before: str = "") -> dict[str, Any]:

@@ -64,6 +64,12 @@ class LoaderSection:
         gt=0,
         le=1,
     )
+    folds: int | None = setting(
+        None,
+        "cut the examples of all splits anew into so many parts, alike in classes; null: as the data are split",
+        ge=3,
+    )
+    fold: int = setting(0, "the part that is the test, counted from 0; the next one is validation", ge=0)
     encode: Literal["ahead", "lazy"] = setting(
         "ahead", "ahead: all samples before training; lazy: each whenever it is read, by the workers, and never kept"
     )

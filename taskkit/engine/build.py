@@ -18,6 +18,7 @@ from taskkit.contracts.facts import DataSpec, Example, Fact, Origin, SelfSupervi
 from taskkit.contracts.model import Model, Processor
 from taskkit.contracts.recipe import Recipe
 from taskkit.contracts.task import Task
+from taskkit.data.folds import cut
 from taskkit.data.splits import Share
 from taskkit.engine.guard import calling, returned
 from taskkit.errors import CheckpointError, RunFailedError, TaskkitError
@@ -81,7 +82,23 @@ def prepare(module: DataModule, recipe: Recipe, components: Iterable[Component] 
         checkpoint.check_facts(f"{data.name} ({data.plugin})", fact)
     if components is not None:
         _check_found(data, spec, checkpoint.declared_facts(components))
-    return _shared(prepared, recipe)
+    return _shared(_folded(prepared, recipe), recipe)
+
+
+def _folded(prepared: Prepared, recipe: Recipe) -> Prepared:
+    """The same data cut anew into the folds that the recipe wants."""
+    folds = recipe.loader.folds
+    if folds is None:
+        return prepared
+    splits = {split: part for split, part in prepared.splits.items() if not isinstance(part, Stream)}
+    if len(splits) < len(prepared.splits):
+        raise TaskkitError(
+            f"loader.folds is {folds}, but a split of {recipe.data.name} is a stream, whose examples nobody counted. "
+            "Set it to null."
+        )
+    validated = recipe.trainer.limit_val_batches != 0
+    spec, made = cut(prepared.spec, splits, folds, recipe.loader.fold, validated=validated, name=recipe.data.name)
+    return replace(prepared, spec=spec, splits=made)
 
 
 def _shared(prepared: Prepared, recipe: Recipe) -> Prepared:

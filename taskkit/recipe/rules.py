@@ -155,7 +155,13 @@ def trainer_problems(trainer: TrainerSection) -> Found:
 
 
 def loader_problems(loader: LoaderSection, trainer: TrainerSection) -> Found:
-    """Batches that processes cannot share out evenly."""
+    """Batches that processes cannot share out evenly, a fold that is not there."""
+    if loader.fold >= (loader.folds or 1):
+        yield (
+            ("loader", "fold"),
+            f"loader.fold is {loader.fold}, and loader.folds is {loader.folds or 'null'}. A fold from 0 on, below "
+            "their number, was expected.",
+        )
     several = trainer.num_nodes > 1 or (trainer.devices != "auto" and trainer.devices > 1)
     if several and not loader.drop_last:
         yield (

@@ -197,6 +197,16 @@ class Attempts:
 
 
 @dataclass(frozen=True)
+class Derived:
+    """What runs a run was made of that was not trained itself."""
+
+    kind: Literal["folds", "ensemble"]
+    """All folds of a cross-validation together, or the average of what several runs predict."""
+    members: tuple[str, ...]
+    """Their directories, relative to its own."""
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What run.json says; a key that is None there, or missing, is not known yet."""
 
@@ -237,6 +247,8 @@ class Manifest:
     cost: Cost = Cost()
     checkpoints: Mapping[str, str] = field(default_factory=dict)
     """`best` and `last`, relative to the directory."""
+    derived: Derived | None = None
+    """None: it was trained."""
     scrubbed: tuple[Mapping[str, Any], ...] = ()
     """What was removed by `taskkit scrub`, call by call: when it `ended`, and what was `removed`."""
     schema: int = SCHEMA
@@ -271,6 +283,7 @@ _PARTS: Mapping[str, type] = {
     "cost": Cost,
     "tested": WeightsTested,
     "attempts": Attempts,
+    "derived": Derived,
 }
 
 

@@ -80,6 +80,23 @@ class CellRecord:
 
 
 @dataclass(frozen=True)
+class DerivedRecord:
+    """A run that was made of others of the study: the estimate of all folds, or an ensemble."""
+
+    name: str
+    kind: str
+    """`folds` or `ensemble`."""
+    members: tuple[str, ...]
+    """The names of the cells that it was made of."""
+    metric: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    method: str = ""
+    """What the interval is."""
+
+
+@dataclass(frozen=True)
 class Asked:
     """How often the runs of a study asked one test split."""
 
@@ -109,6 +126,7 @@ class StudyRecord:
     ended: str | None = None
     cells: tuple[CellRecord, ...] = ()
     searches: tuple[SearchRecord, ...] = ()
+    derived: tuple[DerivedRecord, ...] = ()
     tests: tuple[Asked, ...] = ()
     schema: int = SCHEMA
 
@@ -119,7 +137,7 @@ class StudyRecord:
         return json.dumps({**first, **plain}, indent=2, default=str)
 
 
-_PARTS: Mapping[str, type] = {"cells": CellRecord, "searches": SearchRecord, "tests": Asked}
+_PARTS: Mapping[str, type] = {"cells": CellRecord, "searches": SearchRecord, "derived": DerivedRecord, "tests": Asked}
 
 
 def read(directory: Path) -> StudyRecord:

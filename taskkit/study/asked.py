@@ -9,6 +9,7 @@ from typing import Any
 
 from taskkit.errors import CheckpointError
 from taskkit.runs import manifest
+from taskkit.runs.manifest import Protocol
 from taskkit.runs.study import Asked
 
 
@@ -21,12 +22,20 @@ def asked(study: Path, names: Iterable[str]) -> tuple[Asked, ...]:
         except CheckpointError:
             continue
         if said.metrics and said.protocol is not None:
-            key = (said.protocol.data, said.protocol.splits, said.protocol.headline[0])
-            runs.setdefault(key, {})[name] = _without_seed(said.resolved)
+            key = (said.protocol.data, splits_of(said.protocol), said.protocol.headline[0])
+            runs.setdefault(key, {})[name] = _method(said.resolved)
     return tuple(
         Asked(*key, times=len(found), methods=len({*found.values()}), runs=tuple(found)) for key, found in runs.items()
     )
 
 
-def _without_seed(recipe: Mapping[str, Any]) -> str:
-    return json.dumps({name: value for name, value in recipe.items() if name != "seed"}, sort_keys=True, default=str)
+def splits_of(protocol: Protocol) -> str:
+    """What names the test that a run asked: of a fold, all folds together."""
+    said = protocol.data_protocol
+    return f"{said['of']} in {said['folds']} folds" if "fold" in said else protocol.splits
+
+
+def _method(recipe: Mapping[str, Any]) -> str:
+    """What a recipe is but for its seed and its fold."""
+    loader = {**recipe.get("loader", {}), "fold": 0}
+    return json.dumps({**recipe, "seed": 0, "loader": loader}, sort_keys=True, default=str)

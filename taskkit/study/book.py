@@ -11,7 +11,7 @@ from taskkit.errors import TaskkitError
 from taskkit.runs import study as records
 from taskkit.runs.manifest import Process
 from taskkit.runs.record import now, write_atomically
-from taskkit.runs.study import FILE, Asked, CellRecord, SearchRecord, StudyRecord, StudyStatus
+from taskkit.runs.study import FILE, Asked, CellRecord, DerivedRecord, SearchRecord, StudyRecord, StudyStatus
 from taskkit.study import cells
 from taskkit.study.asked import asked
 from taskkit.study.file import StudyFile
@@ -80,6 +80,11 @@ class Book:
         """Write what is known of a search now."""
         others = [each for each in self.record.searches if each.recipe != changed.recipe]
         self._write(searches=(*others, changed))
+
+    def derive(self, made: DerivedRecord) -> None:
+        """Write what was made of several runs."""
+        others = [each for each in self.record.derived if each.name != made.name]
+        self._write(derived=(*others, made))
 
     def searched(self, recipe: str) -> SearchRecord | None:
         """What is known of the search for a recipe."""

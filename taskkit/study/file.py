@@ -83,6 +83,14 @@ class Study:
     title: str | None = setting(None, "what the study is called; null: the name of the file")
     vary: dict[str, list[Any]] = setting({}, "keys of a recipe, each with its values: all combinations are run")
     search: Search | None = setting(None, "values that are chosen by validation before anything is tested; null: none")
+    folds: int | None = setting(
+        None,
+        "parts of a cross-validation: each is the test once, and all give one estimate; null: as the data say",
+        ge=3,
+    )
+    ensemble: list[Literal["seeds", "all"]] = setting(
+        [], "averages of predictions: `seeds` of each method, `all` runs of one protocol"
+    )
     budget: Budget | None = setting(None, "equal compute for all; null: as each recipe says")
     launch: Launch | None = setting(None, "where and how many at a time; null: one after the other, here")
     report: bool = setting(True, "write report.html at the end")
@@ -166,6 +174,17 @@ def _problems(study: Study) -> Iterator[tuple[Key, str]]:
         for number, value in enumerate(values):
             if value in values[:number]:
                 yield ("vary", key, str(number)), f"vary.{key} has {shown(value)} twice. Leave one out."
+    if study.folds is not None and study.search is not None:
+        yield (
+            ("folds",),
+            "folds and search: what the search saw would be tested too. Leave one of them out, or search in a study of "
+            "its own.",
+        )
+    for key in ("loader.folds", "loader.fold"):
+        if key in study.vary:
+            yield ("vary", key), f"vary.{key} is what `folds` sets. Write `folds: 5` for a cross-validation."
+    if "seeds" in study.ensemble and len(study.vary.get("seed", ())) < 2:
+        yield ("ensemble",), "ensemble of seeds: there are none to average. Write `vary: {seed: [1, 2, 3]}`."
     if study.search is not None:
         yield from _search_problems(study.search, study.vary)
     if study.budget is not None:

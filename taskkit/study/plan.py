@@ -23,8 +23,8 @@ from taskkit.wording import did_you_mean
 class Cell:
     """One run of a study."""
 
-    name: str
-    """Its directory, relative to that of the study: `mlp/seed=1`."""
+    method: str
+    """What it is a run of, and where that is in the study's directory: `mlp/seed=1`."""
     recipe: str
     """What the study calls the recipe."""
     values: Mapping[str, Any]
@@ -32,6 +32,13 @@ class Cell:
     words: tuple[str, ...]
     """What `taskkit run` is called with: recipe files and changes."""
     resolved: Resolved
+    fold: int | None = None
+    """Of a cross-validation, counted from 0."""
+
+    @property
+    def name(self) -> str:
+        """Its directory, relative to that of the study; of a fold below that of its method."""
+        return self.method if self.fold is None else f"{self.method}/fold={self.fold}"
 
     @property
     def plain(self) -> Any:
@@ -69,7 +76,7 @@ def plan(file: StudyFile, plugins: Plugins, chosen: Chosen | None = None) -> lis
         for values in _combinations(file):
             changes = [*fixed, *values]
             try:
-                cells.append(_cell(name, entry, changes, {each.key: each.value for each in values}, plugins))
+                cells += _cells(file, name, entry, changes, {each.key: each.value for each in values}, plugins)
             except RecipeError as error:
                 for each in error.problems:
                     problems.setdefault(_placed(each, changes, file, name), {})[name] = None
@@ -168,7 +175,13 @@ def _found(file: StudyFile, values: Mapping[str, Any]) -> Iterator[_Change]:
 
 
 def _unreportable(file: StudyFile, cells: Sequence[Cell]) -> Iterator[Problem]:
-    """A report, which shows examples, would lie beside runs that are encrypted."""
+    """A report, or averages of predictions, which show examples, would lie beside runs that are encrypted."""
+    key = "folds" if file.study.folds is not None else "ensemble" if file.study.ensemble else ""
+    if key and any(cell.resolved.recipe.privacy.encrypt for cell in cells):
+        message = (
+            f"{key}: runs are encrypted (privacy.encrypt), and what is made of their answers is not. Leave it out."
+        )
+        yield Problem(file.place(key), key, message)
     if file.study.report and any(cell.resolved.recipe.privacy.encrypt for cell in cells):
         message = (
             "report is true, and runs are encrypted (privacy.encrypt), while a report, which shows examples, is not. "
@@ -196,6 +209,24 @@ def _combinations(file: StudyFile) -> Iterator[Sequence[_Change]]:
     yield from product(*varied)
 
 
+def _cells(
+    file: StudyFile,
+    recipe: str,
+    entry: Entry,
+    changes: Sequence[_Change],
+    values: Mapping[str, Any],
+    plugins: Plugins,
+) -> Iterator[Cell]:
+    """One cell, or one for each fold."""
+    if file.study.folds is None:
+        yield _cell(recipe, entry, changes, values, plugins)
+        return
+    place = file.place("folds")
+    for fold in range(file.study.folds):
+        folded = [_Change("loader.folds", file.study.folds, place), _Change("loader.fold", fold, place)]
+        yield replace(_cell(recipe, entry, [*changes, *folded], values, plugins), fold=fold)
+
+
 def _cell(recipe: str, entry: Entry, changes: Sequence[_Change], values: Mapping[str, Any], plugins: Plugins) -> Cell:
     files, words = [entry.recipe, *entry.overlays], [each.word for each in changes]
     resolved = load(files, words, plugins)
@@ -208,7 +239,8 @@ def _named_apart(cells: Sequence[Cell]) -> list[Cell]:
     """The same with names of which no two are one, and which do not depend on what else there is."""
     names = [cell.name for cell in cells]
     return [
-        cell if names.count(cell.name) == 1 else replace(cell, name=f"{cell.name}_{_digest(cell)}") for cell in cells
+        cell if names.count(cell.name) == 1 else replace(cell, method=f"{cell.method}_{_digest(cell)}")
+        for cell in cells
     ]
 
 
