@@ -118,6 +118,9 @@ class TrainerSection:
 
     max_epochs: int | None = setting(None, "epochs to train; give this or max_steps", ge=0)
     max_steps: int | None = setting(None, "optimiser steps to train; give this or max_epochs", ge=1)
+    max_time: float | None = setting(
+        None, "seconds after which training ends, validations included; rates fall as if it did not", gt=0
+    )
     precision: Precision = setting("auto", "auto: bf16-mixed where the device computes it natively, else 32-true")
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = setting(
         "auto", "the kind of device; auto: the best there is"

@@ -29,6 +29,11 @@ def stopped_early(trainer: pl.Trainer, planned: int) -> str | None:
                 f"{stopper.monitor} was never better than {float(stopper.best_score):.4f} "
                 f"in {stopper.wait_count} validations"
             )
+        if isinstance(stopper, pl.callbacks.Timer) and (stopper.time_remaining() or 0) < 0:
+            return (
+                f"time was up in step {trainer.global_step} of {planned}, after "
+                f"{stopper.time_elapsed():.0f} s (trainer.max_time)"
+            )
     return None
 
 

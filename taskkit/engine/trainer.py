@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from datetime import timedelta
 from typing import Any
 
 import pytorch_lightning as pl
@@ -129,6 +130,7 @@ def make_trainer(
     own["precision"] = precision(own["precision"], accelerator)
     own["devices"] = int(own["devices"]) if str(own["devices"]).lstrip("-").isdigit() else own["devices"]
     own["max_steps"] = own["max_steps"] or -1
+    own["max_time"] = None if own["max_time"] is None else timedelta(seconds=own["max_time"])
     own["max_epochs"] = -1 if own["max_epochs"] is None else own["max_epochs"]
     for name in ("limit_train_batches", "limit_val_batches", "limit_test_batches", "val_check_interval"):
         own[name] = int(own[name]) if own[name] > 1 or own[name] == 0 else float(own[name])

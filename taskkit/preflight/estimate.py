@@ -53,13 +53,18 @@ def estimate(timed: Timed, recipe: Recipe, processes: int = 1) -> Estimate:
     test = _whole(timed.test)
     # Rows, intervals and tables are made of all examples, of which some were judged.
     judged = timed.test.count + 1
-    share = max(1.0, timed.test.planned / judged) if timed.test.planned else 1.0
+    more = max(1.0, timed.test.planned / judged) if timed.test.planned else 1.0
+    training, validating = train.apart + max(0, batches - WARM) * train.each, validations * _whole(timed.validation)
+    if recipe.trainer.max_time is not None and training + validating > recipe.trainer.max_time:
+        share = recipe.trainer.max_time / (training + validating)
+        training, validating = share * training, share * validating
+        batches, validations = int(share * batches), int(share * validations)
     return Estimate(
         starting=timed.starting,
         preparing=timed.preparing,
-        training=train.apart + max(0, batches - WARM) * train.each,
-        validating=validations * _whole(timed.validation),
-        testing=timed.between + test + timed.judging * share,
+        training=training,
+        validating=validating,
+        testing=timed.between + test + timed.judging * more,
         steps=batches,
         validations=validations,
         epoch=None if per_epoch is None else per_epoch / processes * train.each,

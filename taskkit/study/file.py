@@ -29,7 +29,8 @@ class Entry:
 class Budget:
     """How much every run may train."""
 
-    steps: int = setting(doc="optimiser steps of each run, instead of what its recipe says", ge=1)
+    steps: int | None = setting(None, "optimiser steps of each run, instead of what its recipe says", ge=1)
+    seconds: float | None = setting(None, "seconds of training, validations included, after which each run ends", gt=0)
 
 
 @dataclass
@@ -188,7 +189,9 @@ def _problems(study: Study) -> Iterator[tuple[Key, str]]:
     if study.search is not None:
         yield from _search_problems(study.search, study.vary)
     if study.budget is not None:
-        for key in ("trainer.max_steps", "trainer.max_epochs"):
+        if (study.budget.steps is None) == (study.budget.seconds is None):
+            yield ("budget",), "budget: either steps or seconds were expected. Give one of them."
+        for key in ("trainer.max_steps", "trainer.max_epochs", "trainer.max_time"):
             if key in study.vary:
                 yield ("vary", key), f"vary.{key} contradicts budget, which sets it for all. Leave one of them out."
 

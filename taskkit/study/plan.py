@@ -196,7 +196,11 @@ def _own(file: StudyFile, name: str, entry: Entry) -> Iterator[_Change]:
 
 
 def _budget(file: StudyFile) -> Iterator[_Change]:
-    if (budget := file.study.budget) is not None:
+    if (budget := file.study.budget) is None:
+        return
+    if budget.seconds is not None:
+        yield _Change("trainer.max_time", budget.seconds, file.place("budget", "seconds"))
+    else:
         yield _Change("trainer.max_epochs", None, file.place("budget"))
         yield _Change("trainer.max_steps", budget.steps, file.place("budget", "steps"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -90,3 +91,23 @@ def test_plain_ddp_is_refused_where_a_parameter_has_no_gradient() -> None:
         AllHaveGradients().on_before_optimizer_step(trainer, network, None)  # type: ignore[arg-type]
     network["spare"].requires_grad_(False)
     AllHaveGradients().on_before_optimizer_step(trainer, network, None)  # type: ignore[arg-type]
+
+
+def test_training_ends_when_its_time_is_up_which_a_resumed_run_remembers(
+    series_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(series_site))
+    recipe, plugins = tmp_path / "recipe.yaml", discover({"series"})
+    recipe.write_text(RECIPE)
+    changes = ["trainer.max_epochs=100000", "trainer.max_time=0.5", "loader.batch_size=2"]
+    run = taskkit.run(recipe, changes, out=tmp_path / "run", plugins=plugins)
+    said = run.manifest
+    assert said.status == "finished"
+    assert said.stopped is not None
+    assert said.stopped.startswith("time was up in step ")
+    lines = run.history()
+    assert "val/mae" in lines[-1] or "val/mae" in lines[-2]
+    record = json.loads((run.path / "run.json").read_text())
+    (run.path / "run.json").write_text(json.dumps({**record, "status": "preempted"}))
+    again = taskkit.resume(run.path, plugins=plugins)
+    assert [line["step"] for line in again.history()][-1] == lines[-1]["step"]
