@@ -144,6 +144,9 @@ def test_a_recipe_in_the_documentation_has_no_problems(block: Block, place: Path
     assert isinstance(shown, Mapping)
     (place / "shown.yaml").write_text(block.text)
     if "recipes" in shown:
+        for key, package in (("search", "optuna"), ("kind: ray", "ray"), ("kind: slurm", "submitit")):
+            if key in block.text:
+                pytest.importorskip(package)
         ended = CliRunner().invoke(main, ["study", "shown.yaml", "--check"])
         assert ended.exit_code == 0, ended.output
         return

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from taskkit.study.conduct import Conductor
     from taskkit.study.display import Lines, Moving
     from taskkit.study.estimate import Taken
-    from taskkit.study.file import StudyFile
+    from taskkit.study.file import Launch, StudyFile
+    from taskkit.study.launch import Launcher
     from taskkit.study.plan import Cell
 
 FAILED = 1
@@ -40,14 +41,20 @@ def command(context: click.Context, file: Path, out: Path | None, check: bool, d
     """
     ours: Context = context.obj
     from taskkit.runs.study import locked
+    from taskkit.study import extras
     from taskkit.study import file as files
     from taskkit.study.plan import plan
 
     found = files.read(file)
+    extras.check(found)
     directory = out or _default(file)
     if check:
         planned = plan(found, ours.plugins)
         _announce(found, planned, planned, directory, deep)
+        if found.launch.kind == "slurm":
+            from taskkit.study.clusters import script
+
+            say(f"\n{script(found.launch, directory / 'jobs').strip()}\n")
         say(f"{file}: no problems")
         return
     plan(found, ours.plugins)  # Before there is a directory.
@@ -62,8 +69,8 @@ def _default(file: Path) -> Path:
 
 def _conduct(ours: Context, file: StudyFile, directory: Path, deep: bool, retry: bool) -> int:
     from taskkit.study.book import Book, chosen_before
+    from taskkit.study.clusters import held_threads
     from taskkit.study.conduct import Conductor, Queue
-    from taskkit.study.launch import launcher
     from taskkit.study.plan import plan
 
     planned = plan(file, ours.plugins, chosen_before(directory))
@@ -71,7 +78,8 @@ def _conduct(ours: Context, file: StudyFile, directory: Path, deep: bool, retry:
     left = book.left(planned, retry=retry)
     _announce(file, planned, left, directory, deep)
     display = _display(directory, len(planned), len(planned) - len(left))
-    conductor = Conductor(book, launcher(file.launch), display)
+    launcher = _launcher(file.launch, directory)
+    conductor = Conductor(book, launcher, display, held_threads(file.launch))
     try:
         if file.study.search is not None:
             _search(ours, file, book, conductor, display)
@@ -83,7 +91,19 @@ def _conduct(ours: Context, file: StudyFile, directory: Path, deep: bool, retry:
         raise
     finally:
         display.close()
+        launcher.close()
     return _conclude(ours, file, book, planned, conductor.stopped_by)
+
+
+def _launcher(section: Launch, directory: Path) -> Launcher:
+    """The place that a study names."""
+    from taskkit.study.launch import Local
+
+    if section.kind == "local":
+        return Local(section.processes, section.devices)
+    from taskkit.study.clusters import OnRay, OnSlurm
+
+    return OnRay(section) if section.kind == "ray" else OnSlurm(section, directory / "jobs")
 
 
 def _search(ours: Context, file: StudyFile, book: Book, conductor: Conductor, display: Lines | Moving) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
 from taskkit.errors import PASSING, CheckpointError, TaskkitError
 from taskkit.runs import manifest
@@ -101,25 +99,24 @@ def _line(text: str) -> dict[str, float]:
     return line if isinstance(line, dict) and {"step", "epoch"} <= line.keys() else {}
 
 
-@contextmanager
-def claimed(study: Path, cell: Cell) -> Iterator[IO[str] | None]:
-    """A locked file of a cell for the process that runs it to hold; None: another one goes on with the cell.
-
-    It is locked by flock: the process that inherits it holds it for as long as it lives, also where the study that
-    started it was killed.
-    """
+def lock_of(study: Path, cell: Cell) -> Path:
+    """The file that whoever runs a cell holds by flock: what inherits it holds it for as long as it lives, also where
+    the study that started it was killed."""
     run = study / cell.name
     run.parent.mkdir(parents=True, exist_ok=True)
-    with run.with_name(f".{run.name}.lock").open("a") as file:
+    return run.with_name(f".{run.name}.lock")
+
+
+def is_free(study: Path, cell: Cell) -> bool:
+    """Whether nobody runs a cell, as far as this machine may know."""
+    with lock_of(study, cell).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield None
-            return
-        except OSError:
-            # Some network file systems know no locks.
-            pass
-        yield file
+            return False
+        except OSError:  # some network file systems know no locks
+            return True
+    return True
 
 
 def check(study: Path, cells: Sequence[Cell], known: Sequence[CellRecord]) -> None:

@@ -6,18 +6,19 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
-from taskkit.runs.manifest import FILE
 from taskkit.runs.study import CellRecord
 from taskkit.study import cells
 from taskkit.study.book import Book
 from taskkit.study.launch import Job, Launcher, Orphan
 from taskkit.study.plan import Cell
+from taskkit.study.remote import Remote
 
 LOOK_SECONDS = 0.2
 """Between two looks at the processes."""
@@ -83,7 +84,6 @@ class _GoingOn:
     job: Job
     place: int
     began: float
-    release: ExitStack
     told: bool = False
     """Whether it was asked to stop."""
 
@@ -91,9 +91,11 @@ class _GoingOn:
 class Conductor:
     """Runs the cells of a study, and hears signals meanwhile."""
 
-    def __init__(self, book: Book, launcher: Launcher, display: Display) -> None:
+    def __init__(self, book: Book, launcher: Launcher, display: Display, threads: str | None = None) -> None:
         self.book = book
         self.launcher = launcher
+        self.threads = threads
+        """OMP_NUM_THREADS of runs elsewhere; None: it is not set."""
         self.display = display
         self.stopped_by: int | None = None
         """The signal that ended the study."""
@@ -125,19 +127,16 @@ class Conductor:
 
     def _start(self, cell: Cell, place: int) -> _GoingOn:
         study = self.book.path
-        release = ExitStack()
-        held = release.enter_context(cells.claimed(study, cell))
-        job: Job
-        if held is None:
+        run, lock = (study / cell.name).absolute(), cells.lock_of(study, cell).absolute()
+        if cells.is_free(study, cell):
+            output = cells.output_of(study, cell).absolute()
+            job = self.launcher.start(Remote(run, cell.words, output, lock, Path.cwd(), self.threads), place)
+        else:
             self.display.say(
                 f"{cell.name}: its process goes on since an earlier start of this study, and is waited for"
             )
-            job = Orphan(study / cell.name, lambda: _is_free(study, cell))
-        else:
-            run = study / cell.name
-            words = ["run", "--resume", str(run)] if (run / FILE).exists() else ["run", *cell.words, "--out", str(run)]
-            job = self.launcher.start(words, cells.output_of(study, cell), held, place)
-        return _GoingOn(cell, job, place, time.monotonic(), release)
+            job = Orphan(run, partial(cells.is_free, study, cell))
+        return _GoingOn(cell, job, place, time.monotonic())
 
     def _look(self, work: Work) -> None:
         for each in [*self._running]:
@@ -146,7 +145,6 @@ class Conductor:
                 self._stop(each, work)
                 continue
             self._running.remove(each)
-            each.release.close()
             self._record(work.ended(each.cell, self._how_it_ended(each.cell, code)))
         clock = time.monotonic()
         self.display.look([(each.cell, clock - each.began) for each in self._running])
@@ -193,8 +191,3 @@ class Conductor:
         # A second Ctrl-C does not wait until runs are saved; schedulers send the others as often as they like.
         self._at_once = self._at_once or (self.stopped_by is not None and number == signal.SIGINT)
         self.stopped_by = self.stopped_by or number
-
-
-def _is_free(study: Path, cell: Cell) -> bool:
-    with cells.claimed(study, cell) as held:
-        return held is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from taskkit.contracts.recipe import Key
-from taskkit.contracts.settings import setting
+from taskkit.contracts.settings import setting, settings
 from taskkit.errors import Problem, RecipeError
 from taskkit.recipe.coerce import Misfit, to_section
 from taskkit.recipe.merge import SIZE, Tree, dotted, file_layer
@@ -37,9 +37,20 @@ class Budget:
 class Launch:
     """Where and how many at a time."""
 
-    kind: Literal["local"] = setting("local", "local: processes on this machine")
+    kind: Literal["local", "ray", "slurm"] = setting(
+        "local", "local: processes on this machine; ray: tasks of a cluster of Ray; slurm: jobs, through submitit"
+    )
     processes: int = setting(1, "runs at the same time", ge=1, le=1024)
-    devices: list[int] = setting([], "CUDA devices, which the processes take in turn; none named: all see all")
+    devices: list[int] = setting([], "local: CUDA devices, which the processes take in turn; none named: all see all")
+    cpus: int = setting(1, "ray, slurm: cores of a run", ge=1)
+    gpus: float = setting(0.0, "ray, slurm: GPUs of a run; of Ray also a share of one", ge=0)
+    address: str | None = setting(None, "ray: the address of a cluster, `auto` of one that is here; null: a local one")
+    cluster: Literal["slurm", "local"] = setting("slurm", "slurm: `local` does the same by processes here, to try it")
+    minutes: int = setting(60, "slurm: after which a job is ended, saved and submitted again", ge=1)
+    partition: str | None = setting(None, "slurm: where jobs are queued; null: the default of the cluster")
+    account: str | None = setting(None, "slurm: who is charged; null: the default of the cluster")
+    memory: str | None = setting(None, "slurm: memory of a job, such as 16GB; null: the default of the cluster")
+    options: dict[str, Any] = setting({}, "slurm: further options of sbatch, by their long names")
 
 
 @dataclass
@@ -188,6 +199,8 @@ def _problems(study: Study) -> Iterator[tuple[Key, str]]:
         yield ("ensemble",), "ensemble of seeds: there are none to average. Write `vary: {seed: [1, 2, 3]}`."
     if study.search is not None:
         yield from _search_problems(study.search, study.vary)
+    if study.launch is not None:
+        yield from _launch_problems(study.launch)
     if study.budget is not None:
         if (study.budget.steps is None) == (study.budget.seconds is None):
             yield ("budget",), "budget: either steps or seconds were expected. Give one of them."
@@ -222,3 +235,24 @@ def _search_problems(search: Search, vary: Mapping[str, Any]) -> Iterator[tuple[
             yield at, f"{name} is by orders of magnitude. A low above 0 and no step were expected."
         if search.sampler == "grid" and values.step is None:
             yield at, f"{name} is a range, of which a grid has no end. Values, or a step, were expected."
+
+
+_OF_KINDS: Mapping[str, tuple[str, ...]] = {
+    "local": ("devices",),
+    "ray": ("cpus", "gpus", "address"),
+    "slurm": ("cpus", "gpus", "cluster", "minutes", "partition", "account", "memory", "options"),
+}
+
+
+def _launch_problems(launch: Launch) -> Iterator[tuple[Key, str]]:
+    """Settings of another kind, which nobody would heed."""
+    heeded = ("kind", "processes", *_OF_KINDS[launch.kind])
+    for field in settings(Launch):
+        if field.name not in heeded and getattr(launch, field.name) != field.default:
+            kinds = " or ".join(kind for kind, names in _OF_KINDS.items() if field.name in names)
+            yield (
+                ("launch", field.name),
+                f"launch.{field.name} is of kind {kinds}, and launch.kind is {launch.kind}. Leave one of them out.",
+            )
+    if launch.kind == "slurm" and not launch.gpus.is_integer():
+        yield ("launch", "gpus"), f"launch.gpus is {launch.gpus:g}. SLURM gives whole ones. Write 1, or leave it out."

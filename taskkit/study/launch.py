@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -10,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
 from taskkit.errors import CheckpointError
 from taskkit.runs import manifest
-from taskkit.study.file import Launch
+from taskkit.study.remote import Remote, words_of
 
 
 class Job(Protocol):
@@ -31,20 +32,15 @@ class Job(Protocol):
 
 
 class Launcher(Protocol):
-    """A place where processes run, some at a time."""
+    """A place where runs go on, some at a time."""
 
     places: int
 
-    def start(self, words: Sequence[str], output: Path, held: IO[str], place: int) -> Job:
-        """Start `taskkit` with these words in one of the places, counted from 0; what it prints goes to a file.
+    def start(self, work: Remote, place: int) -> Job:
+        """Start a run in one of the places, counted from 0; it holds its lock for as long as it goes on."""
 
-        It holds the file `held` for as long as it lives.
-        """
-
-
-def launcher(section: Launch) -> Launcher:
-    """The place that a study names."""
-    return Local(section.processes, section.devices)
+    def close(self) -> None:
+        """Nothing is started any more."""
 
 
 class Local:
@@ -54,11 +50,13 @@ class Local:
         self.places = processes
         self.devices = devices
 
-    def start(self, words: Sequence[str], output: Path, held: IO[str], place: int) -> Job:
+    def start(self, work: Remote, place: int) -> Job:
         """Start a process, which no signal reaches that a terminal sends to this one."""
-        with output.open("a") as said:
+        with work.output.open("a") as said, work.held.open("a") as held:
+            with suppress(OSError):  # some network file systems know no locks
+                fcntl.flock(held, fcntl.LOCK_EX)
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "taskkit", *words],
+                [sys.executable, "-P", "-m", "taskkit", *words_of(work.run, work.words)],
                 env={**os.environ, **self._variables(place)},
                 stdin=subprocess.DEVNULL,
                 stdout=said,
@@ -67,6 +65,9 @@ class Local:
                 start_new_session=True,
             )
         return _Child(process)
+
+    def close(self) -> None:
+        """Nothing is left."""
 
     def _variables(self, place: int) -> Mapping[str, str]:
         return {

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from taskkit.contracts.settings import to_plain
-from taskkit.errors import CheckpointError, PluginError, RecipeError, TaskkitError
+from taskkit.errors import CheckpointError, RecipeError, TaskkitError
 from taskkit.runs import history, manifest
 from taskkit.runs.study import CellRecord, SearchRecord, TrialRecord
 from taskkit.study.book import Book
+from taskkit.study.extras import imported
 from taskkit.study.file import Range, Search
 from taskkit.study.plan import Cell
 
@@ -229,10 +230,8 @@ class Searching:
             return samplers.RandomSampler(seed=seed)
         if isinstance(self._optuna.sampler, samplers.CmaEsSampler):
             return self._optuna.sampler  # which remembers its distribution
-        try:
-            return samplers.CmaEsSampler(x0=self._best_before(), seed=seed, warn_independent_sampling=False)
-        except ImportError as error:
-            raise _missing("cmaes") from error
+        imported("cmaes")
+        return samplers.CmaEsSampler(x0=self._best_before(), seed=seed, warn_independent_sampling=False)
 
     def _best_before(self) -> dict[str, Any] | None:
         """Where a distribution begins that was not kept: at the best that an earlier start found."""
@@ -335,19 +334,9 @@ def _pruner(name: str) -> Any:
 
 def _optuna() -> Any:
     """Optuna, quiet; raises PluginError where it is not installed."""
-    try:
-        import optuna
-    except ImportError as error:
-        raise _missing("optuna") from error
+    optuna = imported("optuna")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
-
-
-def _missing(package: str) -> PluginError:
-    return PluginError(
-        f"search needs {package}, which is not installed. Install it: pip install 'taskkit-ml[search]', or leave the "
-        "search out."
-    )
 
 
 def _is_number(value: Any) -> bool:

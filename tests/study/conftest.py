@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from taskkit.runs import study as records
@@ -79,6 +81,15 @@ class Bench:
         """What run.json of a cell says."""
         found: dict[str, Any] = json.loads((self.path / name / "run.json").read_text())
         return found
+
+    def end_all(self, study: subprocess.Popen[str], *, alone: bool) -> None:
+        """Kill a study by SIGKILL: alone, or with all that it started, as a power cut does."""
+        children = [] if alone else psutil.Process(study.pid).children(recursive=True)
+        study.kill()
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+        study.communicate()
 
     def wait(self, condition: Callable[[], bool]) -> None:
         """Until something holds that processes bring about."""
