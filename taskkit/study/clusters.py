@@ -14,6 +14,8 @@ from taskkit.study.file import Launch
 from taskkit.study.launch import Job, Orphan, threads
 from taskkit.study.remote import Remote
 
+SAVING_SECONDS = 120
+"""Before the end of a job's time, when it is told so."""
 FAILED = 1
 """The exit code of a task or a job that was lost."""
 
@@ -26,7 +28,8 @@ class OnRay:
         self._ray = imported("ray")
         settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         if section.address is None:
-            settings |= {"include_dashboard": False, "num_cpus": max(section.processes, os.cpu_count() or 1)}
+            cores = max(section.processes * section.cpus, os.cpu_count() or 1)
+            settings |= {"include_dashboard": False, "num_cpus": cores}
         else:
             settings |= {"address": section.address}
         try:
@@ -141,6 +144,7 @@ def parameters(section: Launch) -> Mapping[str, Any]:
         "mem": section.memory,
         "cpus_per_task": section.cpus,
         "gpus_per_node": int(section.gpus) or None,
+        "signal_delay_s": SAVING_SECONDS,
         "additional_parameters": dict(section.options) or None,
     }
     return {name: value for name, value in known.items() if value is not None}

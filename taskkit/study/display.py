@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from taskkit.runs.study import CellRecord
 from taskkit.study.cells import progress
 from taskkit.study.plan import Cell
-from taskkit.wording import duration, printable
+from taskkit.wording import duration, printable, shown
 
 
 def in_words(record: CellRecord) -> str:
     """What is known of a cell, in one line."""
     score = f", test/{record.metric} {record.score:.4f}" if record.score is not None else ""
+    if record.trial is not None and record.trial.value is not None:
+        values = ", ".join(f"{key}={shown(value)}" for key, value in record.values.items())
+        score = f", validation {record.trial.value:.4f} by {values}"
     seconds = f", trained in {duration(record.seconds)}" if record.seconds is not None else ""
     reason = f": {record.reason}" if record.reason and record.status != "finished" else ""
     return f"{record.name}: {record.status}{score if record.status == 'finished' else ''}{seconds}{reason}"
@@ -52,7 +56,7 @@ class Moving:
         self.study = study
         self.total = total
         self.done = done
-        self.failed = 0
+        self.failed = self.tried = 0
         self.live = Live(console=console, transient=True, auto_refresh=False)
         self.live.start()
 
@@ -60,8 +64,11 @@ class Moving:
         """Leave a line where a cell ended."""
         if record.status == "running":
             return
-        self.done += record.status == "finished"
-        self.failed += record.status == "failed"
+        if record.trial is None:
+            self.done += record.status == "finished"
+            self.failed += record.status == "failed"
+        else:
+            self.tried += 1
         self.say(in_words(record))
 
     def look(self, going_on: Sequence[tuple[Cell, float]]) -> None:
@@ -69,9 +76,9 @@ class Moving:
         table = Table.grid(padding=(0, 2))
         for cell, seconds in going_on:
             table.add_row(printable(cell.name), progress(self.study, cell) or "preparing", duration(seconds))
-        failed = f", {self.failed} failed" if self.failed else ""
-        table.add_row(f"{self.done} of {self.total} done{failed}", "", "")
-        self.live.update(table, refresh=True)
+        others = {"failed": self.failed, "tried in searches": self.tried}
+        rest = "".join(f", {count} {what}" for what, count in others.items() if count)
+        self.live.update(Group(table, Text(f"{self.done} of {self.total} done{rest}")), refresh=True)
 
     def say(self, line: str) -> None:
         """A line above the table."""

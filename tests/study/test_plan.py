@@ -21,6 +21,8 @@ data: {name: points.moons}
 trainer: {max_epochs: 3}
 """
 
+STUDIES = Path(__file__).parents[2] / "studies"
+
 Planned = Callable[[str], list[Cell]]
 
 
@@ -124,3 +126,10 @@ def test_check_says_how_much_would_be_run_and_runs_nothing(
     wrong = taskkit("study", "study.yaml", "--check", sites=(points,), TASKKIT_PLUGINS="")
     assert wrong.returncode == 2
     assert "Traceback" not in wrong.stderr
+
+
+@pytest.mark.parametrize("study", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.name)
+def test_our_own_studies_have_no_problems(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(STUDIES.parent)
+    found = files.read(study)
+    assert len(plan(found, discover({"image", "recsys", "speech", "text"}))) >= 3
