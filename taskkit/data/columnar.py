@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import psutil
 
@@ -24,8 +24,10 @@ def read_parquet(path: Path) -> pa.Table:
     from pyarrow import parquet
 
     try:
-        _check_size(path, parquet.ParquetFile(path))
-        content = parquet.ParquetFile(path).read()
+        # Opened here, since pyarrow takes no path that is not UTF-8.
+        with path.open("rb") as source:
+            _check_size(path, source)
+            content = parquet.ParquetFile(source).read()
         # Text that is not UTF-8 would be found wherever a cell is first looked at.
         content.validate(full=True)
         _ = content.column_names
@@ -40,8 +42,11 @@ def read_parquet(path: Path) -> pa.Table:
     return content
 
 
-def _check_size(path: Path, file: Any) -> None:
+def _check_size(path: Path, source: BinaryIO) -> None:
     """Raise DataError for what is larger than memory: a value that is repeated takes next to nothing in a file."""
+    from pyarrow import parquet
+
+    file = parquet.ParquetFile(source)
     free = psutil.virtual_memory().available
     groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
     chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
@@ -49,7 +54,7 @@ def _check_size(path: Path, file: Any) -> None:
     texts = [each for each in chunks if each.physical_type not in _WIDTHS]
     # No text is longer than all that its chunk of the column holds.
     if size <= free and size + sum(each.num_values * each.total_uncompressed_size for each in texts) > free:
-        size += _texts_size(path, file)
+        size += _texts_size(source, file)
     if size > free:
         raise DataError(
             f"{path}: it takes {size / 2**30:,.0f} GiB once it is decoded, and {free / 2**30:,.0f} GiB of memory are "
@@ -57,13 +62,13 @@ def _check_size(path: Path, file: Any) -> None:
         )
 
 
-def _texts_size(path: Path, file: Any) -> int:
+def _texts_size(source: BinaryIO, file: Any) -> int:
     """Bytes of all texts, each as often as it stands there, without repeating them in memory."""
     import pyarrow as pa
     from pyarrow import compute, parquet
 
     names = [each.name for each in file.schema_arrow if pa.types.is_string(each.type) or pa.types.is_binary(each.type)]
-    again, size = parquet.ParquetFile(path, read_dictionary=names), 0
+    again, size = parquet.ParquetFile(source, read_dictionary=names), 0
     for number in range(again.num_row_groups):
         for column in again.read_row_group(number, columns=names).columns:
             for chunk in column.chunks:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from taskkit.runs.record import cpu, git_state
+from taskkit.wording import printable
 from tests.faults.children import taskkit
 from tests.faults.files import files
 from tests.faults.modalities import modalities
@@ -55,7 +56,7 @@ def _faults(times: int, count: int, place: Path) -> Iterator[Line]:
 
 def rendered(found: list[Line], when: str) -> str:
     """The page: what was done, what came of it, and what was wrong."""
-    wrong = [f"- {' '.join(problem.split())}" for line in found for problem in line.wrong]
+    wrong = [f"- {printable(' '.join(problem.split()))}" for line in found for problem in line.wrong]
     return (
         TEXT
         + when

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import zipfile
@@ -58,7 +59,7 @@ def outcome(run: Path) -> dict[str, Any]:
         },
         "steps": {name: state["global_step"] for name, state in states.items()},
         "metrics": json.loads((run / "run.json").read_text())["metrics"],
-        "predictions": parquet.read_table(run / "predictions.parquet").to_pylist(),
+        "predictions": parquet.read_table(io.BytesIO((run / "predictions.parquet").read_bytes())).to_pylist(),
         "tables": {path.name: path.read_text() for path in sorted(run.glob("*.csv"))},
     }
 
@@ -133,7 +134,7 @@ def _read(path: Path) -> None:
     if path.suffix in (".ckpt", ".pt"):
         torch.load(path, weights_only=True)
     elif path.suffix == ".parquet":
-        parquet.read_table(path)
+        parquet.read_table(io.BytesIO(path.read_bytes()))
     elif path.suffix == ".jsonl":
         for line in path.read_text().splitlines():
             json.loads(line)
