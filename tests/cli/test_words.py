@@ -59,7 +59,7 @@ def test_the_name_of_a_recipe_without_its_folder_or_ending_is_understood(name: s
     )
 
 
-@pytest.mark.parametrize(("verb", "meant"), [("train", "run"), ("fit", "run"), ("test", "eval"), ("plugins", "list")])
+@pytest.mark.parametrize(("verb", "meant"), [("train", "run"), ("fit", "run"), ("test", "eval"), ("models", "list")])
 def test_what_other_tools_call_a_verb_is_understood(verb: str, meant: str, call: Call) -> None:
     assert call(verb, "recipes/mlp.yaml") == (2, f"Error: No verb named {verb!r}. Did you mean {meant!r}?")
 
