@@ -119,4 +119,8 @@ def test_a_recipe_is_checked_trained_and_tested(call: Call, home: Path, tmp_path
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["status"] == "finished"
     assert 0 <= run["metrics"]["test/accuracy"] <= 1
-    assert run["plugins"] == [{"distribution": "taskkit-image", "version": "0.2.0", "entry_point": "image"}]
+    (plugin,) = run["plugins"]
+    named = {"distribution": "taskkit-image", "version": "0.2.0", "entry_point": "image"}
+    assert plugin == {**named, "record_sha256": plugin["record_sha256"]}
+    searched = json.loads(call("taskkit", "plugins", "search", "--json").stdout)["plugins"]
+    assert {each["installed"] for each in searched if each["name"].removeprefix("taskkit-") in PLUGINS} == {"0.2.0"}
