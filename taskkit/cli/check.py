@@ -73,7 +73,7 @@ def command(
         if data or deep:
             _look_at_data(resolved, found, print_now)
         if smoke and not found.problems:
-            changes = smoke_changes(resolved.recipe)
+            changes = [*smoke_changes(resolved.recipe), "trackers=[]"]
             _smoke(load(files, [*overrides, *changes], context.plugins), context.plugins)
         if deep:
             _look_ahead(resolved, context.plugins, found, print_now)

@@ -170,6 +170,39 @@ class MeterSection:
 
 
 @dataclass
+class MlflowSection:
+    """Where MLflow keeps a run."""
+
+    experiment: str = setting("taskkit", "the experiment that the run belongs to; made where it is not there")
+    tracking_uri: str | None = setting(
+        None,
+        "the server or the store; null: as MLFLOW_TRACKING_URI says, else a database in the run directory",
+    )
+
+
+@dataclass
+class WandbSection:
+    """Where Weights & Biases keeps a run."""
+
+    project: str = setting("taskkit", "the project that the run belongs to")
+    entity: str | None = setting(None, "the user or team that the project belongs to; null: your default")
+    group: str | None = setting(None, "runs of one group are shown together")
+    mode: Literal["online", "offline"] | None = setting(
+        None, "offline: only in the run directory, for `wandb sync`; null: as WANDB_MODE says, else online"
+    )
+
+
+@dataclass
+class TrackersSection:
+    """What else is told the metrics; a list of names turns these on, with their defaults, and no others."""
+
+    csv: bool = setting(False, "a table, trackers/csv/metrics.csv in the run directory")
+    tensorboard: bool = setting(False, "TensorBoard's files, in trackers/tensorboard in the run directory")
+    mlflow: MlflowSection | bool = setting(False, "a run in MLflow: experiment and tracking_uri")
+    wandb: WandbSection | bool = setting(False, "a run in Weights & Biases: project, entity, group and mode")
+
+
+@dataclass
 class PrivacySection:
     """How long a run may be kept, and whether it is encrypted, for the sake of the people in its data."""
 
@@ -216,6 +249,7 @@ class Recipe:
     meter: MeterSection = field(default_factory=MeterSection)
     privacy: PrivacySection = field(default_factory=PrivacySection)
     plugins: PluginsSection = field(default_factory=PluginsSection)
+    trackers: TrackersSection = field(default_factory=TrackersSection)
 
     def chosen(self) -> Mapping[Kind, Chosen]:
         """The three components by their kind."""
@@ -240,11 +274,15 @@ SECTIONS: Mapping[str, type] = {
     "meter": MeterSection,
     "privacy": PrivacySection,
     "plugins": PluginsSection,
+    "trackers": TrackersSection,
 }
 """The host's own sections."""
 
 SWITCHED_OFF = frozenset({"early_stopping"})
 """Sections that are null unless a recipe gives them."""
+
+SWITCHES = frozenset({"trackers"})
+"""Sections of what can be on, which may be written as a list of the names of what is."""
 
 
 def root_settings() -> tuple[Setting, ...]:

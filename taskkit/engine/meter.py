@@ -18,6 +18,7 @@ from taskkit.engine.module import TaskModule
 from taskkit.engine.optim import total_steps
 from taskkit.engine.progress import Length, Progress
 from taskkit.engine.throughput import Clock, flops_per_example, mfu, peak_memory
+from taskkit.engine.tracking import Tracking
 from taskkit.runs.checkpoint import LINES
 from taskkit.runs.manifest import Cost, Energy
 from taskkit.runs.record import Record
@@ -26,9 +27,9 @@ from taskkit.runs.record import Record
 class Meter(pl.Callback):
     """Keep the scalars of each training step, drain them every N optimiser steps, measure throughput between drains.
 
-    A drain is one transfer from the device. It writes one line of metrics, moves the progress display, and stops the
-    run when a loss is not a number. Scalars since the last drain are saved in checkpoints, so that a resumed run logs
-    the same losses.
+    A drain is one transfer from the device. It writes one line of metrics, which trackers are told too, moves the
+    progress display, and stops the run when a loss is not a number. Scalars since the last drain are saved in
+    checkpoints, so that a resumed run logs the same losses.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Meter(pl.Callback):
         processor: Processor,
         batches: Callable[[], int | None],
         record: Record | None,
+        tracking: Tracking,
         progress: Progress,
         trail: Trail,
         *,
@@ -47,6 +49,7 @@ class Meter(pl.Callback):
         self.batches = batches
         """Says how many an epoch has, once loaders are placed; None: nobody knows, as of a stream."""
         self.record = record
+        self.tracking = tracking
         self.progress = progress
         self.trail = trail
         self.count_flops = flops
@@ -201,6 +204,7 @@ class Meter(pl.Callback):
         self.lines += 1
         if self.record is not None:
             self.record.metrics(line)
+        self.tracking.line(self.lines, line)
 
     def cost(self, device: torch.device, precision: str, parameters: int) -> Cost:
         """What the training cost: time, throughput, memory, operations and, on a known device, MFU."""

@@ -39,6 +39,7 @@ from taskkit.engine.progress import LiveProgress, Progress, forward_logs
 from taskkit.engine.resuming import Begun, changed_rates
 from taskkit.engine.signals import Signals
 from taskkit.engine.space import check_room
+from taskkit.engine.tracking import Tracking, tracking
 from taskkit.engine.trainer import early_stopping, make_trainer, quiet, refuse_no_batches
 from taskkit.errors import TaskkitError
 from taskkit.plugins.registry import Plugins
@@ -62,6 +63,8 @@ class Fitted:
     cost: Cost
     epoch: int
     """The last one that was trained, counted from 0."""
+    lines: int
+    """How many lines of metrics there are."""
 
 
 class Run:
@@ -116,14 +119,17 @@ class Run:
         if begun is None and self.record is not None:
             check_room(built, self.directory, validated="val" in loaders)
         baseline = self._baseline(built, prepared, loaders)
-        fitted = self._fit(built, data, loaders, begun)
-        checkpoints, trainer = self.directory / "checkpoints", fitted.trainer
-        best = concluding.use_best(built, checkpoints)
-        forward = trainer.precision_plugin.forward_context
-        conclusion = concluding.conclude(built, loaders, trainer.strategy.root_device, forward)
-        if conclusion and self.record is not None:
-            concluding.keep(conclusion, checkpoints, self.key)
-        self._test(built, prepared, loaders, fitted, baseline, best)
+        with tracking(self.recipe, self.record, built.task.headline.metric, self.output) as track:
+            fitted = self._fit(built, data, loaders, track, begun)
+            checkpoints, trainer = self.directory / "checkpoints", fitted.trainer
+            best = concluding.use_best(built, checkpoints)
+            forward = trainer.precision_plugin.forward_context
+            conclusion = concluding.conclude(built, loaders, trainer.strategy.root_device, forward)
+            if conclusion and self.record is not None:
+                concluding.keep(conclusion, checkpoints, self.key)
+            evaluation = self._test(built, prepared, loaders, fitted, baseline, best)
+            if evaluation is not None:
+                track.tested(fitted.lines + 1, trainer.global_step, evaluation.metrics)
         return fitted.cost, built.task.predicts
 
     def output(self, text: str, style: str | None = None) -> None:
@@ -186,7 +192,7 @@ class Run:
             with calling(self.recipe.model, "fit"):
                 built.model.fit(built.network, train.encoded)
 
-    def _fit(self, built: Built, data: DataModule, loaders: Loaders, begun: Begun | None) -> Fitted:
+    def _fit(self, built: Built, data: DataModule, loaders: Loaders, track: Tracking, begun: Begun | None) -> Fitted:
         r, headline, train = self.recipe, built.task.headline, loaders["train"]
         count = train.__len__ if isinstance(train, Loader) else _unknown
         contents = partial(checkpoint.contents, r.plain(), built.spec, built.processor.state_dict(), built.plugins)
@@ -196,6 +202,7 @@ class Run:
             built.processor,
             count,
             self.record,
+            track,
             self._progress(built),
             Trail(r, self.directory, train),
             flops=r.meter.flops,
@@ -245,7 +252,7 @@ class Run:
                     name: str(path.relative_to(self.directory)) for name, path in names.items() if path.exists()
                 },
             )
-        return Fitted(trainer, module, cost, meter.epoch)
+        return Fitted(trainer, module, cost, meter.epoch, meter.lines)
 
     def _callbacks(self, built: Built, skipped: Skipped, validated: bool) -> list[pl.Callback]:
         section, callbacks = self.recipe.optim, list[pl.Callback]()
@@ -309,10 +316,11 @@ class Run:
         fitted: Fitted,
         baseline: Mapping[str, float],
         best: Saved | None,
-    ) -> None:
+    ) -> Evaluation | None:
+        """Test what was trained, and record how; None: there is nothing to test on."""
         loader = self._test_loader(loaders)
         if loader is None:
-            return
+            return None
         examples = prepared.examples("test")
         folder = self.directory / "predictions"
         evaluation = fitted.module.test(fitted.trainer, loader, examples, built.spec, folder, self.key)
@@ -322,6 +330,7 @@ class Run:
             self.output(outcome.in_words(judged, built.task.headline))
             self._record_test(built, fitted.module, evaluation, baseline)
             self._time_answers(built, fitted, loader, examples)
+        return evaluation
 
     def _time_answers(self, built: Built, fitted: Fitted, loader: Loader, examples: Sequence[Example] | Stream) -> None:
         """Measure how fast the tested weights answer."""

@@ -22,7 +22,7 @@ from rich.console import Console
 
 from taskkit import api
 from taskkit.batches.loader import Loader
-from taskkit.contracts.recipe import Recipe
+from taskkit.contracts.recipe import Recipe, TrackersSection
 from taskkit.engine.optim import batches_of_steps, total_steps
 from taskkit.engine.trainer import alone
 from taskkit.errors import OutOfMemoryError, TaskkitError
@@ -238,7 +238,10 @@ def read(path: Path) -> Timed:
 
 
 def _short(recipe: Recipe) -> Recipe:
-    """The recipe on one device, with a validation of some batches after each epoch and where it is stopped."""
+    """The recipe on one device, with a validation of some batches after each epoch and where it is stopped.
+
+    Nothing tracks it.
+    """
     section = recipe.trainer
     most = section.limit_val_batches
     trainer = replace(
@@ -248,7 +251,7 @@ def _short(recipe: Recipe) -> Recipe:
         val_check_interval=1.0 if recipe.trainer.max_epochs is not None else section.val_check_interval,
         check_val_every_n_epoch=1,
     )
-    return replace(recipe, trainer=trainer)
+    return replace(recipe, trainer=trainer, trackers=TrackersSection())
 
 
 def _planned(loader: Any, limit: float) -> int:

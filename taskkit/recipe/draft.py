@@ -30,6 +30,8 @@ class Form:
     sections: Mapping[str, type]
     off: frozenset[str]
     """Sections that are null unless they are given."""
+    switches: frozenset[str]
+    """Sections that may be a list of names."""
     defaults: dict[str, Any]
     """Values of required roots that are left out."""
 
@@ -99,7 +101,8 @@ class Draft:
             value = self.tree.values.get(name, {})
             if isinstance(value, dict) or (value is None and name in self.form.off):
                 continue
-            message = f"{name} is {shown(value)}. Expected a mapping of its fields. "
+            listed = ", or a list of those that are on, each once" if name in self.form.switches else ""
+            message = f"{name} is {shown(value)}. Expected a mapping of its fields{listed}. "
             self.problems.append(((name,), message + "Leave it out for the defaults."))
             del self.tree.values[name]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskkit.contracts.component import KINDS, Chosen
-from taskkit.contracts.recipe import SECTIONS, SWITCHED_OFF, Key, Recipe, root_settings
+from taskkit.contracts.recipe import SECTIONS, SWITCHED_OFF, SWITCHES, Key, Recipe, root_settings
 from taskkit.errors import Problem, RecipeError
 from taskkit.recipe import interpolate, rules
 from taskkit.recipe.draft import Draft, Form
@@ -72,7 +72,7 @@ def load(files: Sequence[str | Path], overrides: Sequence[str], plugins: Plugins
     sources, layers = _read(files, overrides, plugins)
     tree = Tree()
     for layer in layers:
-        tree.merge(layer, named=KINDS)
+        tree.merge(layer, named=KINDS, switches=SWITCHES)
     draft = _draft(tree, plugins, title=next(iter(sources)).stem)
     draft.problems += rules.problems(draft.parts, draft.components, draft.plugins)
     content = b"".join(sources.values())
@@ -93,7 +93,7 @@ def from_plain(data: Mapping[str, Any], plugins: Plugins, overrides: Sequence[st
     """
     tree = Tree()
     for layer in (Layer(dict(data), {}), *map(override_layer, overrides)):
-        tree.merge(layer, named=KINDS)
+        tree.merge(layer, named=KINDS, switches=SWITCHES)
     return _finished(_draft(tree, plugins, title=""))
 
 
@@ -130,7 +130,9 @@ def find(name: str | Path, plugins: Plugins) -> Path:
 
 def _draft(tree: Tree, plugins: Plugins, title: str) -> Draft:
     return Draft(
-        tree, plugins.preferring(_preferred(tree)), Form(root_settings(), SECTIONS, SWITCHED_OFF, {"title": title})
+        tree,
+        plugins.preferring(_preferred(tree)),
+        Form(root_settings(), SECTIONS, SWITCHED_OFF, SWITCHES, {"title": title}),
     )
 
 

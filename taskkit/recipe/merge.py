@@ -64,10 +64,17 @@ class Tree:
     notes: list[str] = field(default_factory=list)
     """What a person should know about the merge."""
 
-    def merge(self, layer: Layer, named: Iterable[str] = ()) -> None:
-        """Lay a layer on top; a section of `named` starts afresh where the layer gives it another name."""
+    def merge(self, layer: Layer, named: Iterable[str] = (), switches: Iterable[str] = ()) -> None:
+        """Lay a layer on top; a section of `named` starts afresh where the layer gives it another name.
+
+        So does one of `switches` where the layer lists the names of those that are on.
+        """
         for section in named:
             self._rename(section, layer)
+        for section in switches:
+            if (listed := _switched_on(section, layer)) is not layer:
+                self.values.pop(section, None)
+                layer = listed
         if () in layer.places:
             self._remember((), layer.values, layer)
         self._lay(layer.values, self.values, (), layer)
@@ -131,6 +138,15 @@ class Tree:
                 into[name] = copy.deepcopy(default)
             if isinstance(default, dict) and isinstance(into[name], dict):
                 self._fill(default, into[name], key)
+
+
+def _switched_on(section: str, layer: Layer) -> Layer:
+    """The layer with a list of different names as a mapping of switches that are on; as it is without such a list."""
+    names = layer.values.get(section)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len({*names}) < len(names):
+        return layer
+    places: dict[Key, str] = {(section, name): layer.places.get((section, str(i)), "") for i, name in enumerate(names)}
+    return Layer({**layer.values, section: dict.fromkeys(names, True)}, {**layer.places, **places})
 
 
 def items(value: Any, at: Key = ()) -> Iterator[tuple[Key, Any]]:

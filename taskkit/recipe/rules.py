@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import util
 from typing import TYPE_CHECKING, Any
 
 from taskkit.contracts.component import KINDS, Component, Kind
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
         OptimSection,
         PluginsSection,
         PrivacySection,
+        TrackersSection,
         TrainerSection,
     )
     from taskkit.plugins.discovery import Plugins
@@ -42,6 +46,9 @@ OPTIMISERS = (
     "sparseadam",
 )
 """What torch.optim is known to have; other names are looked up when the optimiser is made."""
+
+_SECRET = re.compile(r"//[^/?#]*@|[?&][^=]*(password|token|secret|key)[^=]*=", re.IGNORECASE)
+"""What in an address may let somebody in."""
 
 _GPUS_ALONE = ("fsdp", "fsdp_cpu_offload", "deepspeed", "deepspeed_stage_1", "deepspeed_stage_2", "deepspeed_stage_3")
 """Strategies that Lightning has for GPUs alone."""
@@ -66,6 +73,8 @@ def _sections(parts: Mapping[str, Any], task: Component | None) -> Found:
     stopping, privacy = parts.get("early_stopping"), parts.get("privacy")
     if privacy:
         yield from privacy_problems(privacy, trainer)
+    if trackers := parts.get("trackers"):
+        yield from tracker_problems(trackers)
     if trainer:
         yield from trainer_problems(trainer)
     if trainer and loader:
@@ -117,6 +126,37 @@ def privacy_problems(privacy: PrivacySection, trainer: TrainerSection | None) ->
             f"privacy.encrypt is true, and trainer.strategy is {trainer.strategy}, which writes checkpoints of its own "
             "as they are. Expected auto or ddp. Change one of them.",
         )
+
+
+def tracker_problems(trackers: TrackersSection) -> Found:
+    """Libraries that are not installed, and an address that would be kept with its password."""
+    address = getattr(trackers.mlflow, "tracking_uri", None)
+    own = address is None and not os.environ.get("MLFLOW_TRACKING_URI")
+    needs = {
+        "tensorboard": ["tensorboard"],
+        "mlflow": ["mlflow", *(("sqlalchemy", "alembic") if own else ())],
+        "wandb": ["wandb"],
+    }
+    for name, libraries in needs.items():
+        missing = [library for library in libraries if getattr(trackers, name) and not _installed(library)]
+        if missing:
+            yield (
+                ("trackers", name),
+                f"trackers.{name} needs what is not installed here: {', '.join(missing)}. Install it: "
+                f"pip install 'taskkit-ml[{name}]', or set trackers.{name}=false.",
+            )
+    if address is not None and _SECRET.search(address):
+        yield (
+            ("trackers", "mlflow", "tracking_uri"),
+            "trackers.mlflow.tracking_uri holds a name, a password or a token, which would be kept in the run. "
+            "Expected an address without. Set MLFLOW_TRACKING_URI to the whole of it, and leave tracking_uri out.",
+        )
+
+
+def _installed(library: str) -> bool:
+    # A folder of this name in the working directory, as wandb leaves one, has no origin.
+    found = util.find_spec(library)
+    return found is not None and found.origin is not None
 
 
 def trainer_problems(trainer: TrainerSection) -> Found:

@@ -9,7 +9,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from taskkit.contracts.component import KINDS, Kind
-from taskkit.contracts.recipe import SECTIONS, SWITCHED_OFF, root_settings
+from taskkit.contracts.recipe import SECTIONS, SWITCHED_OFF, SWITCHES, root_settings
 from taskkit.contracts.settings import Setting, settings, to_plain
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -50,6 +50,8 @@ def _component(name: str, section: type) -> dict[str, Any]:
 
 
 def _optional(schema: dict[str, Any], name: str) -> dict[str, Any]:
+    if name in SWITCHES:
+        return schema | {"type": ["object", "array"], "items": {"enum": [*schema["properties"]]}, "uniqueItems": True}
     return schema | {"type": ["object", "null"]} if name in SWITCHED_OFF else schema
 
 

@@ -233,6 +233,8 @@ class Manifest:
     baseline: Mapping[str, float] | None = None
     """The same metrics of the trivial predictor, as far as the task knows one."""
     tested: WeightsTested | None = None
+    notes: tuple[str, ...] = ()
+    """What stopped nothing and should be known, such as a tracker that failed."""
     stopped: str | None = None
     """Why training ended before its last step, where it did."""
     remarks: tuple[str, ...] = ()
@@ -343,7 +345,7 @@ def _manifest(found: Mapping[str, Any]) -> Manifest:
     ):
         raise ValueError("a statistic of its protocol is no mapping")
     values["changes"] = tuple(_part(Change, each) for each in values.get("changes", ()))
-    for name in ("plugins", "remarks", "scrubbed"):
+    for name in ("notes", "plugins", "remarks", "scrubbed"):
         values[name] = tuple(values.get(name, ()))
     return Manifest(**values)
 

@@ -75,6 +75,7 @@ def short(recipe: Recipe, steps: int) -> list[str]:
         f"checkpoint.every_n_steps={CHECKPOINT_EVERY}",
         "meter.every_n_steps=1",
         "meter.flops=false",
+        "trackers=[]",
     ]
 
 

@@ -20,7 +20,7 @@ from taskkit.runs.record import environment
 
 FREE = ("environment git.commit", "environment git.dirty", "environment git")
 """What may differ where the code of all components is recorded to be the same."""
-UNKNOWN = ("environment cpu", "environment threads", "environment code.")
+UNKNOWN = ("environment cpu", "environment threads", "environment code.", "recipe trackers.")
 """What runs of older versions did not record."""
 
 

@@ -316,7 +316,7 @@ def test_two_processes_get_the_losses_of_one_with_twice_the_batch_and_draw_other
     one = taskkit.run(recipe, [*same, "loader.batch_size=32"], out=tmp_path / "one", plugins=plugins)
     two = tmp_path / "two"
     command = [sys.executable, "-m", "taskkit", "run", str(recipe), "--out", str(two), *same]
-    processes = ["trainer.devices=2", "trainer.strategy=ddp"]
+    processes = ["trainer.devices=2", "trainer.strategy=ddp", "trackers=[csv]"]
     site.add("taskkit-draws", {"draws": "draws"}, {"draws.py": DRAWS})
     variables = environment(series_site, site.path, DRAWS=str(tmp_path))
     done = subprocess.run([*command, *processes], env=variables, capture_output=True, text=True)
@@ -324,6 +324,8 @@ def test_two_processes_get_the_losses_of_one_with_twice_the_batch_and_draw_other
     assert "2 processes" in done.stdout
     assert done.stdout.count("test/mae") == 1
     assert "step 24/24" in done.stdout
+    # One line for each of metrics.jsonl and one for the test, below the names.
+    assert len((two / "trackers/csv/metrics.csv").read_text().splitlines()) == len(losses(two)) + 2
     ours, theirs = losses(one.path), losses(two)
     assert [line["step"] for line in ours] == [line["step"] for line in theirs]
     for mine, other in zip(ours, theirs, strict=True):
