@@ -32,6 +32,8 @@ ENOUGH = 20
 """Of fewer ids no fingerprint is kept, since it could be found out what they were by trying names."""
 KEPT = frozenset({FILE, RECIPE, LOCK, "metrics.jsonl", "verify.json", PREDICTIONS})
 """What has nothing of an example, or loses only that."""
+TRACKERS = "trackers/"
+"""What trackers were told, which is the recipe and metrics."""
 REASON = "It was removed by taskkit scrub, since it may quote data."
 _NAMED = re.compile(r" of (?!example \d+$).*", re.DOTALL)
 """How a proof of an older taskkit names the example that it found the largest difference for."""
@@ -250,4 +252,5 @@ def _left(run: Path, gone: set[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     folders = tuple(each for each in gone if each.endswith("/"))
     left = [name for name in files if name not in gone and not name.startswith(folders)]
     checkpoints = tuple(name for name in left if name.startswith("checkpoints/"))
-    return checkpoints, tuple(name for name in left if name not in KEPT and name not in checkpoints)
+    known = {*KEPT, *checkpoints}
+    return checkpoints, tuple(name for name in left if name not in known and not name.startswith(TRACKERS))

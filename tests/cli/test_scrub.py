@@ -90,6 +90,8 @@ def test_a_run_names_no_example_any_more_and_says_what_was_removed(place: Path) 
     (place / "one" / "report.html").write_text("<p>good word0 word1</p>")
     (place / "one" / ".predictions.parquet.123").write_text("half")
     (place / "one" / "log.txt.old").write_text("mine")
+    (place / "one" / "trackers" / "csv").mkdir(parents=True)
+    (place / "one" / "trackers" / "csv" / "metrics.csv").write_text("step,train/loss\n1,0.5\n")
     would = called("one", "--dry-run")
     assert holding(place / "one", *raw) >= {"predictions.parquet", "run.json", "log.txt", "verify.json"}
     said = called("one")
@@ -108,6 +110,7 @@ def test_a_run_names_no_example_any_more_and_says_what_was_removed(place: Path) 
         "kept: classes.csv, confusion.csv, log.txt.old; look whether they name anybody",
     ):
         assert line in said
+    assert (place / "one" / "trackers" / "csv" / "metrics.csv").exists()
     found = json.loads((place / "one" / "run.json").read_text())
     ((call),) = found["scrubbed"]
     assert {each["file"] for each in call["removed"]} >= {"predictions.parquet", "log.txt", "report.html", "run.json"}
