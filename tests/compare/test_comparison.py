@@ -191,9 +191,9 @@ def test_five_paired_seeds_have_a_p_value_which_is_not_below_a_sixteenth(tmp_pat
     assert found.p_seeds == pytest.approx(0.0625)
 
 
-def test_how_long_runs_may_be_kept_makes_no_method_of_them(tmp_path: Path) -> None:
+def test_how_long_runs_may_be_kept_and_what_tracks_them_makes_no_method_of_them(tmp_path: Path) -> None:
     for seed, until in enumerate((None, "2027-01-31")):
-        resolved = {"seed": seed, "privacy": {"retain_until": until}}
+        resolved = {"seed": seed, "privacy": {"retain_until": until}, "trackers": {"csv": until is None}}
         write_run(tmp_path / str(seed), 0.9, seed=seed, resolved=resolved)
     assert [line.seeds for line in compared(tmp_path).lines] == [(0, 1)]
 
