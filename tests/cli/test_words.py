@@ -154,7 +154,7 @@ def test_on_a_terminal_it_is_said_what_one_waits_for_before_torch_is_there(
 ) -> None:
     (tmp_path / "waves.yaml").write_text(RECIPE)
     terminal, end = pty.openpty()
-    command = [sys.executable, "-X", "importtime", "-m", "taskkit", *words]
+    command = [sys.executable, "-X", "importtime", "-m", "taskkit", *words, "trackers=[csv]"]
     variables = environment(series_site, TERM="xterm", TASKKIT_PLUGINS="series", TASKKIT_CACHE=str(tmp_path / "cache"))
     with subprocess.Popen(command, cwd=tmp_path, env=variables, stderr=end, stdout=end) as process:
         os.close(end)
@@ -166,6 +166,8 @@ def test_on_a_terminal_it_is_said_what_one_waits_for_before_torch_is_there(
     assert "| torch\r" not in before
     assert "|   pytorch_lightning" in after or "pytorch_lightning" in after
     assert f"\r{' ' * len(WORDS)}\r" in after
+    # What only tries a recipe is not tracked.
+    assert ("tracked by csv" in after) == (words[0] == "run")
 
 
 def _read(terminal: int) -> str:
