@@ -194,9 +194,10 @@ def _compare(ours: Context, directory: Path) -> None:
 
 def _report(ours: Context, book: Book) -> None:
     from taskkit.cli.report import write_report
+    from taskkit.compare.reading import find
 
-    several = len([*book.named("finished")]) > 1
     try:
+        several = len(find([str(book.path)])[0]) > 1
         write_report(ours, book.path / "report.html", [str(book.path)], across=several)
     except TaskkitError as error:
         say(f"No report was written: {error}", err=True)

@@ -30,7 +30,7 @@ optim: {lr: 1.0e-2}
 trainer: {max_epochs: 2, accelerator: cpu}
 meter: {every_n_steps: 5, flops: false}
 """
-SECONDS = 120
+SECONDS = 900
 
 
 @dataclass

@@ -28,10 +28,9 @@ def straight(bench: Bench) -> Path:
     return bench.folder / "here" / "one" / "seed=3"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "package"),
-    [pytest.param("ray", "ray", marks=pytest.mark.slow), ("slurm, cluster: local", "submitit")],
-    ids=["ray", "slurm"],
+    ("kind", "package"), [("ray", "ray"), ("slurm, cluster: local", "submitit")], ids=["ray", "slurm"]
 )
 def test_the_same_study_gives_the_same_numbers_elsewhere(kind: str, package: str, bench: Bench, straight: Path) -> None:
     pytest.importorskip(package)
