@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from taskkit.errors import CheckpointError
 from taskkit.runs import manifest
-from taskkit.runs.manifest import Protocol
+from taskkit.runs.manifest import Manifest, Protocol
 from taskkit.runs.study import Asked
 
 
@@ -23,7 +22,7 @@ def asked(study: Path, names: Iterable[str]) -> tuple[Asked, ...]:
             continue
         if said.metrics and said.protocol is not None:
             key = (said.protocol.data, splits_of(said.protocol), said.protocol.headline[0])
-            runs.setdefault(key, {})[name] = _method(said.resolved)
+            runs.setdefault(key, {})[name] = _method(said)
     return tuple(
         Asked(*key, times=len(found), methods=len({*found.values()}), runs=tuple(found)) for key, found in runs.items()
     )
@@ -35,7 +34,8 @@ def splits_of(protocol: Protocol) -> str:
     return f"{said['of']} in {said['folds']} folds" if "fold" in said else protocol.splits
 
 
-def _method(recipe: Mapping[str, Any]) -> str:
-    """What a recipe is but for its seed and its fold."""
-    loader = {**recipe.get("loader", {}), "fold": 0}
-    return json.dumps({**recipe, "seed": 0, "loader": loader}, sort_keys=True, default=str)
+def _method(said: Manifest) -> str:
+    """What a run is but for its seed and its fold; of an average, its members."""
+    loader = {**said.resolved.get("loader", {}), "fold": 0}
+    members = said.derived.members if said.derived is not None else ()
+    return json.dumps([{**said.resolved, "seed": 0, "loader": loader}, members], sort_keys=True, default=str)

@@ -33,10 +33,11 @@ class Book:
         cannot be read.
         """
         began, searches, trials = now(), tuple[SearchRecord, ...](), tuple[CellRecord, ...]()
+        derived = tuple[DerivedRecord, ...]()
         if (path / FILE).exists():
             known = records.read(path)
             cells.check(path, planned, [each for each in known.cells if each.trial is None])
-            began, searches = known.started or began, known.searches
+            began, searches, derived = known.started or began, known.searches, known.derived
             trials = tuple(each for each in known.cells if each.trial is not None)
         elif left := [each.name for each in path.iterdir() if each.name != records.LOCK and not _ours(each)]:
             raise TaskkitError(
@@ -52,6 +53,7 @@ class Book:
             started=began,
             cells=(*trials, *tested),
             searches=searches,
+            derived=derived,
         )
         book = cls(path, record)
         book._write(tests=book._asked())
@@ -85,6 +87,7 @@ class Book:
         """Write what was made of several runs."""
         others = [each for each in self.record.derived if each.name != made.name]
         self._write(derived=(*others, made))
+        self._write(tests=self._asked())
 
     def searched(self, recipe: str) -> SearchRecord | None:
         """What is known of the search for a recipe."""
@@ -105,7 +108,9 @@ class Book:
 
     def _asked(self) -> tuple[Asked, ...]:
         # Those of searches too: that none of them asked a test is seen and not taken for granted.
-        return asked(self.path, [each.name for each in self.record.cells])
+        # So is an average a figure of its own; all folds together are what each of them asked.
+        averages = [each.name for each in self.record.derived if each.kind == "ensemble"]
+        return asked(self.path, [*(each.name for each in self.record.cells), *averages])
 
     def _write(self, **changes: object) -> None:
         self.record = replace(self.record, **changes)  # type: ignore[arg-type]

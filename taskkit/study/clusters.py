@@ -115,6 +115,7 @@ class _SlurmJob:
     def ended(self) -> int | None:
         """Its exit code; None: it waits or goes on."""
         if not self._job.done():
+            self._process.ended()
             return None
         try:
             return int(self._job.result())

@@ -152,6 +152,9 @@ def read(path: Path) -> StudyFile:
     layer = file_layer(str(path), content, "study")
     tree = Tree()
     tree.merge(layer)
+    if {"task", "model", "data"} & tree.values.keys() and "recipes" not in tree.values:
+        message = f"this is a recipe. Run it: taskkit run {path}. A study names recipes: `recipes: [{path}]`."
+        raise RecipeError([Problem(str(path), "", message)])
     try:
         study: Study = to_section(Study, tree.values, (), "a study")
     except Misfit as misfit:

@@ -103,28 +103,38 @@ class _Child:
             os.killpg(self.process.pid, signal.SIGKILL)
 
 
-@dataclass(frozen=True)
 class Orphan:
-    """A process whose study was killed, and which goes on: it is waited for."""
+    """A process that is known by its run alone, as one whose study was killed and which goes on.
 
-    run: Path
-    is_free: Callable[[], bool]
-    """Whether nobody holds its cell any more."""
+    `is_free` says whether nobody holds its cell any more.
+    """
+
+    def __init__(self, run: Path, is_free: Callable[[], bool]) -> None:
+        self.run = run
+        self.is_free = is_free
+        self._to_send: int | None = None
 
     def ended(self) -> int | None:
         """0 when it is gone; how it ended is in its run."""
-        return 0 if self.is_free() else None
+        if self.is_free():
+            return 0
+        # It may not have written its run when it was to be stopped first.
+        if self._to_send is not None and self._send(self._to_send):
+            self._to_send = None
+        return None
 
     def stop(self) -> None:
-        """Send SIGTERM to the process that run.json names."""
-        self._send(signal.SIGTERM)
+        """Send SIGTERM to the process that run.json names, once it names one."""
+        self._to_send = signal.SIGTERM
 
     def kill(self) -> None:
-        """Send SIGKILL to the process that run.json names."""
-        self._send(signal.SIGKILL)
+        """Send SIGKILL to the process that run.json names, once it names one."""
+        self._to_send = signal.SIGKILL
 
-    def _send(self, number: int) -> None:
+    def _send(self, number: int) -> bool:
         with suppress(CheckpointError, ProcessLookupError):
-            process = manifest.read(self.run).process
-            if process is not None and process.is_there:
-                os.kill(process.pid, number)
+            said = manifest.read(self.run)
+            if said.status == "running" and said.process is not None and said.process.is_there:
+                os.kill(said.process.pid, number)
+                return True
+        return False

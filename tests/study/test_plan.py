@@ -98,6 +98,7 @@ def test_a_budget_of_steps_is_that_of_every_run(planned: Planned) -> None:
         ("recipes: {a: {recipe: one.yaml, changes: {seed: -1}}}", "study.yaml:1:43: seed is -1."),
         ("recipes: [thre.yaml]", "thre.yaml: there is no such file"),
         ("recipes: [one.yaml]\nbudget: {steps: 9}\nvary: {trainer.max_epochs: [1]}", "study.yaml:3:8: vary.trainer"),
+        ("model: {name: points.net}", "study.yaml: this is a recipe. Run it: taskkit run study.yaml."),
         ("recipes: [one.yaml]\nbudget: {}", "study.yaml:2:1: budget: either steps or seconds were expected."),
         ("", "study.yaml:1:1: the file is empty. A study holds sections such as `recipes: [recipes/mlp.yaml]`."),
         ("recipes: [one.yaml]\nrecipes: [two.yaml]", "study.yaml:2:1: recipes is given twice"),
