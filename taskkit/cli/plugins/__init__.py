@@ -9,6 +9,7 @@ from taskkit.cli.group import LazyGroup
 VERBS = {
     "list": ("taskkit.cli.plugins.list:command", "List what is installed; imports none of it."),
     "info": ("taskkit.cli.plugins.info:command", "Say what a plugin is and what it declares."),
+    "check": ("taskkit.cli.plugins.check:command", "Check a plugin, and say which level it reaches."),
     "search": ("taskkit.cli.plugins.search:command", "Find published plugins in the listing, offline."),
     "doctor": ("taskkit.cli.plugins.doctor:command", "Look for what is wrong with plugins, and say what to do."),
 }
