@@ -58,6 +58,8 @@ class Learnt:
     steps: int
     late: bool = False
     """Whether there was no time for all steps."""
+    unmoved: tuple[str, ...] = ()
+    """Parameters that are trained and came out as they went in, bit for bit."""
 
     @property
     def enough(self) -> bool:
@@ -98,10 +100,12 @@ class Subject:
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * min(1.0, (step + 1) / RISING)
             optimiser.step()
+        trained = [(name, each) for name, each in task.named_parameters() if each.requires_grad]
+        unmoved = tuple(name for name, each in trained if torch.equal(each.detach(), before[name]))
         task.load_state_dict(before)
         lowest = min((loss for loss in losses if math.isfinite(loss)), default=losses[0])
         late = lowest >= share * losses[0] and time.monotonic() - began > seconds
-        return Learnt(losses[0], lowest, share * losses[0], len(losses) - 1, late)
+        return Learnt(losses[0], lowest, share * losses[0], len(losses) - 1, late, unmoved)
 
     def loss(self) -> torch.Tensor:
         """The loss of the batch, a scalar; raises CannotSay where it has none that depends on the parameters."""

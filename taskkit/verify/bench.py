@@ -31,6 +31,14 @@ _SPLITS: tuple[Split, ...] = ("test", "val", "train")
 class Skipped(Exception):
     """A proof that says nothing of this recipe, with the reason."""
 
+    avoidable = False
+
+
+class Lacking(Skipped):
+    """A proof that would say something of this recipe with more data or other settings, with the reason."""
+
+    avoidable = True
+
 
 @dataclass(frozen=True)
 class Bench:

@@ -14,7 +14,7 @@ from taskkit.handover import onnx as as_onnx
 from taskkit.handover.asking import Ask
 from taskkit.handover.export import Program
 from taskkit.handover.parity import LIMIT, SIZES, Parity, parity
-from taskkit.verify.bench import Bench, Skipped, concluded, failed, here
+from taskkit.verify.bench import Bench, Lacking, concluded, failed, here
 from taskkit.verify.finding import Finding, Proof
 
 SOME = 3
@@ -33,7 +33,7 @@ def export(bench: Bench) -> Finding:
 def onnx(bench: Bench) -> Finding:
     """Compare the network with its program in ONNX, which onnxruntime reads."""
     if missing := as_onnx.missing():
-        raise Skipped(f"needs {' and '.join(missing)}: pip install 'taskkit-ml[onnx]'")
+        raise Lacking(f"needs {' and '.join(missing)}: pip install 'taskkit-ml[onnx]'")
 
     def written(program: Program) -> Ask:
         return as_onnx.read(as_onnx.save(program, _file(bench, "program.onnx")))

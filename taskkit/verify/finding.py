@@ -43,6 +43,8 @@ class Finding:
     """Versions of Python and torch, and the device."""
     ended: str = ""
     """When, in UTC."""
+    avoidable: bool = False
+    """Of a proof that was skipped: whether it would say something with more data or other settings."""
 
 
 def read(run: Path) -> dict[Proof, Finding]:

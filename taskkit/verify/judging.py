@@ -23,7 +23,7 @@ METRIC_LIMIT = 1e-4
 def batch_size(bench: Bench) -> Finding:
     """Judge one set of weights in batches of 1, 5 and 16."""
     judged = bench.judged
-    found = {size: _evaluation(judged, size) for size in (1, 5, 16)}
+    found = {size: evaluation(judged, size) for size in (1, 5, 16)}
     apart = largest(_of_evaluations(found[1], other) for size, other in found.items() if size != 1)
     what = f"metrics and scores of {judged.said} in batches of 1, 5 and 16"
     advice = (
@@ -37,15 +37,15 @@ def order(bench: Bench) -> Finding:
     """Judge one set of weights on examples in three orders."""
     judged, numbers = bench.judged, np.random.default_rng(bench.bounds.seed)
     shuffled = numbers.permutation(len(judged.examples)).tolist()
-    straight = _evaluation(judged, 4)
-    others = [_evaluation(judged, 4, each) for each in (range(len(shuffled))[::-1], shuffled)]
+    straight = evaluation(judged, 4)
+    others = [evaluation(judged, 4, each) for each in (range(len(shuffled))[::-1], shuffled)]
     apart = largest(_of_evaluations(straight, other) for other in others)
     what = f"metrics and scores of {judged.said} in order, backwards and shuffled"
     advice = "A metric or a task remembers what it saw before, or an answer depends on what else is in the batch."
     return concluded("order", bench, what, apart, METRIC_LIMIT, advice, here())
 
 
-def _evaluation(judged: Judged, batch_size: int, numbers: Sequence[int] | None = None) -> Evaluation:
+def evaluation(judged: Judged, batch_size: int, numbers: Sequence[int] | None = None) -> Evaluation:
     """Judge the examples by their numbers, in this order, in batches of so many, on the CPU in 32 bits."""
     examples = judged.examples if numbers is None else [judged.examples[number] for number in numbers]
     recipe = judged.built.recipe

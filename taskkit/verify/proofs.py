@@ -36,15 +36,16 @@ def verify(
     with lab(recipe, plugins, bounds, ready) as place:
         bench = Bench(place, run, tolerance)
         for proof in proofs:
-            yield _proved(proof, bench)
+            yield prove(proof, bench)
 
 
-def _proved(proof: Proof, bench: Bench) -> Finding:
+def prove(proof: Proof, bench: Bench) -> Finding:
+    """Make one proof; raises RunFailedError where a training fails, and DataError where the data cannot be used."""
     try:
         with in_words():
             return replace(_PROOFS[proof](bench), ended=now())
     except Skipped as reason:
-        return Finding(proof, "skipped", str(reason), ended=now())
+        return Finding(proof, "skipped", str(reason), ended=now(), avoidable=reason.avoidable)
 
 
 _PROOFS: Mapping[Proof, Callable[[Bench], Finding]] = {

@@ -8,7 +8,7 @@ from taskkit.apart import Difference, largest, of_tensors
 from taskkit.errors import RunFailedError
 from taskkit.runs import checkpoint
 from taskkit.verify import gradients
-from taskkit.verify.bench import Bench, Skipped, concluded, here, refuse_untrained
+from taskkit.verify.bench import Bench, Lacking, Skipped, concluded, here, refuse_untrained
 from taskkit.verify.finding import Finding
 from taskkit.verify.gradients import Asked, Gradients, Subject
 
@@ -55,7 +55,7 @@ def _steps_alone(bench: Bench) -> Subject:
     """What takes the steps; raises Skipped where gradients of several batches never come together in one."""
     refuse_untrained(bench)
     if (there := len(bench.subject.encoded)) < SAMPLES:
-        raise Skipped(f"these data and --examples give {there} training samples; {SAMPLES} are compared")
+        raise Lacking(f"these data and --examples give {there} training samples; {SAMPLES} are compared")
     if bench.subject.built.task.compares_samples:
         raise Skipped("the loss compares the samples of a batch with each other: several batches are no larger one")
     if phases := bench.subject.built.task.phases:
@@ -78,7 +78,7 @@ def _repeatable(task: Subject, asked: Asked) -> tuple[Asked, Gradients]:
             return asked, found
     except RunFailedError:
         pass  # This network answers what can be trained in training mode alone.
-    raise Skipped("random numbers are drawn for each batch; set dropout and the like to 0 in a recipe, and verify that")
+    raise Lacking("random numbers are drawn for each batch; set dropout and the like to 0 in a recipe, and verify that")
 
 
 def _apart(one: Gradients, other: Gradients) -> Difference:
@@ -86,7 +86,7 @@ def _apart(one: Gradients, other: Gradients) -> Difference:
         return Difference(float("inf"), f"{len(one)} steps and {len(other)}")
     scale = max((float(g.abs().max()) for step in one for g in step.values() if g.numel()), default=0.0)
     if scale == 0:
-        raise Skipped("all gradients are 0 before training")
+        raise Lacking("all gradients are 0 before training")
     found = []
     for number, (mine, theirs) in enumerate(zip(one, other, strict=True), 1):
         apart = of_tensors(mine, theirs, scale)

@@ -13,7 +13,7 @@ from taskkit.apart import Difference, largest
 from taskkit.loaded_run import LoadedRun
 from taskkit.runs import checkpoint
 from taskkit.verify import compare
-from taskkit.verify.bench import Bench, Skipped, concluded, refuse_untrained
+from taskkit.verify.bench import Bench, Lacking, concluded, refuse_untrained
 from taskkit.verify.finding import Finding, Proof
 from taskkit.verify.lab import CHECKPOINT_EVERY, environment
 
@@ -29,7 +29,7 @@ def resume(bench: Bench) -> Finding:
     # Before the first checkpoint there is nothing to go on with: the run would begin again.
     places = range(CHECKPOINT_EVERY + 1, steps)
     if not places:
-        raise Skipped(f"a training has {steps} steps here, too few to be killed between them")
+        raise Lacking(f"a training has {steps} steps here, too few to be killed between them")
     chosen = random.Random(bench.bounds.seed).sample(places, min(bench.bounds.kills, len(places)))
     recipe, died = str(bench.lab.write()), list[int]()
     for step in sorted(chosen):
