@@ -1,7 +1,7 @@
 # The few commands that one needs here. `make install` comes first.
 bin := .venv/bin
 
-.PHONY: install test coverage slow calibration fuzz proofs faults trust lint docs
+.PHONY: install test coverage slow calibration fuzz proofs conformance faults trust lint docs
 
 install:  ## an environment with taskkit, its plugins and the tools
 	python3 -m venv .venv
@@ -24,6 +24,9 @@ fuzz:  ## thousands of recipes changed at random, of which hundreds are started;
 
 proofs:  ## all proofs of all modalities and packages, and write docs/results/proofs.md (some ten minutes)
 	OMP_NUM_THREADS=1 $(bin)/python -m tests.verify.table
+
+conformance:  ## all checks of the kit for each plugin of this repository (some ten minutes)
+	OMP_NUM_THREADS=1 $(bin)/pytest -m "taskkit_slow or not taskkit_slow" -n 2 --dist loadfile plugins/*/tests/test_conformance.py
 
 faults:  ## disturb whole runs at random moments and in every place, damage files of each modality, and write docs/results/faults.md; an hour
 	$(bin)/python -m tests.faults

@@ -13,6 +13,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 import taskkit
+import taskkit.testing
 from taskkit.cli import VERBS, main
 from taskkit.cli.group import LazyGroup
 from taskkit.contracts import hookspecs
@@ -165,6 +166,10 @@ def python() -> Iterator[str]:
         yield f"## {heading}\n"
         for name in public_names(heading):
             yield f"::: taskkit.{name}\n"
+    yield "## Testing a plugin\n"
+    yield "This one is imported from `taskkit.testing`; see [Check a plugin](../how-to/conformance.md).\n"
+    for name in taskkit.testing.__all__:
+        yield f"::: taskkit.testing.{name}\n"
 
 
 def hooks() -> Iterator[str]:

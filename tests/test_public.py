@@ -19,6 +19,7 @@ import pytest
 from packaging.version import Version
 
 import taskkit
+import taskkit.testing
 from taskkit import deprecated
 from taskkit.contracts import hookspecs
 from taskkit.contracts.deprecation import RETIRED, Retired
@@ -36,6 +37,8 @@ def surface() -> Iterator[str]:
     for name in sorted(taskkit.__all__, key=str.lower):
         for line in _described(name, getattr(taskkit, name)):
             yield re.sub(r"<(\S+) object at \w+>", r"\1", line)
+    for name in taskkit.testing.__all__:
+        yield from (f"testing.{line}" for line in _described(name, getattr(taskkit.testing, name)))
     for name, hook in hookspecs.hooks().items():
         yield f"hook {name}{inspect.signature(hook)}"
     yield from _settings("", root_settings())

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from taskkit.contracts.component import KINDS, Component, Kind, RecipeFile
 from taskkit.contracts.data import DataModule
@@ -16,9 +13,9 @@ from taskkit.contracts.settings import settings
 from taskkit.contracts.task import Task
 from taskkit.errors import PluginError, RecipeError
 from taskkit.plugins.compatibility import fact, imported, section_of
-from taskkit.plugins.guard import PluginProblem
 from taskkit.recipe.load import load
 from taskkit.recipe.merge import file_layer
+from taskkit.testing.alone import loaded
 from taskkit.testing.seen import NotRun, Seen
 from taskkit.testing.subject import Subject
 
@@ -30,9 +27,9 @@ CLASSES: dict[Kind, type] = {"task": Task, "model": Model, "data": DataModule}
 
 
 def loads(subject: Subject) -> Seen:
-    """Whether discovery lets the plugin in."""
-    if wrong := [each for each in subject.problems if each.stage != "clash"]:
-        return _told(wrong)
+    """Whether discovery lets the plugin in, where torch was not imported before."""
+    if faults := loaded(subject.distribution).faults:
+        return Seen("; ".join(faults), " ".join(dict.fromkeys(faults.values())), [*faults])
     if not subject.infos:
         raise NotRun("the plugin is switched off", "Add it to TASKKIT_PLUGINS, or leave out --no-plugins.")
     names = ", ".join(info.entry_point for info in subject.infos)
@@ -42,20 +39,12 @@ def loads(subject: Subject) -> Seen:
 def light(subject: Subject) -> Seen:
     """Whether loading it takes little time."""
     _loaded(subject)
-    words = [sys.executable, "-P", "-m", "taskkit.testing.alone", subject.distribution]
-    measured = []
-    for _ in range(TIMES):
-        ended = subprocess.run(words, capture_output=True, text=True)
-        if ended.returncode != 0:
-            last = ended.stderr.strip().rpartition("\n")[2]
-            return Seen(f"a process that loads it alone ended with {ended.returncode}: {last}", "Mend what it says.")
-        measured.append(json.loads(ended.stdout))
-    least = min(measured, key=lambda each: float(each["ms"]))
-    said = f"{least['ms']:.0f} ms of CPU time beyond the host's"
-    if least["ms"] <= MILLISECONDS:
+    least = min((loaded(subject.distribution) for _ in range(TIMES)), key=lambda each: each.milliseconds)
+    said = f"{least.milliseconds:.0f} ms of CPU time beyond the host's"
+    if least.milliseconds <= MILLISECONDS:
         return Seen(said)
     return Seen(
-        f"{said}; it imports {', '.join(least['packages']) or 'no other package'}",
+        f"{said}; it imports {', '.join(least.packages) or 'no other package'}",
         f"At most {MILLISECONDS} ms are expected, since every command waits for it. Import what is heavy inside the "
         "functions that need it, or in the modules of implementations.",
     )
@@ -103,12 +92,8 @@ def names(subject: Subject) -> Seen:
     """Whether no other plugin declares the same."""
     _loaded(subject)
     if wrong := [each for each in subject.problems if each.stage == "clash"]:
-        return _told(wrong)
+        return Seen("; ".join(each.reason for each in wrong), " ".join(dict.fromkeys(each.hint for each in wrong)))
     return Seen("nothing is declared twice among the plugins that are installed here")
-
-
-def _told(problems: Sequence[PluginProblem]) -> Seen:
-    return Seen("; ".join(each.reason for each in problems), " ".join(dict.fromkeys(each.hint for each in problems)))
 
 
 def _loaded(subject: Subject) -> None:

@@ -29,17 +29,17 @@ class Fault:
 
 @dataclass
 class Exemption:
-    """A check that does not hold, or cannot be made, and why that may be so for now."""
+    """Checks that do not hold, or cannot be made, and why that may be so for now."""
 
-    check: str = setting(doc="the name of the check")
+    checks: list[str] = setting(doc="the names of the checks")
     reason: str = setting(doc="why")
     until: str = setting(doc="the day, or the version of the plugin, from which it holds no more")
-    of: str = setting("*", "the recipe, component or distribution, or a pattern of their names")
+    of: list[str] = setting(["*"], "recipes, components or the distribution, or patterns of their names")
     only: list[str] = setting([], "what is let pass of the check, as patterns: metrics, parameters; empty: all of it")
 
     def covers(self, check: str, of: str) -> bool:
         """Whether a check of a thing is meant."""
-        return check == self.check and fnmatchcase(of, self.of)
+        return check in self.checks and any(fnmatchcase(of, pattern) for pattern in self.of)
 
     def expired(self, version: str, today: date) -> bool:
         """Whether it holds no more, for this version of the plugin on this day."""
@@ -86,15 +86,17 @@ def read(path: Path, checks: Iterable[str]) -> Declared:
 
 
 def _problems(declared: Declared, checks: Sequence[str]) -> Iterator[tuple[tuple[str, ...], str]]:
-    words = {("recipes", name): words for name, words in declared.recipes.items()}
-    words |= {("faults", str(number), "recipe"): each.recipe for number, each in enumerate(declared.faults)}
-    for key, given in words.items():
+    words: list[tuple[tuple[str, ...], list[str]]] = [
+        *((("recipes", name), given) for name, given in declared.recipes.items()),
+        *((("faults", str(number), "recipe"), each.recipe) for number, each in enumerate(declared.faults)),
+    ]
+    for key, given in words:
         if not given:
             yield key, f"{dotted(key)} is empty. Expected a recipe and its changes, such as [NAME, optim.lr=1e-2]."
     for number, each in enumerate(declared.exempt):
         at = ("exempt", str(number))
-        if each.check not in checks:
-            yield (*at, "check"), f"there is no check {each.check!r}. Expected one of {', '.join(checks)}."
+        for unknown in set(each.checks) - set(checks):
+            yield (*at, "checks"), f"there is no check {unknown!r}. Expected some of {', '.join(checks)}."
         if not each.reason.strip():
             yield (*at, "reason"), "an exemption without a reason was given. Expected why the check need not hold."
         if day(each.until) is None and not _is_version(each.until):

@@ -77,8 +77,9 @@ class Report:
         due = len(self.findings) - counts["not due"] + self.missing
         level = self.level.capitalize() if self.level else "no level"
         exempt = f", {counts['exempt']} exempt" if counts["exempt"] else ""
+        left = f", {self.missing} left out" if self.missing else ""
         name = f"{self.distribution} {self.version}"
-        return f"{name}: {level} ({ran} of {due} checks ran{exempt}) with taskkit {self.host}"
+        return f"{name}: {level} ({ran} of {due} checks ran{exempt}{left}) with taskkit {self.host}"
 
     def plain(self) -> Mapping[str, Any]:
         """The same as plain data, for JSON."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from taskkit.testing.kit import Kit
     from taskkit.testing.plan import Unit
 
+SLOW = "taskkit_slow"
+"""The marker of tests that may be left to a longer run."""
 PROPERTY = "taskkit conformance"
 """The name under which a test's report holds what was found."""
 
@@ -38,6 +40,9 @@ def conformance(plugin: str | Path, *, level: Level = "gold", file: str | Path |
         pytest.fail(str(error), pytrace=False)
     units = due(subject, level)
 
+    def marks(unit: Unit) -> list[pytest.MarkDecorator]:
+        return [getattr(pytest.mark, SLOW)] if unit.slow else []
+
     class Conformance:
         """What the kit checks of one plugin."""
 
@@ -49,7 +54,7 @@ def conformance(plugin: str | Path, *, level: Level = "gold", file: str | Path |
             with kit(subject) as opened:
                 yield opened
 
-        @pytest.mark.parametrize("unit", units, ids=str)
+        @pytest.mark.parametrize("unit", [pytest.param(unit, marks=marks(unit), id=str(unit)) for unit in units])
         def test(self, unit: Unit, kit: Kit, record_property: Any) -> None:
             """It holds, or the plugin is exempt from it."""
             found = kit.finding(unit)

@@ -31,6 +31,26 @@ CHECKS: tuple[Check, ...] = (
     Check("described", "bronze", "plugin", "Every section, field and fact says what it is."),
     Check("recipes", "bronze", "plugin", "Every recipe that is shipped has no problems."),
     Check("names", "bronze", "plugin", "Nothing that it declares is declared by another plugin too."),
+    Check("exercised", "silver", "component", "A recipe that the kit tries names the component."),
+    Check("inspect", "silver", "data", "`inspect` finds the faults that were planted, and only there."),
+    Check("trains", "silver", "recipe", "The recipe trains and tests to its end."),
+    Check("overfits", "silver", "recipe", "One batch can be learnt by heart."),
+    Check("moves", "silver", "recipe", "Every parameter that is trained moves."),
+    Check("baseline", "silver", "recipe", "The run beats the trivial baseline, or the network before training."),
+    Check("determinism", "silver", "recipe", "The same seed gives the same losses and weights."),
+    Check("resume", "silver", "recipe", "A run that is killed and gone on with is the same, bit for bit."),
+    Check("batch-size", "silver", "recipe", "Metrics and scores do not depend on batch size and padding."),
+    Check("order", "silver", "recipe", "Metrics and scores do not depend on the order of the examples."),
+    Check("accumulate", "silver", "recipe", "Batches that share a step weigh as one batch of all of them."),
+    Check("predicts", "silver", "recipe", "A run answers alike from its directory alone, in any order of calls."),
+    Check("intervals", "silver", "recipe", "Every metric of the test has its interval."),
+    Check("hostile", "silver", "recipe", "Hostile inputs give a prediction or a clear error."),
+    Check("precision", "gold", "recipe", "Losses in bf16 and in 32 bits agree."),
+    Check("devices", "gold", "recipe", "Two processes take the steps that one takes."),
+    Check("export", "gold", "recipe", "The network answers alike once it is exported."),
+    Check("wheel", "gold", "plugin", "It works from its wheel, without its source."),
+    Check("documented", "gold", "plugin", "There are a README and a docstring for each component."),
+    Check("typed", "gold", "plugin", "It ships py.typed, and mypy --strict finds nothing."),
 )
 
 
@@ -40,6 +60,8 @@ class Unit:
 
     check: Check
     of: str
+    slow: bool = False
+    """Whether it may be left to a longer run of the tests: two processes, and all recipes but the first."""
 
     def __str__(self) -> str:
         return f"{self.check.level}-{self.check.name}-{self.of}"
@@ -54,4 +76,9 @@ def due(subject: Subject, level: Level) -> Sequence[Unit]:
         "recipe": [*subject.tried],
     }
     wanted = LEVELS[: LEVELS.index(level) + 1]
-    return [Unit(check, of) for check in CHECKS if check.level in wanted for of in things[check.per]]
+    return [
+        Unit(check, of, slow=check.per == "recipe" and (number > 0 or check.name == "devices"))
+        for check in CHECKS
+        if check.level in wanted
+        for number, of in enumerate(dict.fromkeys(things[check.per]))
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata, util
@@ -22,6 +22,8 @@ from taskkit.testing import declared
 from taskkit.testing.declared import Declared
 from taskkit.wording import did_you_mean
 
+HOST = "taskkit-ml"
+"""The distribution of taskkit, which the kit is part of."""
 HERE = (
     "trainer.accelerator=cpu",
     "trainer.precision=32-true",
@@ -29,8 +31,10 @@ HERE = (
     "trainer.num_nodes=1",
     "trainer.strategy=auto",
     "compile=false",
+    "loader.cache=false",
 )
-"""Changes of every recipe that is tried: on one CPU and in 32 bits, where what is alike comes out alike."""
+"""Changes of every recipe that is tried: on one CPU and in 32 bits, where what is alike comes out alike, and with
+nothing kept between runs."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class Subject:
     plugins: Plugins
     """All that are in use: a recipe may need others."""
     declared: Declared
+    file: Path | None
+    """Its conformance.yaml; None: it has none."""
     home: Path
     """The folder in which recipes are tried: relative paths in them begin there."""
 
@@ -83,6 +89,10 @@ class Subject:
     def components(self) -> tuple[Component, ...]:
         """What it declares."""
         return tuple(each for each in self.plugins.components if self.plugins.owner(each) in self.infos)
+
+    def component(self, name: str) -> Component:
+        """The component of this name; raises KeyError when there is none."""
+        return {each.name: each for each in self.components}[name]
 
     @property
     def shipped(self) -> tuple[RecipeFile, ...]:
@@ -135,6 +145,7 @@ def find(words: str | Path, plugins: Plugins, checks: Iterable[str], file: Path 
         source=None if folder is None else folder.resolve(),
         plugins=plugins,
         declared=Declared() if file is None else declared.read(file, checks),
+        file=None if file is None else file.resolve(),
         home=Path.cwd() if file is None else file.resolve().parent,
     )
 
@@ -169,7 +180,7 @@ def _edited(installed: metadata.Distribution) -> Path | None:
     return folder if folder is not None and (folder / "pyproject.toml").is_file() else None
 
 
-def _files(folder: Path | None, modules: Iterable[str]) -> Iterable[Path]:
+def _files(folder: Path | None, modules: Iterable[str]) -> Iterator[Path]:
     """The places of a conformance.yaml that is there, the nearest to its author first."""
     places = [] if folder is None else [folder / "tests"]
     for module in modules:

@@ -6,7 +6,16 @@ from importlib.metadata import version
 from typing import Any
 
 from taskkit.testing.finding import Finding, Report
-from taskkit.testing.line import PROPERTY
+from taskkit.testing.line import PROPERTY, SLOW
+from taskkit.testing.subject import HOST
+
+
+def pytest_configure(config: Any) -> None:
+    """Make the marker known."""
+    meaning = (
+        "a check of the kit in two processes, or of any recipe but the first: `-m 'not taskkit_slow'` leaves it out"
+    )
+    config.addinivalue_line("markers", f"{SLOW}: {meaning}")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -27,7 +36,7 @@ def reports(stats: dict[str, list[Any]]) -> list[Report]:
         Report(
             distribution,
             values[0]["version"],
-            version("taskkit-ml"),
+            version(HOST),
             values[0]["asked"],
             [Finding(**value["finding"]) for value in values],
             missing=values[0]["due"] - len(values),

@@ -43,12 +43,13 @@ def command(ours: Context, plugin: str, level: Level | None, file: Path | None, 
     promise. Gold: it holds in bf16, in two processes, exported and from its wheel. Exit code 1: a check failed, bronze
     is not reached, or not the level that was asked for.
     """
-    with loading():
-        from taskkit.testing.kit import kit, report
-        from taskkit.testing.plan import CHECKS, due
-        from taskkit.testing.subject import find
+    from taskkit.testing.plan import CHECKS, due
+    from taskkit.testing.subject import find
 
     subject = find(plugin, ours.plugins, [check.name for check in CHECKS], file)
+    with loading():  # What has no name needs no torch.
+        from taskkit.testing.kit import kit, report
+
     asked: Level = level or "gold"
     units = due(subject, asked)
     widths = [max((len(word) for word in words), default=0) for words in zip(*map(_words, units), strict=True)]

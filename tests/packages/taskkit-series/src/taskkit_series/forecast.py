@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,7 +11,9 @@ from torchmetrics import MeanAbsoluteError, Metric
 
 from taskkit import (
     Batch,
+    DataError,
     DataModule,
+    DataProblem,
     DataSpec,
     Example,
     Fact,
@@ -41,7 +44,8 @@ class Waves(DataModule[sections.Waves]):
         """State the lengths, and share the series out by number."""
         c = self.config
         spec = DataSpec(Series(c.length), Future(c.steps), fingerprint=f"waves-{c}")
-        return Prepared(spec, {split: self._examples(*shares) for split, shares in SHARES.items()})
+        splits = {split: self._examples(*shares) for split, shares in SHARES.items()}
+        return Prepared(spec, splits, inspect=partial(problems, splits))
 
     def augment(self, batch: Batch) -> Batch:
         """Add noise to the past."""
@@ -61,14 +65,35 @@ class Waves(DataModule[sections.Waves]):
         return Example(str(number), values[: c.length], values[c.length :])
 
 
+def problems(splits: Mapping[Split, Sequence[Example]]) -> Iterable[DataProblem]:
+    """Values that are no numbers, for `taskkit check --data`."""
+    for split, examples in splits.items():
+        broken = [each.id for each in examples if not all(map(math.isfinite, [*each.input, *each.target]))]
+        if broken:
+            message = f"{len(broken)} {split} series hold values that are no finite numbers. Leave them out."
+            yield DataProblem("error", "number", message, tuple(broken[:10]))
+
+
 class Windows(Processor):
     """Values as float tensors."""
 
     unit = Unit("values")
 
+    def __init__(self, length: int) -> None:
+        self.values = length
+
     def read(self, source: str, options: Any) -> Sequence[Example]:
-        """Read numbers separated by commas."""
-        return [Example(source, [float(word) for word in source.split(",")])]
+        """Read numbers separated by commas; raises DataError for anything else."""
+        try:
+            values = [float(word) for word in source.split(",")]
+        except ValueError:
+            values = []
+        if len(values) != self.values or not all(map(math.isfinite, values)):
+            raise DataError(
+                f"{source[:40]!r} is no window of values. Expected {self.values} numbers with commas between them, "
+                "such as 0.1,0.6,1.0."
+            )
+        return [Example(source, values)]
 
     def encode(self, example: Example) -> Sequence[Sample]:
         """One sample per series."""
@@ -109,8 +134,9 @@ class Mlp(Model[sections.Mlp, Windows]):
     """The network and its way in."""
 
     def processor(self, spec: DataSpec) -> Windows:
-        """Windows."""
-        return Windows()
+        """Windows of as many values as the data have."""
+        assert isinstance(spec.input, Series)
+        return Windows(spec.input.length)
 
     def network(self, spec: DataSpec, processor: Windows) -> nn.Module:
         """Sized by the facts."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from taskkit import Component, hookimpl
+from taskkit import Component, RecipeFile, hookimpl, recipes_in
 
 taskkit_api = ">=0.2,<0.3"
 
@@ -40,3 +40,9 @@ def taskkit_components() -> Iterable[Component]:
         input=SERIES,
         targets=(FUTURE,),
     )
+
+
+@hookimpl
+def taskkit_recipes() -> Iterable[RecipeFile]:
+    """Ship the recipes in the folder `recipes` of the package."""
+    return recipes_in("taskkit_series")
