@@ -75,12 +75,12 @@ def problems(splits: Mapping[Split, Sequence[Example]]) -> Iterable[DataProblem]
 
 
 class Windows(Processor):
-    """Values as float tensors."""
+    """Values as float tensors; `length` of them make a window, or any number."""
 
     unit = Unit("values")
 
-    def __init__(self, length: int) -> None:
-        self.values = length
+    def __init__(self, length: int | None = None) -> None:
+        self.window = length
 
     def read(self, source: str, options: Any) -> Sequence[Example]:
         """Read numbers separated by commas; raises DataError for anything else."""
@@ -88,10 +88,10 @@ class Windows(Processor):
             values = [float(word) for word in source.split(",")]
         except ValueError:
             values = []
-        if len(values) != self.values or not all(map(math.isfinite, values)):
+        if len(values) != (self.window or len(values)) or not values or not all(map(math.isfinite, values)):
+            wanted = "numbers" if self.window is None else f"{self.window} numbers"
             raise DataError(
-                f"{source[:40]!r} is no window of values. Expected {self.values} numbers with commas between them, "
-                "such as 0.1,0.6,1.0."
+                f"{source[:40]!r} is no window of values. Expected {wanted} with commas between them, such as 0.1,0.6."
             )
         return [Example(source, values)]
 
