@@ -19,15 +19,19 @@ from typing import NamedTuple
 
 from taskkit.errors import RunFailedError
 
-HOST = ("taskkit.api", "taskkit.cli.run", "taskkit.engine.run")
-"""What every training imports."""
+HOST = (
+    *("taskkit.api", "taskkit.cli.run", "taskkit.engine.run"),
+    *("omegaconf", "omegaconf.grammar_parser", "pandas", "pyarrow.parquet"),
+)
+"""What every training imports; pandas where it is there, since pyarrow asks for it."""
 
 
 class Order(NamedTuple):
-    """A module to be run with arguments, as by `python -m`, and the file that takes what it says."""
+    """A module to be run with arguments, as by `python -m`, the file that takes what it says, and where it is run."""
 
     words: Sequence[str]
     said: str
+    folder: str
 
 
 class Workshop:
@@ -45,7 +49,9 @@ class Workshop:
         )
 
     def run(self, words: Sequence[str], said: Path) -> int:
-        """Run a module with arguments and return its exit code, negative for a signal; `said` takes what it says.
+        """Run a module with arguments, in the folder that this process is in now, and return its exit code.
+
+        It is negative for a signal; `said` takes what it says.
 
         Raises RunFailedError when the workshop itself is gone.
         """
@@ -56,7 +62,7 @@ class Workshop:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(Order(words, str(said))) + "\n")
+            self._process.stdin.write(json.dumps(Order(words, str(said), str(Path.cwd()))) + "\n")
             self._process.stdin.flush()
         if answer := self._process.stdout.readline():
             return int(answer)
@@ -106,6 +112,7 @@ def _begin(order: Order) -> None:
     import numpy as np
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(order.folder)
     np.random.seed()
     nothing, said = os.open(os.devnull, os.O_RDONLY), os.open(order.said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     for source, target in ((nothing, 0), (said, 1), (said, 2)):

@@ -6,6 +6,7 @@ and the host, and the workshops in which trainings begin, are there once for all
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -18,6 +19,7 @@ from taskkit.plugins.discovery import discover
 from taskkit.testing.kit import kit
 from taskkit.testing.plan import CHECKS, due
 from taskkit.testing.subject import find
+from taskkit.verify.workshop import HOST as TRAINING
 from taskkit.verify.workshop import Workshop, workshops
 
 HOST = ("tests.testing.on_path", "torchmetrics", "taskkit.testing.kit", "taskkit.verify.killed")
@@ -56,6 +58,8 @@ def found(order: Order, pair: tuple[Workshop, Workshop]) -> list[Mapping[str, An
 
 def answers(orders: Iterator[str], out: IO[str]) -> None:
     """Answer each order from a fork."""
+    for module in TRAINING:
+        importlib.import_module(module)
     with workshops(HOST, forks=True) as pair:
         for line in orders:
             out.flush()
