@@ -47,7 +47,8 @@ def conformance(plugin: str | Path, *, level: Level = "gold", file: str | Path |
         """What the kit checks of one plugin."""
 
         @pytest.fixture(scope="class")
-        def kit(self) -> Iterator[Kit]:
+        @classmethod
+        def kit(cls) -> Iterator[Kit]:
             """The kit, which all checks share."""
             from taskkit.testing.kit import kit
 

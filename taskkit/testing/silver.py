@@ -153,12 +153,12 @@ def proof(name: Proof) -> Callable[[Trial], Seen]:
 def predicts(trial: Trial) -> Seen:
     """Whether a run answers and is judged alike from its directory alone, in whatever order it is called."""
     _answers(trial)
-    judged = trial.judged
+    judged, one, other = trial.judged, trial.reopened(), trial.reopened()
+    if not one.built.task.predicts_in_test:  # What it answers need not be asked in the form of its data.
+        return _judged_alike(trial.run, [one.evaluate(judged.split), one.evaluate(judged.split)], 0)
     # With their targets, which no network sees: an example without one may be another question.
-    examples = judged.examples[:ASKED]
-    asked = Requests(examples, trial.run.built.task.predict_options())
+    asked = Requests(judged.examples[:ASKED], one.built.task.predict_options())
     folder = trial.lab.new_folder()
-    one, other = trial.reopened(), trial.reopened()
     answers = [one.answer(asked, folder)]
     found = [one.evaluate(judged.split)]
     answers.append(one.answer(asked, folder))
@@ -168,7 +168,7 @@ def predicts(trial: Trial) -> Seen:
         return Seen("predictions after an evaluation are others than before", _REMEMBERS)
     if not build.same(answers[1], answers[2]):
         return Seen("a run that was evaluated before it predicted answers otherwise", _REMEMBERS)
-    return _judged_alike(trial.run, found, len(examples))
+    return _judged_alike(trial.run, found, len(asked.examples))
 
 
 _REMEMBERS = (

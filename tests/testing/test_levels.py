@@ -160,6 +160,7 @@ def test_one_line_in_a_test_file_is_a_test_for_each_check(
     file.write_text('exempt: [{checks: [light], reason: slow, until: "9"}]')
     (tmp_path / "test_conformance.py").write_text(LINE.format(file=str(file)))
     words = [sys.executable, "-m", "pytest", "-p", "taskkit.testing.summary", "-p", "no:cacheprovider", "-q", "-rA"]
+    words += ["-W", "error::pytest.PytestWarning"]
     ended = subprocess.run(words, cwd=tmp_path, env=environment(sound_site), capture_output=True, text=True)
     assert "taskkit-sound 1.2.3: no level (5 of 6 checks ran, 1 exempt) with taskkit " in ended.stdout, ended.stdout
     assert "test[bronze-loads-taskkit-sound]" in ended.stdout
