@@ -59,7 +59,7 @@ def commands(block: Block) -> Iterator[tuple[str, ...]]:
 
 
 COMMANDS = sorted({words for block in BLOCKS if block.language == "bash" for words in commands(block)})
-NEEDS_A_RUN = {"eval", "predict", "scrub", "RUN", "STUDY.yaml"}
+NEEDS_A_RUN = {"eval", "predict", "scrub", "RUN", "STUDY", "STUDY.yaml"}
 SHIPPED = {path.stem: f"recipes/{path.name}" for path in ROOT.glob("recipes/*.yaml")}
 """What a wheel of the plugin ships by name; the editable one finds it in the repository."""
 
