@@ -139,6 +139,8 @@ def test_the_recipe_as_it_is_comes_first_and_the_best_is_better() -> None:
     searching, book = opened("study", trials=30)
     through(searching, book)
     chosen = searching.conclude()
+    manifests = [json.loads((book.path / each.name / "run.json").read_text()) for each in book.trials("one")]
+    assert all(said["resolved"]["trainer"]["limit_test_batches"] == 0 for said in manifests)
     first = book.trials("one")[0]
     assert first.values == {"optim.lr": 0.01, "model.width": 16}
     assert first.trial is not None
@@ -221,6 +223,7 @@ def test_what_is_wrong_with_a_search_is_told_before_any_work(search: str, said: 
     assert said in str(raised.value)
 
 
+@pytest.mark.slow
 def test_a_search_ends_in_one_test_of_what_was_chosen(own_bench: Bench) -> None:
     over = "{optim.lr: {low: 1.0e-5, high: 1.0e-1, log: true}}"
     own_bench.write(f"recipes: [one.yaml]\nsearch: {{over: {over}, trials: 1}}\nreport: false\n")
