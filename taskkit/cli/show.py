@@ -24,14 +24,20 @@ if TYPE_CHECKING:
 @click.command(name="show", cls=RecipeVerb)
 @click.argument("words", nargs=-1, required=True, metavar="NAME|RECIPE… [KEY=VALUE…]")
 @click.option("--why", metavar="KEY", help="Say which file, line or change set a key, and what it replaced.")
+@click.option("--drift", is_flag=True, help="Say what has changed between a copy of a recipe and its original.")
 @click.option("--schema", is_flag=True, help="Print a JSON Schema for editors.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def command(context: Context, words: Sequence[str], why: str | None, schema: bool, as_json: bool) -> None:
+def command(context: Context, words: Sequence[str], why: str | None, drift: bool, schema: bool, as_json: bool) -> None:
     """Show a component's or a section's fields, or a recipe as it is after all files and changes."""
     from taskkit.contracts.recipe import SECTIONS
 
     plugins, name = context.plugins, words[0]
+    if drift:
+        if why or schema or len(words) > 1:
+            raise click.UsageError("--drift is about one copy of a recipe: it goes with --json alone.")
+        _drift(Path(name), plugins, as_json)
+        return
     components = [component for component in plugins.components if component.name == name]
     if Path(name).exists() or not (components or name in SECTIONS):
         say(_recipe(words, plugins, why, schema, as_json).rstrip("\n"))
@@ -43,6 +49,27 @@ def command(context: Context, words: Sequence[str], why: str | None, schema: boo
         say("\n".join(show(component, plugins, as_json) for component in components))
     else:
         say(_section(name, SECTIONS[name], schema, as_json))
+
+
+def _drift(copy: Path, plugins: Plugins, as_json: bool) -> None:
+    from taskkit.cli.table import print_table
+    from taskkit.recipe.copies import drift
+    from taskkit.wording import shown
+
+    found = drift(copy, plugins)
+    if as_json:
+        keys = {key: {"yours": yours, "original": theirs} for key, (yours, theirs) in found.keys.items()}
+        plain = {"name": found.original.name, "then": found.original.owner, "now": found.owner}
+        say(_dump({**plain, "original_changed": found.changed, "keys": keys}))
+        return
+    what = "the original has changed since" if found.changed else "the original is what it was"
+    now = f" (now {found.owner})" if found.owner != found.original.owner else ""
+    say(f"{copy}: from {found.original.name}, {found.original.owner}; {what}{now}.", err=True)
+    rows = [(key, shown(yours), shown(theirs)) for key, (yours, theirs) in found.keys.items()]
+    if rows:
+        print_table(("key", "yours", "original"), rows, fold=("yours", "original"))
+    else:
+        say("Both come to the same.")
 
 
 def _component(component: Component, plugins: Plugins, as_json: bool) -> str:
