@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         TextLine,
         Values,
     )
+    from taskkit.contracts.guess import Guess, UserData
     from taskkit.contracts.hookspecs import hookimpl
     from taskkit.contracts.model import Model, Processor, Sample, Samples, Unit
     from taskkit.contracts.regression import Regression
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
         read_table,
         table_problems,
     )
+    from taskkit.data.userdata import class_columns
     from taskkit.errors import (
         CheckpointError,
         DataError,
@@ -104,6 +106,7 @@ _HOMES = {
         "SourceError",
         "TaskkitError",
     ),
+    "contracts.guess": ("Guess", "UserData"),
     "contracts.hookspecs": ("hookimpl",),
     "contracts.model": ("Model", "Processor", "Sample", "Samples", "Unit"),
     "data.fetch": ("fetch",),
@@ -150,6 +153,7 @@ _HOMES = {
         "read_table",
         "table_problems",
     ),
+    "data.userdata": ("class_columns",),
     "contracts.statistics": ("Gaps", "Mean", "NoInterval", "Of", "Ratio", "Statistic"),
     "contracts.weighted": (
         "calibration_gaps",
@@ -190,6 +194,7 @@ __all__ = [
     "Fact",
     "FileMemory",
     "Gaps",
+    "Guess",
     "Headline",
     "Installed",
     "LoadedRun",
@@ -232,6 +237,7 @@ __all__ = [
     "TextLine",
     "Unit",
     "Url",
+    "UserData",
     "Values",
     "and_more",
     "by_share",
@@ -239,6 +245,7 @@ __all__ = [
     "calibration_gaps",
     "decimal_points",
     "deprecated",
+    "class_columns",
     "did_you_mean",
     "fetch",
     "file_sha256",

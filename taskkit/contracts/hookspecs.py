@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from taskkit.contracts.component import Component, RecipeFile
+from taskkit.contracts.guess import Guess, UserData
 
 if TYPE_CHECKING:
     import click
@@ -45,6 +46,12 @@ def taskkit_recipes() -> Iterable[RecipeFile]:
 @hookspec
 def taskkit_commands() -> Iterable[click.Command]:
     """Add verbs to the command line; a host's verb of the same name wins."""
+    return ()
+
+
+@hookspec
+def taskkit_recognise(data: UserData) -> Iterable[Guess]:
+    """Say what a person's files may be to this plugin, for `taskkit new data`; nothing where they are not its own."""
     return ()
 
 

@@ -11,6 +11,7 @@ from pluggy import PluginManager
 
 from taskkit.configuration import configuration_file
 from taskkit.contracts.component import KINDS, Component, Kind, PluginInfo, RecipeFile
+from taskkit.contracts.guess import Guess, UserData
 from taskkit.errors import PluginError
 from taskkit.plugins.guard import PluginProblem, Refused, call
 from taskkit.plugins.installed import names, normalised
@@ -141,6 +142,25 @@ class Plugins:
     def declared(self, info: PluginInfo) -> tuple[Offer, ...]:
         """What a plugin declares, by kind and name."""
         return tuple(offer for offer in self._all if offer.owner == info)
+
+    def guesses(self, data: UserData) -> tuple[tuple[PluginInfo, Guess], ...]:
+        """Ask each plugin what a person's data are, the surest first.
+
+        Raises PluginError when one of them fails, or says what is no Guess.
+        """
+        found: list[tuple[PluginInfo, Guess]] = []
+        for info, manager in self._managers.items():
+            try:
+                given = call(manager, "taskkit_recognise", data=data)
+                if wrong := [each for each in given if not isinstance(each, Guess)]:
+                    raise Refused("call", f"taskkit_recognise gave {wrong[0]!r:.80}, expected Guesses")
+            except Refused as refused:
+                problem = refused.problem(info)
+                raise PluginError(
+                    f"{info} cannot look at {data.path}: {problem.reason}.\n  {problem.hint}"
+                ) from refused
+            found += [(info, guess) for guess in given]
+        return tuple(sorted(found, key=lambda each: -each[1].fits))
 
     @property
     def broken(self) -> tuple[PluginProblem, ...]:

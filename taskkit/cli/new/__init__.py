@@ -7,10 +7,11 @@ import click
 from taskkit.cli.group import LazyGroup
 
 VERBS = {
+    "data": ("taskkit.cli.new.data:command", "Look at your files, and write a recipe that trains on them."),
     "recipe": ("taskkit.cli.new.recipe:command", "Copy a recipe, and record where it is from."),
 }
 
 
 @click.group(name="new", cls=LazyGroup, verbs=VERBS, subcommand_metavar="WHAT …")
 def command() -> None:
-    """Copy a recipe."""
+    """Copy a recipe, or write one for data of your own."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from taskkit import Component, RecipeFile, hookimpl, recipes_in
+from taskkit import Component, Guess, RecipeFile, UserData, hookimpl, recipes_in
 
 taskkit_api = ">=0.2,<0.3"
 NEXT = "taskkit_recsys.facts:NextItem"
@@ -45,6 +45,14 @@ def taskkit_components() -> Iterable[Component]:
 def taskkit_recipes() -> Iterable[RecipeFile]:
     """The recipes that come inside the package."""
     return recipes_in("taskkit_recsys")
+
+
+@hookimpl
+def taskkit_recognise(data: UserData) -> Iterable[Guess]:
+    """A log of users, items and times."""
+    from taskkit_recsys.recognise import guesses
+
+    return guesses(data)
 
 
 def _component(

@@ -19,8 +19,6 @@ from taskkit import DataError
 from taskkit_speech.facts import MAX_SECONDS
 from taskkit_speech.resampling import Block, resampled, resampled_length
 
-SUFFIXES = frozenset({".aif", ".aiff", ".au", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".sph", ".wav"})
-"""How the names of audio files end, in lower case."""
 SLACK = 0.05
 """Seconds by which the end of a span may lie behind that of its file: people round."""
 RATES = range(4_000, 384_001)

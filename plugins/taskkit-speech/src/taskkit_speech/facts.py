@@ -11,6 +11,9 @@ from taskkit import Attachment, Fact, SelfSupervised
 MAX_SECONDS = 4 * 3600.0
 """No clip is longer than four hours, unless a person says so: at 16 kHz its samples take 461 MB."""
 
+SUFFIXES = frozenset({".aif", ".aiff", ".au", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".sph", ".wav"})
+"""How the names of audio files end, in lower case."""
+
 
 @dataclass(frozen=True)
 class Audio(Fact):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from taskkit import CLASSIFICATION_METRICS, Component, RecipeFile, hookimpl, recipes_in
+from taskkit import CLASSIFICATION_METRICS, Component, Guess, RecipeFile, UserData, hookimpl, recipes_in
 
 taskkit_api = ">=0.2,<0.3"
 
@@ -67,6 +67,14 @@ def taskkit_components() -> Iterable[Component]:
 def taskkit_recipes() -> Iterable[RecipeFile]:
     """The recipes that come inside the package."""
     return recipes_in("taskkit_speech")
+
+
+@hookimpl
+def taskkit_recognise(data: UserData) -> Iterable[Guess]:
+    """Recordings that a table lists with transcripts or classes."""
+    from taskkit_speech.recognise import guesses
+
+    return guesses(data)
 
 
 def _component(

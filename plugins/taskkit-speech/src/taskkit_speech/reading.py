@@ -6,7 +6,8 @@ from pathlib import Path
 
 from taskkit import Example, TableFile, read_inputs
 from taskkit_speech import sections
-from taskkit_speech.audio import SUFFIXES, Clip
+from taskkit_speech.audio import Clip
+from taskkit_speech.facts import SUFFIXES
 from taskkit_speech.listed import listed_in
 
 
