@@ -40,7 +40,7 @@ VERBS = {
     "list": ("taskkit.cli.list:command", "List recipes, tasks, models, data and plugins."),
     "plugins": ("taskkit.cli.plugins:command", "Look at plugins: which there are, what they bring, what is wrong."),
     "show": ("taskkit.cli.show:command", "Show a component's fields or a resolved recipe."),
-    "new": ("taskkit.cli.new:command", "Copy a recipe, or write one for your data."),
+    "new": ("taskkit.cli.new:command", "Write a plugin, a copy of a recipe, or a recipe for your data."),
     "doctor": ("taskkit.cli.doctor:command", "Look for what is wrong with this machine and environment."),
     "scrub": ("taskkit.cli.scrub:command", "Remove what runs have of their examples."),
     "cache": ("taskkit.cli.cache:command", "List encoded samples and fetched data, or make room."),

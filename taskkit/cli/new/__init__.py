@@ -7,6 +7,7 @@ import click
 from taskkit.cli.group import LazyGroup
 
 VERBS = {
+    "plugin": ("taskkit.cli.new.plugin:command", "Write a plugin that can be installed, checked and published."),
     "data": ("taskkit.cli.new.data:command", "Look at your files, and write a recipe that trains on them."),
     "recipe": ("taskkit.cli.new.recipe:command", "Copy a recipe, and record where it is from."),
 }
@@ -14,4 +15,4 @@ VERBS = {
 
 @click.group(name="new", cls=LazyGroup, verbs=VERBS, subcommand_metavar="WHAT …")
 def command() -> None:
-    """Copy a recipe, or write one for data of your own."""
+    """Write a plugin, a copy of a recipe, or a recipe for data of your own."""

@@ -12,6 +12,7 @@ VERBS = {
     "check": ("taskkit.cli.plugins.check:command", "Check a plugin, and say which level it reaches."),
     "search": ("taskkit.cli.plugins.search:command", "Find published plugins in the listing, offline."),
     "doctor": ("taskkit.cli.plugins.doctor:command", "Look for what is wrong with plugins, and say what to do."),
+    "update": ("taskkit.cli.plugins.update:command", "Show what the template of a plugin has learnt since."),
 }
 
 
