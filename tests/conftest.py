@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+collect_ignore = ["packages"]
+"""Tests of packages are run where these are installed."""
 PACKAGES = Path(__file__).parent / "packages"
 
 
@@ -76,23 +78,30 @@ def points(site: Site) -> Path:
     return site.path
 
 
-def _installed(name: str, target: Path) -> Path:
+def install(source: Path, target: Path) -> Path:
+    """Let pip install a source folder or a wheel into a directory, without its dependencies."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
     options = ["--no-deps", "--no-build-isolation", "--target", str(target)]
-    subprocess.run([*pip, *options, str(PACKAGES / name)], check=True)
+    subprocess.run([*pip, *options, str(source)], check=True)
     return target
 
 
 @pytest.fixture(scope="session")
 def sound_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where pip installed the plugin `taskkit-sound` 1.2.3, with which nothing is wrong."""
-    return _installed("taskkit-sound", tmp_path_factory.mktemp("sound"))
+    return install(PACKAGES / "taskkit-sound", tmp_path_factory.mktemp("sound"))
 
 
 @pytest.fixture(scope="session")
 def series_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where pip installed the plugin `taskkit-series`: a whole modality by a stranger, which trains in a second."""
-    return _installed("taskkit-series", tmp_path_factory.mktemp("series"))
+    return install(PACKAGES / "taskkit-series", tmp_path_factory.mktemp("series"))
+
+
+@pytest.fixture(scope="session")
+def tabular_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pip installed `taskkit-tabular`, the example of the tutorial."""
+    return install(PACKAGES / "taskkit-tabular", tmp_path_factory.mktemp("tabular"))
 
 
 @pytest.fixture

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
 from taskkit import (
     DataError,
     DataModule,
-    DataSpec,
     Example,
     Fact,
     Prepared,
@@ -21,11 +19,12 @@ from taskkit import (
     Sample,
     Split,
     TableFile,
-    Values,
     by_share,
     read_table,
 )
+
 from taskkit_tabular import sections
+from taskkit_tabular.prepared import prepared
 from taskkit_tabular.sections import Rows
 
 
@@ -44,10 +43,11 @@ class Table(DataModule[sections.Table]):
             if None in targets[row]:
                 raise DataError(f"{table.where(row)}: a target is empty. Fill it in, or leave the row out.")
             splits[split].append(Example(f"row {row + 1}", inputs, targets[row]))
-        values = Values.of([example.target for example in splits["train"]], c.targets)
         # The folder that the table lies in decides nothing.
         decisive = [c.path.read_bytes(), repr(replace(c, path=Path(c.path.name))).encode()]
-        return Prepared(DataSpec(facts, values, hashlib.sha256(b"".join(decisive)).hexdigest()), splits)
+        shares = f"test {c.test} and val {c.val} of all, by a hash of the number of the row"
+        protocol = {"splits": shares if c.split is None else f"as column {c.split!r} says"}
+        return prepared(splits, facts, c.targets, hashlib.sha256(b"".join(decisive)).hexdigest(), protocol)
 
     def _splits(self, table: TableFile) -> Sequence[Split]:
         c = self.config

@@ -25,7 +25,7 @@ class Rows(Fact):
 
 @dataclass
 class Table:
-    """Settings of the data."""
+    """Settings of tables of one's own."""
 
     path: Path = setting(doc="the table; what is neither target, category nor split is a column of numbers")
     targets: list[str] = setting(doc="columns to predict; every row has a number in each")
@@ -33,6 +33,13 @@ class Table:
     split: str | None = setting(None, "column that names the split of each row; null: by shares")
     val: float = setting(0.1, "share of the rows for validation", ge=0, lt=1)
     test: float = setting(0.2, "share of the rows for the test", ge=0, lt=1)
+
+
+@dataclass
+class Diabetes:
+    """Settings of scikit-learn's diabetes data."""
+
+    root: str | None = setting(None, "a folder that holds its two files; null: that of the installed scikit-learn")
 
 
 @dataclass

@@ -7,9 +7,9 @@ from typing import Any
 import lightgbm
 import numpy as np
 import torch
+from taskkit import DataSpec, Model, Samples, TaskkitError, Values
 from torch import Tensor, nn
 
-from taskkit import DataSpec, Model, Samples, TaskkitError, Values
 from taskkit_tabular import sections
 from taskkit_tabular.table import RowEncoder
 
@@ -96,7 +96,8 @@ class Trees(Model[sections.Trees, RowEncoder]):
     def fit(self, network: nn.Module, samples: Samples) -> None:
         """Grow trees for each value."""
         assert isinstance(network, Forest)
-        batch = {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+        numbers = range(len(samples))
+        batch = {name: torch.stack([samples[number][name] for number in numbers]) for name in samples[0]}
         rows = columns(batch["numbers"], batch["missing"], batch["categories"])
         first = rows.shape[1] - batch["categories"].shape[1]
         settings = {

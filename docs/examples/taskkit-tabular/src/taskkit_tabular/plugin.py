@@ -1,9 +1,8 @@
 """What the plugin declares."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
-from taskkit import Component, RecipeFile, hookimpl
+from taskkit import REGRESSION_METRICS, Component, RecipeFile, hookimpl, recipes_in
 
 taskkit_api = ">=0.2,<0.3"
 
@@ -21,25 +20,18 @@ def taskkit_components() -> Iterable[Component]:
         implementation="taskkit:Regression",
         section="taskkit:RegressionSection",
         targets=(VALUES,),
-        metrics={"rmse": "min", "mae": "min", "r2": "max"},
+        metrics=REGRESSION_METRICS,
     )
     yield _model("mlp", "a network of hidden layers, with an embedding for each category", "Mlp")
     yield _model("trees", "gradient-boosted trees of LightGBM, learnt in one go", "Trees")
-    yield Component(
-        kind="data",
-        name="tabular.table",
-        summary="the rows of a CSV, TSV, JSON lines or Parquet file",
-        implementation="taskkit_tabular.table:Table",
-        section="taskkit_tabular.sections:Table",
-        input=ROWS,
-        targets=(VALUES,),
-    )
+    yield _data("diabetes", "how the diabetes of 442 people went on, by ten measurements", "diabetes:Diabetes")
+    yield _data("table", "the rows of a table of your own", "table:Table")
 
 
 @hookimpl
 def taskkit_recipes() -> Iterable[RecipeFile]:
-    """Ship a recipe of the network; `model.name=tabular.trees trainer.max_epochs=0` grows trees instead."""
-    yield RecipeFile("tabular", Path(__file__).parent / "tabular.yaml")
+    """Those in the folder `recipes` of this package."""
+    return recipes_in("taskkit_tabular")
 
 
 def _model(name: str, summary: str, section: str) -> Component:
@@ -49,6 +41,18 @@ def _model(name: str, summary: str, section: str) -> Component:
         summary=summary,
         implementation=f"taskkit_tabular.models:{section}",
         section=f"taskkit_tabular.sections:{section}",
+        input=ROWS,
+        targets=(VALUES,),
+    )
+
+
+def _data(name: str, summary: str, implementation: str) -> Component:
+    return Component(
+        kind="data",
+        name=f"tabular.{name}",
+        summary=summary,
+        implementation=f"taskkit_tabular.{implementation}",
+        section=f"taskkit_tabular.sections:{implementation.partition(':')[2]}",
         input=ROWS,
         targets=(VALUES,),
     )
