@@ -1,0 +1,1 @@
+"""The code of the pages on how to bring a network, data, a metric and a verb to taskkit."""

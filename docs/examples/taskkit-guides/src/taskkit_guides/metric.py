@@ -1,0 +1,37 @@
+"""taskkit's own classification, with one metric more."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from taskkit import Batch, Classification, ClassificationSection, Mean, Processor, Statistic, Step
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics import MeanMetric, Metric
+
+
+class Classify(Classification[ClassificationSection, Processor]):
+    """Choose one class for each image, judged by the Brier score too."""
+
+    def step(self, batch: Batch) -> Step:
+        """What stands under a metric's own name is for that metric alone."""
+        step = super().step(batch)
+        scores = brier(step.outputs.detach(), batch["target"])
+        return replace(step, scored={**step.scored, "brier": {"value": scores}})
+
+    def metrics(self) -> Mapping[str, Metric]:
+        """Any of torchmetrics will do, or one of your own."""
+        return {**super().metrics(), "brier": MeanMetric()}
+
+    def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
+        """One number for each example, kept in predictions.parquet."""
+        return {**super().scores(batch, step), "brier": brier(step.outputs, batch["target"])}
+
+    def statistics(self) -> Mapping[str, Statistic]:
+        """How the metric follows from these: then it has an interval, and `taskkit compare` tests its differences."""
+        return {**super().statistics(), "brier": Mean("brier", ideal=0.0)}
+
+
+def brier(logits: Tensor, target: Tensor) -> Tensor:
+    """The squared distance of each answer from the truth: (batch, classes) and (batch,) to (batch,)."""
+    truth = functional.one_hot(target, logits.shape[1])
+    return (logits.float().softmax(dim=1) - truth).square().sum(dim=1)
