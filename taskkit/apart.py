@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,6 +34,14 @@ def of_tensors(one: Mapping[str, Tensor], other: Mapping[str, Tensor], scale: fl
     """How far tensors of the same names and shapes are apart at most, in units of `scale`."""
     apart = [Difference(math.inf, name) for name in one.keys() ^ other.keys()]
     return largest([*apart, *(of_tensor(name, one[name], other[name], scale) for name in one.keys() & other.keys())])
+
+
+def of_states(one: Mapping[str, Any], other: Mapping[str, Any]) -> Difference:
+    """How far the states of two modules are apart: their tensors, and plain data of `get_extra_state`, alike or not."""
+    tensors = [{name: each for name, each in state.items() if isinstance(each, Tensor)} for state in (one, other)]
+    plain = [{name: each for name, each in state.items() if not isinstance(each, Tensor)} for state in (one, other)]
+    unlike = [name for name in plain[0].keys() | plain[1].keys() if plain[0].get(name) != plain[1].get(name)]
+    return largest([of_tensors(tensors[0], tensors[1]), *(Difference(math.inf, name) for name in unlike)])
 
 
 def of_tensor(name: str, one: Tensor, other: Tensor, scale: float = 1.0) -> Difference:

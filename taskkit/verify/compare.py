@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from taskkit.apart import Difference, largest, of_numbers, of_tensors
+from taskkit.apart import Difference, largest, of_numbers, of_states
 from taskkit.loaded_run import LoadedRun
 from taskkit.runs import checkpoint
 
@@ -20,7 +18,7 @@ CLOCK = ("seconds", "examples_per_second", "units_per_second")
 def of_runs(one: LoadedRun, other: LoadedRun) -> dict[str, Difference]:
     """How far the last weights, the logged lines and the test metrics of two runs are apart."""
     return {
-        "weights": of_tensors(last_weights(one.path), last_weights(other.path)),
+        "weights": of_states(last_weights(one.path), last_weights(other.path)),
         "logged lines": of_lines(one.history(), other.history()),
         "test metrics": of_numbers(one.metrics, other.metrics),
     }
@@ -39,8 +37,8 @@ def of_lines(
     return largest(found)
 
 
-def last_weights(run: Path) -> dict[str, Tensor]:
-    """The last weights of a run by name, of any shapes; raises CheckpointError when there are none."""
+def last_weights(run: Path) -> dict[str, Any]:
+    """The last state of a run by name, tensors of any shapes and plain data; raises CheckpointError without any."""
     return checkpoint.read(run / "checkpoints" / "last.ckpt").state
 
 
