@@ -85,7 +85,9 @@ def test_a_wheel_holds_its_package_types_and_licence_and_no_tests(
     assert {path.partition("/")[0].partition("-")[0] for path in files} == {package, name}
     assert f"{package}/py.typed" in files
     assert any(path.endswith(".dist-info/licenses/LICENSE") for path in files)
-    assert not [path for path in files if "test" in path]
+    tests = [path for path in files if "tests" in Path(path).parts or Path(path).name.startswith("test_")]
+    # Templates of plugins hold those of the plugins.
+    assert not [path for path in tests if not path.startswith("taskkit/scaffold/templates/")]
 
 
 def test_every_recipe_is_shipped_by_one_plugin(wheels: dict[str, Path]) -> None:
@@ -109,6 +111,23 @@ def test_the_installed_plugins_are_listed_with_their_recipes(call: Call) -> None
     found = json.loads(call("taskkit", "list", "--json").stdout)
     assert [(row["name"], row["status"]) for row in found["plugins"]] == [(name, "ok") for name in PLUGINS]
     assert {row["name"] for row in found["recipes"]} == RECIPES
+
+
+def test_a_plugin_is_written_by_the_templates_that_the_wheel_holds(call: Call, tmp_path: Path) -> None:
+    ended = call("taskkit", "new", "plugin", "taskkit-foo")
+    assert ended.returncode == 0, ended.stderr
+    source = {path.removesuffix(".jinja") for path in _templates("common", "table")}
+    plugin = tmp_path / "taskkit-foo"
+    written = {path.relative_to(plugin).as_posix() for path in plugin.rglob("*") if path.is_file()}
+    own = {path.replace("PACKAGE", "taskkit_foo").replace("MODALITY", "foo") for path in source}
+    assert own | {".taskkit-template.json"} == written
+    assert {".gitignore", ".gitlab-ci.yml", ".github/workflows/test.yml"} <= own
+
+
+def _templates(*folders: str) -> list[str]:
+    """The templates in the repository, each by its path in its folder."""
+    roots = [ROOT / "taskkit" / "scaffold" / "templates" / folder for folder in folders]
+    return [path.relative_to(root).as_posix() for root in roots for path in root.rglob("*.jinja")]
 
 
 def test_a_recipe_is_checked_trained_and_tested(call: Call, home: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -32,11 +32,18 @@ def test_it_is_of_the_template_of_today() -> None:
 def test_its_own_tests_pass_with_what_is_in_its_wheel(
     site: Path, environment: Callable[..., dict[str, str]], tmp_path: Path
 ) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", str(EXAMPLE / "pyproject.toml")],
-        cwd=EXAMPLE,
-        env=environment(site, TASKKIT_CACHE=str(tmp_path), PYTHONDONTWRITEBYTECODE="1"),
-        capture_output=True,
-        text=True,
-    )
+    words = ["pytest", "-q", "-p", "no:cacheprovider", "tests/test_tabular.py"]
+    ended = _call(words, EXAMPLE, environment(site, TASKKIT_CACHE=str(tmp_path), PYTHONDONTWRITEBYTECODE="1"))
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.slow
+def test_it_reaches_gold(site: Path, environment: Callable[..., dict[str, str]], tmp_path: Path) -> None:
+    words = ["taskkit", "plugins", "check", "taskkit-tabular", "--level", "gold"]
+    ended = _call(words, tmp_path, environment(site, TASKKIT_CACHE=str(tmp_path)))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def _call(words: Sequence[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-P", "-m", *words]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import taskkit
+from taskkit.api import inspect
 from taskkit.cli import main
 from taskkit.contracts.component import KINDS
 from taskkit.errors import PluginError
@@ -24,7 +25,7 @@ from taskkit.scaffold.answers import LIKES, Answers
 from taskkit.scaffold.naming import Names
 from taskkit.scaffold.rendering import render
 from taskkit.scaffold.writing import write
-from tests.conftest import Site
+from tests.conftest import Site, install
 
 SUBSETS = [kinds for count in (1, 2, 3) for kinds in combinations(KINDS, count)]
 REFUSED = {
@@ -105,15 +106,33 @@ def test_its_recipe_learns(like: str, plugins: Plugins, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("like", LIKES)
-def test_its_data_have_no_problems(like: str, plugins: Plugins) -> None:
-    from taskkit.api import inspect
-
-    found = inspect(load([_answers(KINDS, like).names.modality], [], plugins))
+def test_its_data_have_no_problems_and_a_planted_one_is_found(like: str, plugins: Plugins) -> None:
+    modality = _answers(KINDS, like).names.modality
+    found = inspect(load([modality], [], plugins))
     assert [each for each in found if each.severity != "info"] == []
     assert {each.kind for each in found} >= {"copies", "classes"}
+    faulty = inspect(load([modality], ["data.leaking=3"], plugins))
+    assert [each.kind for each in faulty if each.severity == "error"] == ["leak"]
 
 
-def test_a_plugin_from_an_empty_folder_is_installed_checked_run_and_tested(
+@pytest.mark.slow
+@pytest.mark.parametrize("like", LIKES)
+def test_it_reaches_gold_unmodified(
+    like: str, folder: Path, tmp_path: Path, environment: Callable[..., dict[str, str]]
+) -> None:
+    distribution = _answers(KINDS, like).names.distribution
+    site = install(folder / distribution, tmp_path / "site")
+    ended = subprocess.run(
+        [sys.executable, "-P", "-m", "taskkit", "plugins", "check", distribution, "--level", "gold"],
+        cwd=tmp_path,
+        env=environment(site, TASKKIT_CACHE=str(tmp_path / "cache")),
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_a_plugin_from_an_empty_folder_is_installed_run_and_tested(
     tmp_path: Path, environment: Callable[..., dict[str, str]]
 ) -> None:
     def call(*words: str, cwd: Path = tmp_path) -> str:
@@ -134,7 +153,7 @@ def test_a_plugin_from_an_empty_folder_is_installed_checked_run_and_tested(
     assert "Bronze" in call("taskkit", "plugins", "check", "taskkit-foo", "--level", "bronze")
     call("taskkit", "run", "foo", "--out", "run", "trainer.max_epochs=1")
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
-    call("pytest", "-q", "-p", "no:cacheprovider", cwd=tmp_path / "taskkit-foo")
+    call("pytest", "-q", "-p", "no:cacheprovider", "tests/test_foo.py", cwd=tmp_path / "taskkit-foo")
 
 
 @pytest.mark.parametrize(
