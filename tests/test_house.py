@@ -13,6 +13,7 @@ import taskkit
 ROOT = Path(__file__).parents[1]
 PLUGINS = [
     *ROOT.glob("plugins/*/src/*"),
+    *ROOT.glob("docs/examples/*/src/*"),
     ROOT / "tests/packages/taskkit-series/src/taskkit_series",
 ]
 
