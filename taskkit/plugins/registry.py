@@ -149,9 +149,9 @@ class Plugins:
         Raises PluginError when one of them fails, or says what is no Guess.
         """
         found: list[tuple[PluginInfo, Guess]] = []
-        for info, manager in self._managers.items():
+        for info, loaded in self._loaded.items():
             try:
-                given = call(manager, "taskkit_recognise", data=data)
+                given = call(loaded.manager, "taskkit_recognise", data=data)
                 if wrong := [each for each in given if not isinstance(each, Guess)]:
                     raise Refused("call", f"taskkit_recognise gave {wrong[0]!r:.80}, expected Guesses")
             except Refused as refused:
