@@ -131,6 +131,11 @@ class LoadedRun:
                 f"{self.path}: its checkpoints were removed by taskkit scrub. It can be compared, or run "
                 f"again: taskkit run {self.path}/recipe.yaml"
             )
+        if self.manifest.derived is not None:
+            raise CheckpointError(
+                f"{self.path}: it was made of other runs ({self.manifest.derived.kind}) and has no checkpoint. Name "
+                f"one of its members, such as {self.manifest.derived.where(self.path)}"
+            )
         raise CheckpointError(
             f"{self.path}: no checkpoint was written before the run ended ({self.status}). "
             f"Go on with it first: taskkit run --resume {self.path}"

@@ -205,6 +205,10 @@ class Derived:
     members: tuple[str, ...]
     """Their directories, relative to its own."""
 
+    def where(self, path: Path) -> str:
+        """One of them, of a run in this directory."""
+        return os.path.normpath(path / self.members[0])
+
 
 @dataclass(frozen=True)
 class Manifest:

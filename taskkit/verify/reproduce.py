@@ -60,6 +60,11 @@ def reproduce(run: LoadedRun, plugins: Plugins, out: Path | None, console: Conso
             f"{run.path}: it is {run.status} and has {len(run.metrics)} test metrics. A finished run that was tested "
             f"was expected. Go on with it first: taskkit run --resume {run.path}"
         )
+    if run.manifest.derived is not None:
+        raise CheckpointError(
+            f"{run.path}: it was made of other runs ({run.manifest.derived.kind}) and has no recipe of its own. "
+            f"Name one of its members, such as {run.manifest.derived.where(run.path)}"
+        )
     if run.manifest.changes:
         raise CheckpointError(
             f"{run.path}: it was changed after step {run.manifest.changes[0].step}, by --from-good, so its recipe "

@@ -153,4 +153,5 @@ def test_a_cross_validation_gives_one_estimate_of_all_examples(bench: Bench) -> 
     assert (asked.times, asked.methods) == (3, 1)
     refused = bench.taskkit("eval", "runs/study/one/seed=3")
     assert refused.returncode == 2
+    assert "it was made of other runs (folds) and has no checkpoint. Name one of its members" in refused.stderr
     assert "Traceback" not in refused.stderr
