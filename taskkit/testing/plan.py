@@ -54,6 +54,10 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
+SLOW = frozenset({"devices", "wheel", "typed"})
+"""What takes longest, and changes with the package more than with a line of its code."""
+
+
 @dataclass(frozen=True)
 class Unit:
     """A check of one thing."""
@@ -61,7 +65,7 @@ class Unit:
     check: Check
     of: str
     slow: bool = False
-    """Whether it may be left to a longer run of the tests: two processes, and all recipes but the first."""
+    """Whether it may be left to a longer run of the tests."""
 
     def __str__(self) -> str:
         return f"{self.check.level}-{self.check.name}-{self.of}"
@@ -77,7 +81,7 @@ def due(subject: Subject, level: Level) -> Sequence[Unit]:
     }
     wanted = LEVELS[: LEVELS.index(level) + 1]
     return [
-        Unit(check, of, slow=check.per == "recipe" and (number > 0 or check.name == "devices"))
+        Unit(check, of, slow=check.name in SLOW or (check.per == "recipe" and number > 0))
         for check in CHECKS
         if check.level in wanted
         for number, of in enumerate(dict.fromkeys(things[check.per]))

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 
 import taskkit
-from tests.same_run import assert_same_run, weights
+from tests.same_run import weights
 from tests.strangers.conftest import Stranger
 
 PACKAGE = "contrast"
@@ -37,13 +37,6 @@ def test_it_finds_captions_that_it_never_saw(straight: taskkit.LoadedRun) -> Non
     assert straight.manifest.baseline["test/recall@5"] < 0.1
     assert straight.metrics["test/recall@1"] > 0.5
     assert straight.metrics["test/recall@5"] > 0.8
-
-
-def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(stranger: Stranger, straight: taskkit.LoadedRun) -> None:
-    killed = stranger.killed()
-    assert taskkit.load_run(killed, plugins=stranger.plugins).status == "running"
-
-    assert_same_run(stranger.resumed(killed).path, straight.path)
 
 
 def test_the_temperature_of_the_task_is_learnt_and_kept(stranger: Stranger, straight: taskkit.LoadedRun) -> None:

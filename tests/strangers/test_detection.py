@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from torchvision.ops import box_iou
 
 import taskkit
-from tests.same_run import assert_same_run, weights
+from tests.same_run import weights
 from tests.strangers.conftest import Stranger
 
 PACKAGE = "detection"
@@ -50,12 +50,6 @@ def test_there_is_no_loss_but_that_of_training(trained: taskkit.LoadedRun) -> No
     assert not trained.path.joinpath("run.json").read_text().count("val/loss")
     first = next(line for line in trained.history() if "train/loss" in line)
     assert first["train/loss"] == pytest.approx(first["train/classification"] + first["train/bbox_regression"])
-
-
-def test_a_run_goes_on_where_it_was_killed(stranger: Stranger) -> None:
-    straight = stranger.run(*SHORT, out="straight")
-    resumed = stranger.resumed(stranger.killed(*SHORT))
-    assert_same_run(straight.path, resumed.path)
 
 
 def test_two_processes_train_and_judge_as_one_does(stranger: Stranger) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import taskkit
-from tests.same_run import assert_same_run, weights
+from tests.same_run import weights
 from tests.strangers.conftest import Stranger
 
 PACKAGE = "gan"
@@ -62,12 +62,6 @@ def test_a_parameter_of_no_phase_is_refused_by_name(stranger: Stranger, monkeypa
 def test_settings_of_an_unknown_phase_are_refused(stranger: Stranger) -> None:
     with pytest.raises(taskkit.TaskkitError, match=r"optim\.phases\.generater.* Did you mean 'generator'"):
         stranger.run(*SHORT, "optim.phases.generater.lr=1e-3", out="unknown")
-
-
-def test_a_run_goes_on_where_it_was_killed(stranger: Stranger) -> None:
-    straight = stranger.run(*SHORT, out="straight")
-    resumed = stranger.resumed(stranger.killed(*SHORT))
-    assert_same_run(straight.path, resumed.path)
 
 
 def test_two_processes_train_together(stranger: Stranger) -> None:

@@ -16,7 +16,7 @@ from taskkit.batches.encode import encode
 from taskkit.batches.loader import Loader
 from taskkit.batches.plan import plan
 from taskkit.engine import build
-from tests.same_run import assert_same_run, weights
+from tests.same_run import weights
 from tests.strangers.conftest import Stranger
 
 PACKAGE = "language"
@@ -45,13 +45,6 @@ def two(stranger: Stranger) -> Path:
 
 def test_it_knows_more_than_how_often_each_byte_is(straight: taskkit.LoadedRun) -> None:
     assert straight.metrics["test/perplexity"] < 0.75 * straight.manifest.baseline["test/perplexity"]
-
-
-def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(stranger: Stranger, straight: taskkit.LoadedRun) -> None:
-    killed = stranger.killed()
-    assert taskkit.load_run(killed, plugins=stranger.plugins).status == "running"
-
-    assert_same_run(stranger.resumed(killed).path, straight.path)
 
 
 def test_accumulated_batches_of_different_sizes_make_the_step_of_one_large_batch(

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 import pytorch_lightning as pl
-import torch
 from sklearn.datasets import load_digits
 
 import taskkit
 from taskkit.plugins.discovery import discover
-from tests.same_run import assert_same_run, weights
+from tests.same_run import assert_same_run
 from tests.strangers.conftest import Stranger
 
 PACKAGE = "multitask"
@@ -88,14 +87,6 @@ def test_a_run_may_watch_the_metric_of_either_target(stranger: Stranger) -> None
     assert ended.status == "finished"
 
 
-def test_a_run_that_was_killed_ends_as_one_that_was_not(stranger: Stranger, straight: taskkit.LoadedRun) -> None:
-    killed = stranger.killed(*SHORT)
-    assert taskkit.load_run(killed, plugins=stranger.plugins).status == "running"
-    resumed = stranger.resumed(killed)
-    assert_same_run(straight.path, killed)
-    assert resumed.metrics == straight.metrics
-
-
 def test_a_run_that_was_stopped_while_it_validated_validates_again(
     stranger: Stranger, straight: taskkit.LoadedRun
 ) -> None:
@@ -105,14 +96,6 @@ def test_a_run_that_was_stopped_while_it_validated_validates_again(
     resumed = stranger.resumed(path)
     assert_same_run(straight.path, path)
     assert resumed.metrics == straight.metrics
-
-
-def test_two_processes_learn_what_one_learns_of_twice_the_batch(stranger: Stranger) -> None:
-    plain = [*SHORT, "trainer.max_epochs=1", "model.dropout=0"]
-    one = stranger.run(*plain, "loader.batch_size=64", out="one")
-    two = stranger.in_two_processes(*plain, "loader.batch_size=32")
-    ours, theirs = weights(one.path), weights(two)
-    assert all(torch.allclose(ours[name], theirs[name], atol=1e-4) for name in ours)
 
 
 def test_evaluating_gives_what_the_run_recorded_and_asking_between_changes_nothing(

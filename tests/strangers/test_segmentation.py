@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 import taskkit
 from taskkit.keyfile import KEY_FILE
 from taskkit.runs.encryption import is_encrypted
-from tests.same_run import assert_same_run, weights
+from tests.same_run import weights
 from tests.strangers.conftest import Stranger
 
 PACKAGE = "segmentation"
@@ -91,10 +91,6 @@ def test_the_score_is_that_of_the_masks_at_their_own_sizes(
     iou = right / (confusion.sum(0) + confusion.sum(1) - right)
     assert trained.metrics["test/miou"] == pytest.approx(iou.mean(), rel=1e-5)
     assert trained.metrics["test/pixel_accuracy"] == pytest.approx(right.sum() / confusion.sum(), rel=1e-5)
-
-
-def test_a_run_goes_on_where_it_was_killed(stranger: Stranger, trained: taskkit.LoadedRun) -> None:
-    assert_same_run(trained.path, stranger.resumed(stranger.killed(*HERE)).path)
 
 
 def test_two_processes_train_and_judge_as_one_does(stranger: Stranger, truth: Sequence[taskkit.Example]) -> None:

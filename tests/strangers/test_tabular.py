@@ -4,11 +4,9 @@ import csv
 from pathlib import Path
 
 import pytest
-import torch
 from sklearn.datasets import load_diabetes
 
 import taskkit
-from tests.same_run import assert_same_run, weights
 from tests.strangers.conftest import Stranger
 
 PACKAGE = "tabular"
@@ -59,22 +57,6 @@ def test_trees_that_are_grown_in_one_go_are_better_than_the_mean(trees: taskkit.
 
 def test_rows_of_a_category_that_training_lacked_are_marked(straight: taskkit.LoadedRun) -> None:
     assert straight.manifest.data.flagged == {"test": {"unknown category": {"count": 1, "examples": ["row 41"]}}}
-
-
-def test_a_run_that_was_killed_ends_as_one_that_was_not(stranger: Stranger, straight: taskkit.LoadedRun) -> None:
-    killed = stranger.killed(*SHORT)
-    assert taskkit.load_run(killed, plugins=stranger.plugins).status == "running"
-    resumed = stranger.resumed(killed)
-    assert_same_run(straight.path, killed)
-    assert resumed.metrics == straight.metrics
-
-
-def test_two_processes_learn_what_one_learns_of_twice_the_batch(stranger: Stranger, table: Path) -> None:
-    plain = [*SHORT, "trainer.max_epochs=5", "model.dropout=0"]
-    one = stranger.run(*plain, "loader.batch_size=32", out="one")
-    two = stranger.in_two_processes(*plain, "loader.batch_size=16")
-    ours, theirs = weights(one.path), weights(two)
-    assert all(torch.allclose(ours[name], theirs[name], atol=1e-4) for name in ours)
 
 
 @pytest.mark.parametrize("model", ["straight", "trees"])

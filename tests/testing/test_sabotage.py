@@ -54,6 +54,10 @@ CHEAP = {
 """Checks that are made of each copy; the others cost a second or more, and are made where they should fail."""
 
 
+LONG = {"light", "recipes", "trains", "determinism", "resume", "precision", "devices", "export", "wheel", "typed"}
+"""Checks whose sabotages are left to the long run: most of them are proofs, which tests/verify breaks too."""
+
+
 @dataclass(frozen=True)
 class Sabotage:
     """What is broken in a file of the package, in one substitution, and a word of the cure."""
@@ -215,7 +219,13 @@ def test_all_is_well_with_the_plugin_before_it_is_broken(check: Check, series_si
     assert [each for each in found if each["outcome"] != "pass"] == []
 
 
-@pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda sabotage: sabotage.check)
+@pytest.mark.parametrize(
+    "sabotage",
+    [
+        pytest.param(each, id=each.check, marks=[pytest.mark.taskkit_slow] if each.check in LONG else [])
+        for each in SABOTAGES
+    ],
+)
 def test_a_check_fails_where_what_it_holds_is_broken_and_no_other_does(
     check: Check, series_site: Path, tmp_path: Path, sabotage: Sabotage
 ) -> None:
