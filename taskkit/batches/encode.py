@@ -158,7 +158,7 @@ class _Work(Dataset[tuple[str, list[PackedSample]] | Failure]):
             example = read(self.examples, number)
             samples = samples_of(example, self.processor)
             with _naming(example, self.processor):
-                return example.id, [PackedSample.of(sample, self.processor.length(sample)) for sample in samples]
+                return example.id, [PackedSample.of(sample, _length(sample, self.processor)) for sample in samples]
         except DataError as error:
             return Failure(str(error), traceback.format_exc())
 
@@ -170,6 +170,17 @@ def read(examples: Sequence[Example], number: int) -> Example:
     except Exception as error:
         why = str(error) if isinstance(error, DataError) else f"it cannot be read: {type(error).__name__}: {error}."
         raise DataError(f"example number {number}: {why}") from error
+
+
+def _length(sample: Sample, processor: Processor) -> int:
+    """Units of a sample; raises DataError where there are none and batches are planned by them."""
+    length = processor.length(sample)
+    if length < 1 and processor.layout != "stacked":
+        raise DataError(
+            f"{type(processor).__name__} makes a sample of it whose length is {length}. 1 at least was expected: "
+            "`encode` is to refuse what is empty, or the data to leave it out."
+        )
+    return length
 
 
 def samples_of(example: Example, processor: Processor) -> Sequence[Sample]:

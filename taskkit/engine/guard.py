@@ -98,8 +98,11 @@ def _class(owner: Chosen) -> str:
 
 
 def _is_of(frame: Frame, owner: Chosen) -> bool:
-    """Whether a call is in the package of a component."""
-    return frame.module.partition(".")[0] == _module(owner).partition(".")[0]
+    """Whether a call is in the package of a component; of one that is the host's own, in the contracts."""
+    package = _module(owner).partition(".")[0]
+    return frame.module.startswith("taskkit.contracts." if package == "taskkit" else f"{package}.") or (
+        frame.module == package != "taskkit"
+    )
 
 
 def _place(frame: Frame) -> str:

@@ -158,8 +158,8 @@ def _options(subject: Subject, component: Component) -> Iterator[type]:
 
 
 def _silent_class(described: type) -> Iterator[str]:
-    # A dataclass without a docstring gets its signature for one.
-    text = described.__dict__.get("__doc__") or ""
+    # A dataclass without a docstring gets its signature for one, any other class that of its base.
+    text = (described.__doc__ or "") if "__doc__" in vars(described) else ""
     if not text.strip() or text.startswith(f"{described.__name__}("):
         yield described.__qualname__
 

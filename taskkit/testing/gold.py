@@ -74,8 +74,13 @@ def typed(subject: Subject) -> Seen:
     words = [sys.executable, "-P", "-m", "mypy", "--strict", "--no-error-summary", *map(str, packages)]
     ended = subprocess.run(words, capture_output=True, text=True, cwd=_configured(subject.source) or subject.home)
     if ended.returncode != 0:
-        lines = (ended.stdout + ended.stderr).strip().splitlines()
-        return Seen(f"mypy --strict finds {len(lines)} faults: {some(lines)}", "Mend the types.", lines)
+        # Paths from the package on: those of where it is installed would take up the line.
+        said = (ended.stdout + ended.stderr).strip()
+        for package in packages:
+            said = said.replace(f"{package.parent}{os.sep}", "")
+        lines = said.splitlines()
+        found = "a fault" if len(lines) == 1 else f"{len(lines)} faults"
+        return Seen(f"mypy --strict finds {found}: {some(lines)}", "Mend the types.", lines)
     return Seen("py.typed is there, and mypy --strict finds nothing")
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import cached_property
 from importlib.metadata import version
+from pathlib import Path
 
 from taskkit.contracts.component import Component
 from taskkit.engine.machine import in_words
@@ -80,7 +82,9 @@ class Kit:
         except TaskkitError as error:
             return Seen(on_one_line(str(error)), "Mend what it says.")
         except Exception as error:
-            return Seen(f"{type(error).__name__}: {on_one_line(str(error))}", "Mend what raised it.")
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(frame.filename).name}, line {frame.lineno}"
+            return Seen(f"{type(error).__name__}: {on_one_line(str(error))}, in {place}", "Mend what raised it.")
 
     def _trial(self, name: str) -> Trial:
         """What tries a recipe; raises NotRun for one that has problems."""

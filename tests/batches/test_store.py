@@ -292,6 +292,15 @@ def test_an_example_that_gives_no_sample_is_named():
         encode([*words(2), Example("empty", "")], Words(), key=None)
 
 
+@pytest.mark.parametrize("layout", ["padded", "packed"])
+def test_a_sample_without_length_is_named_where_batches_are_planned_by_it(layout):
+    processor = Words()
+    processor.layout = layout
+    examples = [*words(3), Example("empty", " ")]
+    with pytest.raises(DataError, match=r"^example 'empty': Words makes a sample of it whose length is 0\. 1 at least"):
+        encode(examples, processor, key=None)
+
+
 def test_two_examples_of_one_id_are_an_error_that_names_it():
     with pytest.raises(DataError, match="example 'text-1': number 1 of its split has the same id as number 3"):
         encode([*words(3), Example("text-1", "again")], Words(), key=None)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from taskkit import Batch, Classification, ClassificationSection, Mean, Processor, Statistic, Step
+from taskkit import Batch, Classification, ClassificationSection, Mean, NoInterval, Processor, Statistic, Step
 from torch import Tensor
 from torch.nn import functional
 from torchmetrics import MeanMetric, Metric
@@ -26,7 +26,7 @@ class Classify(Classification[ClassificationSection, Processor]):
         """One number for each example, kept in predictions.parquet."""
         return {**super().scores(batch, step), "brier": brier(step.outputs, batch["target"])}
 
-    def statistics(self) -> Mapping[str, Statistic]:
+    def statistics(self) -> Mapping[str, Statistic | NoInterval]:
         """How the metric follows from these: then it has an interval, and `taskkit compare` tests its differences."""
         return {**super().statistics(), "brier": Mean("brier", ideal=0.0)}
 
