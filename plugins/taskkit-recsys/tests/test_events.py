@@ -243,3 +243,21 @@ def test_moments_that_settings_give(written):
     assert iso(moment("2024-06-30", "")) == "2024-06-30T00:00:00Z"
     with pytest.raises(DataError, match=r"data\.test_from: '30\.6\.2024' is no date"):
         moment("30.6.2024", "data.test_from")
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (["2021", "2022", "2023"], "looks like years"),
+        (["15.11", "16.11", "1.12"], "looks like days and months without a year"),
+        (["45000", "45001.5", "45002"], "looks like days as a spreadsheet counts them"),
+        (["20231115", "20231116", "20231201"], "looks like dates written as 20231115"),
+        (["1.05", "2.5", "30.99"], None),
+        (["1", "2", "3"], None),
+    ],
+)
+def test_numbers_that_look_like_dates_of_another_form_are_told(written, caplog, cells, said):
+    events_of(written(rows(*(f"1,{n},{cell}" for n, cell in enumerate(cells)))))
+    told = [record.getMessage() for record in caplog.records]
+    assert (said is None) == (told == [])
+    assert said is None or said in told[0]

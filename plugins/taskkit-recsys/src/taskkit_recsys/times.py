@@ -101,7 +101,15 @@ def _warn_of_dates(table: TableFile, name: str, values: NDArray[np.float64]) -> 
     """Say so where numbers look like dates in another form than seconds, as which they would be of one day in 1970."""
     whole = values[values == np.floor(values)]
     day, month = whole % 100, whole // 100 % 100
+    days, months = np.floor(values), np.round(values % 1 * 100, 6)
     forms = {
+        "years": (values == days) & (values >= 1900) & (values <= 2100),
+        "days and months without a year": (days >= 1)
+        & (days <= 31)
+        & (months == np.floor(months))
+        & (months >= 1)
+        & (months <= 12)
+        & (values != days),
         "days as a spreadsheet counts them": (values >= 25_569) & (values < 80_000),
         "dates written as 20231115": np.zeros(len(values), bool)
         if len(whole) < len(values)
