@@ -114,7 +114,7 @@ def test_a_command_in_the_documentation_works(words: tuple[str, ...], place: Pat
     (verb, *rest), files = _without_files(words)
     # Training takes too long for a test, and data may be elsewhere: the recipe and its changes are checked.
     if verb == "study":
-        words = (*words, "--check")
+        rest = [*rest, "--check"]
     if verb in ("run", "check"):
         rest = ["check", *(SHIPPED.get(word, word) for word in _without_options(rest))]
     else:

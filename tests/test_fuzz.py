@@ -63,6 +63,7 @@ LATER = (
     "optim.phases",
     "loader.batch_size",
     "loader.budget",
+    "loader.folds",
     "trainer.limit_",
     "optim: torch.optim.",
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from taskkit import Component, RecipeFile, hookimpl
+from taskkit import Component, Guess, RecipeFile, UserData, hookimpl
 
 taskkit_api = ">=0.2,<0.3"
 
@@ -37,6 +37,13 @@ def taskkit_commands() -> Iterable[click.Command]:
         click.echo("hmm")
 
     yield hum
+
+
+@hookimpl
+def taskkit_recognise(data: UserData) -> Iterable[Guess]:
+    if data.path.suffix == ".tones":
+        parts = {"model": {"name": "sound.tone"}, "data": {"name": "sound.tones", "file": str(data.path)}}
+        yield Guess("a file of tones", ["it ends in .tones"], fits=0.9, recipe=parts)
 
 
 @hookimpl
