@@ -22,6 +22,7 @@ from taskkit.contracts.component import KINDS, Component, PluginInfo, RecipeFile
 from taskkit.errors import PluginError
 from taskkit.plugins.files import PluginFile, load, named_files
 from taskkit.plugins.guard import PluginProblem, Refused, call, guard
+from taskkit.plugins.index import install_advice
 from taskkit.plugins.installed import allowed, entry_points, info_of, names, normalised
 from taskkit.plugins.origin import own_folder
 from taskkit.plugins.registry import Loaded, Offer, Plugins
@@ -110,8 +111,7 @@ def _not_installed(allow: Collection[str], installed: Sequence[PluginInfo]) -> l
     problems = []
     for name in allow:
         if normalised(name) not in known:
-            package = name if name.startswith("taskkit-") else f"taskkit-{name}"
-            hint = did_you_mean(name, known).strip() or f"Try: pip install {package}"
+            hint = did_you_mean(name, known).strip() or install_advice(name)
             problems.append(PluginProblem("", "", name, "allow", f"no plugin named {name!r} is installed", hint))
     return problems
 

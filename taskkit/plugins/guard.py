@@ -92,11 +92,14 @@ def _package(path: Path) -> Path:
 
 
 def install_hint(error: BaseException) -> str:
-    """What to install when a module is missing; nothing when it is only a part of something installed."""
+    """What to install when a module is missing; nothing when it is only a part of something installed.
+
+    Modules and the distributions that bring them may differ in name, so no command is made of it.
+    """
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return ""
     package = error.name.partition(".")[0]
-    return "" if util.find_spec(package) else f"Try: pip install {package}"
+    return "" if util.find_spec(package) else f"Install the distribution that brings the module {package!r}."
 
 
 def call(manager: PluginManager, hook: str, **arguments: Any) -> list[Any]:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
+from taskkit.plugins.installed import normalised
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -30,6 +32,19 @@ class Entry:
         """Whether a word stands in its name, its summary or the names of its components, whatever the case."""
         components = (name for names in self.declares.values() for name in names)
         return any(word.lower() in text.lower() for text in (self.name, self.summary, *components))
+
+
+def install_advice(name: str) -> str:
+    """What to do where no plugin of a name, of a distribution or an entry point, is installed.
+
+    A name that is not listed may be anybody's tomorrow: nobody is told to install it.
+    """
+    listed = {entry.name for entry in read_index()}
+    wanted = normalised(name)
+    for package in (wanted, f"taskkit-{wanted}"):
+        if package in listed:
+            return f"Try: pip install {package}"
+    return "Where it is a file of yours, name it with --plugin FILE; `taskkit plugins search` lists what is published."
 
 
 def read_index() -> tuple[Entry, ...]:

@@ -14,6 +14,7 @@ from taskkit.contracts.component import KINDS, Component, Kind, PluginInfo, Reci
 from taskkit.contracts.guess import Guess, UserData
 from taskkit.errors import PluginError
 from taskkit.plugins.guard import PluginProblem, Refused, call
+from taskkit.plugins.index import install_advice
 from taskkit.plugins.installed import names, normalised
 from taskkit.wording import nearest, path_text
 
@@ -211,7 +212,7 @@ class Plugins:
         installed = {info.entry_point for info in self.plugins}
         installed |= {offer.name.partition(".")[0] for offer in self._of(*KINDS)}
         if dot and modality not in installed and not nearest(modality, installed):
-            sentences.append(f"No plugin named {modality!r} is installed.\n  Try: pip install taskkit-{modality}")
+            sentences.append(f"No plugin named {modality!r} is installed.\n  {install_advice(modality)}")
         elif not near:
             sentences.append(f"`taskkit list {kind if kind == 'data' else kind + 's'}` shows what there is.")
         return " ".join(sentences)

@@ -16,6 +16,7 @@ from taskkit.contracts.component import Component, PluginInfo, RecipeFile
 from taskkit.contracts.hookspecs import GROUP
 from taskkit.errors import PluginError, RecipeError
 from taskkit.plugins.guard import PluginProblem
+from taskkit.plugins.index import install_advice
 from taskkit.plugins.registry import Plugins
 from taskkit.recipe.load import Resolved, load, split
 from taskkit.testing import declared
@@ -127,9 +128,11 @@ def find(words: str | Path, plugins: Plugins, checks: Iterable[str], file: Path 
     """
     folder = Path(words) if isinstance(words, Path) or Path(words, "pyproject.toml").is_file() else None
     name = str(words) if folder is None else _name(folder)
+    if folder is None and Path(name).exists():
+        raise PluginError(_no_distribution(Path(name)))
     try:
         installed = metadata.distribution(name)
-    except metadata.PackageNotFoundError:
+    except (metadata.PackageNotFoundError, ValueError):
         raise PluginError(_not_installed(name, folder)) from None
     entries = installed.entry_points.select(group=GROUP)
     if not entries:
@@ -166,7 +169,21 @@ def _name(folder: Path) -> str:
 def _not_installed(name: str, folder: Path | None) -> str:
     known = {str(each.dist.name) for each in metadata.entry_points(group=GROUP) if each.dist}
     near = did_you_mean(name, known) if folder is None else ""
-    return f"no distribution named {name!r} is installed.{near} Try: pip install {f'-e {folder}' if folder else name}"
+    advice = f"Try: pip install -e {folder}" if folder else install_advice(name)
+    return f"no distribution named {name!r} is installed.{near or f' {advice}'}"
+
+
+def _no_distribution(path: Path) -> str:
+    if path.is_dir():
+        return (
+            f"{path}: this folder has no pyproject.toml. The source folder of a plugin was expected, or the name of an "
+            "installed distribution. `taskkit new plugin` writes such a folder."
+        )
+    return (
+        f"{path}: a file is no distribution, so it reaches no level. The source folder of a plugin was expected, or "
+        "the name of an installed distribution. `taskkit new plugin` makes one, into which the file's code can go; "
+        f"`taskkit check RECIPE --plugin {path}` checks a recipe that uses the file as it is."
+    )
 
 
 def _edited(installed: metadata.Distribution) -> Path | None:

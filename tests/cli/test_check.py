@@ -75,7 +75,7 @@ MISTAKES_IN_THE_FILE = {
     "a plugin that is not installed": (
         "data: {name: smells.roses}",
         "bad.yaml:1:8: No data named 'smells.roses'. No plugin named 'smells' is installed. "
-        "Try: pip install taskkit-smells",
+        "Where it is a file of yours, name it with --plugin FILE; `taskkit plugins search` lists what is published.",
     ),
     "a name in place of a section": (
         "task: points.classification",

@@ -92,7 +92,7 @@ def test_info_tells_both_of_one_name_what_is_wrong_and_what_their_metadata_say(s
     told = taskkit("plugins", "info", "twin", "--json", sites=(site.path,), TASKKIT_PLUGINS="taskkit-one")
     one, two = json.loads(told.stdout)["plugins"]
     assert (one["licence"], one["homepage"]) == ("MIT", "https://example.com")
-    assert one["problems"][0]["hint"] == "Try: pip install torchaudio_of_old"
+    assert one["problems"][0]["hint"] == "Install the distribution that brings the module 'torchaudio_of_old'."
     assert (two["allowed"], two["problems"]) == (False, [])
     assert not (site.path / "imported").exists()
 

@@ -12,6 +12,7 @@ from taskkit.contracts.hookspecs import hookimpl
 from taskkit.errors import PluginError
 from taskkit.plugins.compatibility import fits
 from taskkit.plugins.discovery import Plugins, discover, from_environment
+from taskkit.plugins.index import install_advice
 from taskkit.wording import TELL_AUTHORS
 from tests.plugins.sources import IMPORTS, declaring, hooked
 
@@ -33,7 +34,7 @@ BAD = {
         "import torchaudio_of_old.io",
         "load",
         "No module named 'torchaudio_of_old'",
-        "Try: pip install torchaudio_of_old",
+        "Install the distribution that brings the module 'torchaudio_of_old'.",
     ),
     "needs a part that an installed package lacks": Bad(
         "import taskkit.future", "load", "No module named 'taskkit.future'"
@@ -359,7 +360,9 @@ def test_components_are_sorted_by_kind_and_name(toys):
         (
             "task",
             "video.caption",
-            "No task named 'video.caption'. No plugin named 'video' is installed.\n  Try: pip install taskkit-video",
+            "No task named 'video.caption'. No plugin named 'video' is installed.\n"
+            "  Where it is a file of yours, name it with --plugin FILE; "
+            "`taskkit plugins search` lists what is published.",
         ),
         ("model", "tyo.vit", "No model named 'tyo.vit'. Did you mean 'toy.vit'?"),
     ],
@@ -368,6 +371,11 @@ def test_what_is_not_found_is_explained(toys, kind, name, said):
     with pytest.raises(PluginError) as raised:
         toys.find(kind, name)
     assert str(raised.value) == said
+
+
+@pytest.mark.parametrize("name", ["text", "taskkit-text", "Taskkit_Text"])
+def test_a_plugin_that_is_listed_is_advised_by_its_distribution(name):
+    assert install_advice(name) == "Try: pip install taskkit-text"
 
 
 def test_using_something_of_a_broken_plugin_gives_the_stored_reason(site, monkeypatch):
@@ -383,7 +391,7 @@ def test_using_something_of_a_broken_plugin_gives_the_stored_reason(site, monkey
     assert str(raised.value) == (
         "speech.ctc cannot be used: taskkit-speech 0.2.0 failed to load "
         "(ModuleNotFoundError: No module named 'torchaudio_of_old', in speech_of_old.py, line 1).\n"
-        "  Try: pip install torchaudio_of_old"
+        "  Install the distribution that brings the module 'torchaudio_of_old'."
     )
 
 

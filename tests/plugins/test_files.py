@@ -103,7 +103,7 @@ def test_a_file_beside_which_another_of_its_name_lies_is_run_from_where_it_was_n
         ("newer.py", f"taskkit_api = '>=7'\n{declaring('new.model')}", "it needs taskkit API '>=7'"),
         ("wrong.py", declaring("vit"), "name 'vit', expected `modality.name`"),
         ("beside.py", "import helper_of_mine", "What lies beside the file is not found: write it into the file"),
-        ("lacking.py", "import torch_of_old", "Try: pip install torch_of_old"),
+        ("lacking.py", "import torch_of_old", "Install the distribution that brings the module 'torch_of_old'."),
     ],
 )
 def test_a_file_that_cannot_be_used_ends_the_command(

@@ -13,10 +13,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from taskkit.cli import main
-from taskkit.errors import RecipeError
+from taskkit.errors import PluginError, RecipeError
+from taskkit.plugins.discovery import discover
 from taskkit.testing.declared import Exemption, read
 from taskkit.testing.finding import Finding, Level, Outcome, Report
 from taskkit.testing.plan import CHECKS
+from taskkit.testing.subject import find
 
 NAMES = [check.name for check in CHECKS]
 Call = Callable[..., subprocess.CompletedProcess[str]]
@@ -144,6 +146,26 @@ def test_what_is_no_plugin_is_told_before_any_work(
     assert ended.returncode == 2
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("nothing", "with --plugin FILE; `taskkit plugins search`"),
+        ("mine.py", "a file is no distribution, so it reaches no level. The source folder"),
+        ("folder", "this folder has no pyproject.toml. The source folder"),
+    ],
+)
+def test_no_name_that_nobody_may_own_is_advised(
+    word: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").touch()
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PluginError) as raised:
+        find(word, discover([]), [])
+    assert said in str(raised.value)
+    assert "pip install" not in str(raised.value)
 
 
 LINE = """
