@@ -21,6 +21,8 @@ class UserData:
     """The file, if it is a table, or those that lie in the folder itself: what `read_table` reads."""
     files: Sequence[Path] = ()
     """The other files of the folder and the folders in it, relative to it and sorted; hidden ones are left out."""
+    unreadable: Sequence[str] = ()
+    """Of each table of the folder that is passed over, where it is and why it cannot be read."""
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,28 @@ LABELS = ("label", "class", "category", "target", "sentiment", "topic")
 
 
 def look_at(path: Path) -> UserData:
-    """What is there; raises DataError for a path that is not there, and for a table that cannot be read."""
+    """What is there; a table of a folder that cannot be read is passed over, and said to be.
+
+    Raises DataError for a path that is not there, for a folder without files, and for a table that cannot be read.
+    """
     if path.is_dir():
         files = list(_files(path))
+        if not files:
+            raise DataError(
+                f"{path}: it is empty: there is no file in this folder that is not hidden. Images, recordings or "
+                "tables were expected. Name the folder that has them."
+            )
         tables = [file for file in files if len(file.parts) == 1 and table_suffix(file)]
         shown = tables if len(tables) <= TABLES else []
         others = tuple(file for file in files if file not in set(shown))
-        return UserData(path, {path / file: _columns(path / file) for file in shown}, others)
+        read: dict[Path, Columns] = {}
+        unreadable: list[str] = []
+        for file in shown:
+            try:
+                read[path / file] = _columns(path / file)
+            except DataError as error:
+                unreadable.append(str(error))
+        return UserData(path, read, others, tuple(unreadable))
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder as {path.absolute()}. Correct the path.")
     if not table_suffix(path):

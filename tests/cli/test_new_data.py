@@ -94,6 +94,22 @@ def test_columns_of_other_names_and_semicolons_are_found(place: Path) -> None:
     assert CliRunner().invoke(main, ["check", "post.yaml", "--data"]).exit_code == 0
 
 
+@pytest.mark.parametrize("distinct", [60, 4])
+def test_short_texts_are_known_by_the_name_of_their_column(distinct: int, place: Path) -> None:
+    rows = [[f"film {n % distinct}", "no" if n % 2 else "yes"] for n in range(60)]
+    _table("short.csv", ["text", "label"], rows)
+    assert _invoke("short.csv", "--as", "text.classification").exit_code == 0
+    assert "text_column: text" in Path("short.yaml").read_text()
+    assert CliRunner().invoke(main, ["check", "short.yaml", "--data"]).exit_code == 0
+
+
+def test_a_table_that_cannot_be_read_is_passed_over_and_named(place: Path) -> None:
+    Path("log/bad.csv").touch()
+    ended = _invoke("log")
+    assert ended.exit_code == 0, ended.output
+    assert "passed over: log/bad.csv: " in ended.output
+
+
 def test_what_may_be_two_things_is_asked_for(place: Path) -> None:
     table = Path("recordings/table.csv").read_text().splitlines()
     voices = ["voice", *(f"{'high' if number % 2 else 'low'}" for number in range(len(table) - 1))]
@@ -124,13 +140,24 @@ def test_ratings_are_a_second_question(place: Path) -> None:
         (["gone"], "no such file or folder"),
         (["make_data.py"], "not a table by its name"),
         (["numbers.csv"], "no installed plugin knows what this is"),
-        (["images", "--as", "speech"], "none of what it may be is called 'speech'"),
+        (["numbers.csv"], "taskkit new plugin NAME --like table"),
+        (["images", "--as", "speech"], "images: it is not recognised as 'speech'.\n  It may be image.classification."),
+        (["images", "--as", "nonsense"], "--as: 'nonsense' is no task or modality. There are image, "),
+        (["empty"], "empty: it is empty: there is no file"),
+        (["visits.csv", "--as", "recsys.next_item"], "has the columns 'Besucher', 'Artikel', 'Zeitpunkt'"),
+        (
+            ["visits.csv", "--as", "recsys.next_item"],
+            "recsys.interactions takes columns by settings, here with the names that it expects: user_column ('user'),",
+        ),
         (["images", "-o", "texts.csv"], "nothing is overwritten"),
     ],
 )
 def test_what_cannot_be_said_is_told(words: list[str], said: str, place: Path) -> None:
     Path("make_data.py").touch()
     _table("numbers.csv", ["a", "b"], [[str(n), str(n * n)] for n in range(30)])
+    _table("visits.csv", ["Besucher", "Artikel", "Zeitpunkt"], [[str(n % 7), str(n), f"{n}"] for n in range(30)])
+    Path("empty").mkdir()
+    Path("empty/.hidden").touch()
     before = sorted(place.iterdir())
     ended = _invoke(*words)
     assert ended.exit_code == 2, ended.output

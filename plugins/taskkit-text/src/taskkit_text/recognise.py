@@ -11,7 +11,7 @@ from taskkit import Guess, UserData, class_columns
 TEXTS = ("text", "sentence", "review", "message", "comment", "content", "body", "document", "tweet")
 """What people call a column of texts, in lower case."""
 WORDS = 2.5
-"""So many words the cells of a column of texts have on average, at least."""
+"""So many words the cells of a column of texts have on average, at least, unless it is called as texts are."""
 
 
 def guesses(data: UserData) -> Iterator[Guess]:
@@ -20,20 +20,27 @@ def guesses(data: UserData) -> Iterator[Guess]:
         labels = class_columns(columns)
         texts = [name for name, cells in columns.items() if name not in labels and _words(cells) >= WORDS]
         texts.sort(key=lambda name: (name.lower() not in TEXTS, -_words(columns[name])))
-        if not texts or not labels:
+        # Short texts may come again and again, as classes do: then the other column is the one of classes.
+        text = next(iter(texts or filter(lambda name: _is_called_text(name, columns[name]), columns)), None)
+        label = next((name for name in labels if name != text), None)
+        if text is None or label is None:
             continue
-        text, label = texts[0], labels[0]
-        named = text.lower() in TEXTS
+        named, long = text.lower() in TEXTS, _words(columns[text]) >= WORDS
         yield Guess(
             f"texts in {text!r} with classes in {label!r}",
             [
                 f"the cells of {text!r} have {_words(columns[text]):.0f} words on average"
-                + (", and the column is called as texts are" if named else ""),
+                + (f", {'and' if long else 'but'} the column is called as texts are" if named else ""),
                 f"{label!r} has {len(set(columns[label]))} different words",
             ],
-            0.9 if named else 0.7,
+            0.9 if named and long else 0.7,
             _recipe({"file": str(path), "text_column": text, "label_column": label}, len(columns[text])),
         )
+
+
+def _is_called_text(name: str, cells: Sequence[str]) -> bool:
+    """Whether a column is called as texts are, and has words in it."""
+    return name.lower() in TEXTS and any(character.isalpha() for cell in cells for character in cell)
 
 
 def _words(cells: Sequence[str]) -> float:
