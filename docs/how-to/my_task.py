@@ -14,6 +14,7 @@ from taskkit import (
     Classification,
     ClassificationSection,
     Component,
+    DataError,
     DataModule,
     DataSpec,
     Example,
@@ -90,8 +91,12 @@ class Points(Processor):
     """Points as float tensors."""
 
     def read(self, source: str, options: Any) -> Sequence[Example]:
-        """Read two numbers with a comma between them."""
-        return [Example(source, [float(word) for word in source.split(",")])]
+        """Read two numbers with a comma between them; raises DataError for anything else."""
+        try:
+            x, y = map(float, source.split(","))
+        except ValueError:
+            raise DataError(f"{source!r}: two numbers were expected, such as 0.3,0.4. Correct the input.") from None
+        return [Example(source, [x, y])]
 
     def encode(self, example: Example) -> Sequence[Sample]:
         """One sample for each point."""

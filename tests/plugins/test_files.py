@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import runpy
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from taskkit.errors import DataError
 from taskkit.plugins.files import PluginFile, load
 from tests.plugins.sources import declaring
 
@@ -63,6 +65,13 @@ def test_a_file_is_used_only_where_it_is_named_by_all_processes_recorded_and_ask
     now = hashlib.sha256(file.read_bytes()).hexdigest()
     said = f"out: since the run was made, the plugin {file} was {sha256[:12]}… and is {now[:12]}… (SHA-256)."
     assert said in asked.stderr
+
+
+@pytest.mark.parametrize("source", ["abc", "0.3", "0.3,0.4,0.5", "0.3,x"])
+def test_the_example_says_which_input_it_expects(source: str) -> None:
+    points = runpy.run_path(str(HOW_TO / "my_task.py"))["Points"]()
+    with pytest.raises(DataError, match=r"two numbers were expected, such as 0\.3,0\.4"):
+        points.read(source, None)
 
 
 def test_what_is_run_is_what_was_hashed(tmp_path: Path) -> None:
