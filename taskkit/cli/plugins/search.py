@@ -13,6 +13,7 @@ from taskkit.plugins import health
 from taskkit.plugins.index import read_index
 
 COLUMNS = ("name", "level", "installed", "tested", "summary")
+NO_LEVEL = "no level computed"
 
 
 @click.command(name="search", short_help="Find published plugins in the listing, offline.")
@@ -31,7 +32,12 @@ def command(words: tuple[str, ...], as_json: bool) -> None:
     if not found:
         say(f"No published plugin has {' and '.join(map(repr, words))}.", err=True)
     cells = [
-        (each.name, each.level or "", health.version(each.name), f"taskkit-ml {', '.join(each.tested)}", each.summary)
+        (each.name, each.level or NO_LEVEL, _installed(each.name), f"taskkit-ml {', '.join(each.tested)}", each.summary)
         for each in found
     ]
     print_table(COLUMNS, cells, fold=("summary",))
+
+
+def _installed(name: str) -> str:
+    version = health.version(name)
+    return f"{version} installed" if version else "not installed"
