@@ -44,6 +44,7 @@ SPLIT_NAMES: dict[str, Split] = {
 SPLIT_COLUMNS = ("split", "set", "subset", "fold", "partition")
 """What people call a column of splits, in lower case."""
 NAMED = 20
+FEW = 3
 """So many columns are named in one message."""
 FEW_CLASSES = 20
 """So many classes may be numbers however few examples they have."""
@@ -92,18 +93,29 @@ class TableFile:
         return self.content.column(name)
 
     def check_columns(self, columns: Mapping[str, str | None]) -> None:
-        """Raise one DataError for all columns that are not there, by the setting that names each; None: none."""
+        """Raise one DataError for all columns that are not there, by the setting that names each; None: none.
+
+        A column that no setting names stands for itself: `{"height": "height"}`.
+        """
         missing = {setting: name for setting, name in columns.items() if name is not None and name not in self}
         if not missing:
             return
         names = self.content.column_names
         listed = ", ".join([_short(each) for each in names[:NAMED]] + ["…"] * (len(names) > NAMED))
         meant = "".join(dict.fromkeys(did_you_mean(name, names) for name in missing.values()))
-        wanted = " and no column ".join(map(repr, missing.values()))
-        what = "one of them" if len(missing) == 1 else "those that are meant"
-        raise DataError(
-            f"{self.path}: it has no column {wanted}. It has {listed}.{meant} Set {' and '.join(missing)} to {what}."
+        wanted = [repr(name) for name in missing.values()]
+        few = len(wanted) <= FEW
+        lacking = (
+            f"has no column {' and no column '.join(wanted)}"
+            if few
+            else f"lacks {len(wanted)} columns: {_first(wanted)}"
         )
+        if settings := [setting for setting, name in missing.items() if setting != name]:
+            what = "one of them" if len(settings) == 1 else "those that are meant"
+            do = f"Set {' and '.join(settings) if few else _first(settings)} to {what}."
+        else:
+            do = f"Name {'it' if len(wanted) == 1 else 'them'} so in the table's header."
+        raise DataError(f"{self.path}: it {lacking}. It has {listed}.{meant if few else ''} {do}")
 
     def filled(self, name: str, setting: str) -> list[str]:
         """The cells of a column as text without blanks around it; raises DataError when one is empty.
@@ -357,6 +369,11 @@ def _short(text: str) -> str:
 def _unreadable(path: Path, kind: str, error: Exception) -> DataError:
     reason = str(error).partition("\n")[0]
     return DataError(f"{path}: it cannot be read: {reason}. A {kind} file was expected.")
+
+
+def _first(words: Sequence[str]) -> str:
+    """The first two of many words, and how many follow."""
+    return f"{', '.join(words[:2])} and {len(words) - 2} more"
 
 
 def _is_empty(cell: Any) -> bool:

@@ -234,6 +234,12 @@ def test_all_columns_that_are_not_there_are_told_at_once(write: Write) -> None:
     )
     with pytest.raises(DataError, match=message):
         table.check_columns({"data.a": "text", "data.b": "label", "data.c": "class"})
+    measured = {name: name for name in ("texts", *(f"radius {n}" for n in range(30)))}
+    lacking = (
+        r"it lacks 30 columns: 'radius 0', 'radius 1' and 28 more\. It has texts, class\. Name them so in the table"
+    )
+    with pytest.raises(DataError, match=lacking):
+        table.check_columns(measured)
 
 
 @pytest.mark.parametrize(

@@ -105,8 +105,9 @@ class RowEncoder(Processor):
             self.categories.append(["", *sorted({example.input[name] for example in examples} - {None})])
 
     def read(self, source: str, options: Any) -> Sequence[Example]:
-        """An example for each row of a table."""
+        """An example for each row of a table that has the columns; raises DataError."""
         table = read_table(Path(source))
+        table.check_columns({name: name for name in (*self.facts.numbers, *self.facts.categories)})
         rows = zip(read_rows(table, self.facts), table.rows(), strict=True)
         return [Example(f"{source}: row {n}", row, columns=columns) for n, (row, columns) in enumerate(rows, 1)]
 
