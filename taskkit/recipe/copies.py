@@ -55,7 +55,7 @@ def copied(name: str, target: Path, plugins: Plugins) -> str:
 
     Raises RecipeError where there is no such recipe, it cannot be read, or it is a copy by its looks already.
     """
-    path = find(name, plugins)
+    path = find(name, plugins, alone=True)
     content = _bytes(path)
     text = content.decode("utf-8", errors="replace")
     original = Original(_named(name, path, target), _owner(path, plugins), hashlib.sha256(content).hexdigest())
@@ -69,13 +69,19 @@ def drift(copy: Path, plugins: Plugins) -> Drift:
 
     Raises RecipeError where the copy does not say what it is of, its original is gone, or either has problems.
     """
+    if not copy.exists() and str(copy) in {recipe.name for recipe in plugins.recipes()}:
+        message = (
+            "this is a recipe that a plugin ships, and no copy. A copy was expected: "
+            f"`taskkit new recipe {copy}` makes one."
+        )
+        raise RecipeError([Problem(str(copy), "", message)])
     found = _LINE.search(_bytes(copy).decode("utf-8", errors="replace"))
     if found is None:
         message = "it does not say what it is a copy of. A line `# from: …` of `taskkit new recipe` was expected."
         raise RecipeError([Problem(str(copy), "", message)])
     original = Original(**found.groupdict())
     place = original.name if original.owner != NOBODY else str(copy.parent / original.name)
-    path = find(place, plugins)
+    path = find(place, plugins, alone=True)
     ours, theirs = (dict(_leaves(load([each], [], plugins).plain())) for each in (copy, path))
     keys = {
         key: (ours.get(key), theirs.get(key))

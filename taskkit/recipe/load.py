@@ -106,8 +106,11 @@ def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return files, overrides
 
 
-def find(name: str | Path, plugins: Plugins) -> Path:
-    """The path of a recipe file, or of the recipe of this name that a plugin ships; raises RecipeError."""
+def find(name: str | Path, plugins: Plugins, *, alone: bool = False) -> Path:
+    """The path of a recipe file, or of the recipe of this name that a plugin ships; raises RecipeError.
+
+    `alone`: no changes can stand beside it, so none was meant.
+    """
     path = Path(name)
     shipped = {recipe.name: recipe.path for recipe in plugins.recipes()}
     if str(name) in shipped and not (_exists(path) and path.is_file()):
@@ -124,7 +127,9 @@ def find(name: str | Path, plugins: Plugins) -> Path:
         # What a plugin that does not load would ship is not known.
         told = "\n".join(map(str, broken))
         raise _no_recipe(str(name), f"no file or recipe of a plugin that loads. It may be one of these:\n{told}")
-    advice = near or " `taskkit list recipes` shows those installed; a change is written KEY=VALUE."
+    advice = (
+        near or f" `taskkit list recipes` shows those installed{'' if alone else '; a change is written KEY=VALUE'}."
+    )
     raise _no_recipe(str(name), f"there is no such file, and no recipe of this name.{advice}")
 
 

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from taskkit import RecipeFile, hookimpl
 from taskkit.cli import main
+from taskkit.errors import RecipeError
+from taskkit.plugins.discovery import discover
+from taskkit.recipe.copies import drift
 
 RECIPE = """\
 # base.yaml — digits, told apart.
@@ -98,6 +102,7 @@ def test_nothing_is_overwritten(base: Path) -> None:
     [
         (["new", "recipe", "bse"], "no recipe of this name"),
         (["show", "recipes/base.yaml", "--drift"], "does not say what it is a copy of"),
+        (["new", "recipe", "nonsense"], "`taskkit list recipes` shows those installed."),
         (["show", "gone.yaml", "--drift"], "cannot be read"),
         (["show", "recipes/base.yaml", "optim.lr=1", "--drift"], "about one copy"),
     ],
@@ -106,6 +111,16 @@ def test_what_cannot_be_compared_is_told(words: list[str], said: str, base: Path
     ended = _invoke(*words)
     assert ended.exit_code == 2, ended.output
     assert said in ended.output
+
+
+def test_a_recipe_that_a_plugin_ships_is_no_copy(base: Path) -> None:
+    class Shipping:
+        @hookimpl
+        def taskkit_recipes(self) -> list[RecipeFile]:
+            return [RecipeFile("digits", base)]
+
+    with pytest.raises(RecipeError, match=r"a plugin ships, and no copy.*`taskkit new recipe digits` makes one"):
+        drift(Path("digits"), discover(allow=(), extra={"shipping": Shipping()}))
 
 
 def test_an_original_that_is_gone_is_told(base: Path) -> None:

@@ -198,6 +198,25 @@ def test_a_kind_that_there_is_not_is_named(tmp_path: Path, monkeypatch: pytest.M
     assert "'dataset' is none of task, model, data" in ended.output
 
 
+@pytest.mark.parametrize("kinds", ["", "task,,model"])
+def test_a_kind_without_a_name_is_told(kinds: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = _invoke("taskkit-foo", "--kinds", kinds)
+    assert ended.exit_code == 2
+    assert f"--kinds: {kinds!r} has an empty name." in ended.output
+
+
+def test_another_spelling_is_written_as_an_index_has_it_with_words_for_titles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = _invoke("Taskkit_Foo_Table")
+    assert ended.exit_code == 0, ended.output
+    assert "Taskkit_Foo_Table is written as taskkit-foo-table" in ended.output
+    assert Path("taskkit-foo-table/docs/index.md").read_text().startswith("# Foo table\n")
+    assert 'description = "Foo table for taskkit."' in Path("taskkit-foo-table/pyproject.toml").read_text()
+
+
 def test_other_spellings_of_a_name_are_the_names_that_an_index_compares() -> None:
     assert Names.of("TaskKit_Cloud.Cover") == Names("taskkit-cloud-cover", "taskkit_cloud_cover", "cloud_cover")
     assert Names.of("weather") == Names("weather", "weather", "weather")

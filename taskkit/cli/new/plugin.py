@@ -45,11 +45,18 @@ def command(context: Context, name: str, kinds: str, like: Like) -> None:
 
     names = Names.of(name)
     wanted = {word.strip() for word in kinds.split(",")}
+    if "" in wanted:
+        raise click.UsageError(
+            f"--kinds: {kinds!r} has an empty name. Some of {', '.join(KINDS)} were expected, with commas between "
+            "them; leave it out for all."
+        )
     if unknown := sorted(wanted.difference(KINDS)):
         raise click.UsageError(f"--kinds: {unknown[0]!r} is none of {', '.join(KINDS)}.")
     _refuse_taken(names, context.plugins)
     answers = Answers(names, tuple(kind for kind in KINDS if kind in wanted), like)
     paths = write(answers, Path())
+    if names.distribution != name:
+        say(f"{name} is written as {names.distribution}, the form in which package indexes compare names.", err=True)
     for path in paths:
         say(path.as_posix())
     say(
