@@ -168,8 +168,12 @@ def _derive(ours: Context, file: StudyFile, book: Book, planned: Sequence[Cell])
     for method, folds in folded(planned).items():
         if missing := [each for each in folds if each not in done]:
             say(f"{method}: no estimate of all folds, since {', '.join(missing)} did not finish", err=True)
-        else:
+            continue
+        try:
             book.derive(pooled(book.path, method, folds, components))
+        except TaskkitError as error:
+            say(f"no estimate of all folds: {error}", err=True)
+        else:
             tested.append(method)
     for name, members in ensembles(file.study.ensemble, planned, {*done, *tested}).items():
         try:

@@ -8,26 +8,31 @@ from typing import Any
 import numpy as np
 
 from taskkit.compare.reading import Tested
+from taskkit.runs.manifest import Protocol
 from taskkit.runs.scrub import ENOUGH
 from taskkit.wording import shown
 
 
 def differing(one: Tested, other: Tested) -> list[str]:
     """What makes two runs' numbers incomparable, in words; empty when nothing does."""
-    first, second = one.protocol, other.protocol
+    return between(one.protocol, other.protocol, one.metric, other.metric) or _examples(one, other)
+
+
+def between(first: Protocol, second: Protocol, one: str, other: str) -> list[str]:
+    """What two protocols differ in, judged by a metric of each, in words; empty when in nothing."""
     plain = {
         "task": (first.task, second.task),
-        "metric": (one.metric, other.metric),
+        "metric": (one, other),
         "test data and splits": (f"{first.data} {first.splits}", f"{second.data} {second.splits}"),
-        f"definition of {one.metric}": (first.metrics.get(one.metric), second.metrics.get(other.metric)),
+        f"definition of {one}": (first.metrics.get(one), second.metrics.get(other)),
     }
     said = [f"{what}: {_short(left)} and {_short(right)}" for what, (left, right) in plain.items() if left != right]
     said += _mappings("", first.task_protocol, second.task_protocol)
     said += _mappings("", first.data_protocol, second.data_protocol)
     if first.statistics and second.statistics:
-        statistics = (first.statistics.get(one.metric, {}), second.statistics.get(other.metric, {}))
-        said += _mappings(f"{one.metric} follows from ", *statistics)
-    return said or _examples(one, other)
+        statistics = (first.statistics.get(one, {}), second.statistics.get(other, {}))
+        said += _mappings(f"{one} follows from ", *statistics)
+    return said
 
 
 def _examples(one: Tested, other: Tested) -> list[str]:

@@ -11,6 +11,7 @@ import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import scipy  # which imports scipy.stats, of half a second, when it is asked fo
 
 from taskkit.compare.declared import read_back
 from taskkit.compare.intervals import intervals
+from taskkit.compare.protocol import between
 from taskkit.compare.resampling import LEVEL
 from taskkit.compare.rows import Rows
 from taskkit.contracts.component import Component
@@ -29,8 +31,12 @@ from taskkit.runs.record import Record, now, write_atomically
 from taskkit.runs.rows import read_rows
 from taskkit.runs.study import DerivedRecord
 from taskkit.study.asked import splits_of
+from taskkit.wording import shown
 
 CORRECTED = "corrected t (Nadeau and Bengio)"
+
+WHOLE = 1e-3
+"""By so much probabilities that were rounded may miss one."""
 
 Row = dict[str, Any]
 
@@ -38,15 +44,16 @@ Row = dict[str, Any]
 def pooled(study: Path, name: str, folds: Sequence[str], components: Iterable[Component]) -> DerivedRecord:
     """Make one run of all folds of a method: their rows together, each from the network that did not train on it.
 
-    Raises TaskkitError where a fold was not tested.
+    Raises TaskkitError where a fold was not tested, or they are of different data or code.
     """
     said = [manifest.read(study / fold) for fold in folds]
-    first = _tested(said, folds)
+    _tested(said, folds)
+    first, *others = [_of_all_folds(each) for each in said]
+    _refuse_others(name, folds, first, others)
+    _refuse_other_code(name, folds, said)
     rows = [{**row, "fold": number} for number, fold in enumerate(folds) for row in _rows(study / fold)]
     rows.sort(key=lambda row: str(row["id"]))
-    kept = {key: value for key, value in first.data_protocol.items() if key not in ("fold", "of")}
-    protocol = replace(first, splits=splits_of(first), data_protocol=kept)
-    declared, all_rows = _statistics(protocol, components), Rows.of(rows)
+    declared, all_rows = _statistics(first, components), Rows.of(rows)
     metrics = _metrics(said, declared, all_rows)
     names = {metric.removeprefix("test/"): value for metric, value in metrics.items()}
     drawn = intervals(all_rows, declared, names)
@@ -54,7 +61,7 @@ def pooled(study: Path, name: str, folds: Sequence[str], components: Iterable[Co
         f"test/{metric}": _corrected(said, metric, value, declared.get(metric), drawn.get(metric), len(rows))
         for metric, value in names.items()
     }
-    made = _manifest(said, study / name, "folds", [study / fold for fold in folds], protocol)
+    made = _manifest(said, study / name, "folds", [study / fold for fold in folds], first)
     return _write(study, name, folds, replace(made, metrics=metrics, intervals=found), rows)
 
 
@@ -64,8 +71,9 @@ def ensemble(study: Path, name: str, members: Sequence[str], components: Iterabl
     Raises TaskkitError where they were not tested alike, or their predictions have no average.
     """
     said = [manifest.read(study / member) for member in members]
-    first = _tested(said, members)
-    rows = _averaged([{str(row["id"]): row for row in _rows(study / member)} for member in members], name)
+    first, *others = _tested(said, members)
+    _refuse_others(name, members, first, others)
+    rows = _averaged({member: {str(row["id"]): row for row in _rows(study / member)} for member in members}, name)
     declared = {
         metric: statistic
         for metric, statistic in _statistics(first, components).items()
@@ -82,6 +90,33 @@ def ensemble(study: Path, name: str, members: Sequence[str], components: Iterabl
 
 
 # Folds.
+
+
+def _of_all_folds(said: Manifest) -> Protocol:
+    """The protocol of a fold as that of all of them is."""
+    protocol = said.protocol
+    assert protocol is not None
+    kept = {key: value for key, value in protocol.data_protocol.items() if key not in ("fold", "of")}
+    return replace(protocol, splits=splits_of(protocol), data_protocol=kept)
+
+
+def _refuse_other_code(name: str, folds: Sequence[str], said: Sequence[Manifest]) -> None:
+    """Raise TaskkitError where a plugin was another in one fold than in the first."""
+    first, *others = [{each["distribution"]: _code(each) for each in fold.plugins} for fold in said]
+    for fold, other in zip(folds[1:], others, strict=True):
+        for plugin in sorted({*first, *other}):
+            if first.get(plugin) != other.get(plugin):
+                raise TaskkitError(
+                    f"{name}: its folds are of different code, and no estimate is made of them. {plugin} is "
+                    f"{first.get(plugin, 'none')} in {folds[0]} and {other.get(plugin, 'none')} in {fold}. Run the "
+                    "study in another directory: --out."
+                )
+
+
+def _code(plugin: Mapping[str, str]) -> str:
+    """What tells the code of a plugin from other code, in words."""
+    made_of = plugin.get("sha256") or plugin.get("record_sha256")
+    return plugin["version"] + (f" (sha256 {made_of.removeprefix('sha256:')[:12]})" if made_of else "")
 
 
 def _metrics(said: Sequence[Manifest], declared: Mapping[str, Statistic], rows: Rows) -> dict[str, float]:
@@ -104,12 +139,14 @@ def _corrected(
     spread = statistics.stdev(found)
     if not spread or not all(map(math.isfinite, found)):
         return Interval(value, None, None, "none", rows, LEVEL, note="all folds have the same value")
-    tested, trained = (statistics.fmean(_size(each, split) for each in said) for split in ("test", "train"))
-    half = spread * math.sqrt(1 / folds + tested / trained)
+    trained = statistics.fmean(_size(each, "train") for each in said)
+    half = spread * math.sqrt(1 / folds + rows / folds / trained)
     half *= float(scipy.stats.t.ppf((1 + LEVEL) / 2, folds - 1))
     low, high = value - half, value + half
-    if statistic is not None and statistic.ideal is not None:
-        # Student's interval does not know where a metric ends.
+    # Student's interval does not know where a metric ends.
+    if drawn is not None and drawn.method == "exact binomial":
+        low, high = max(0.0, low), min(1.0, high)
+    elif statistic is not None and statistic.ideal is not None:
         end = min if value <= statistic.ideal else max
         low, high = end(low, statistic.ideal), end(high, statistic.ideal)
     note = f"{folds} folds, from {min(found):.4g} to {max(found):.4g}"
@@ -127,13 +164,25 @@ def _size(said: Manifest, split: str) -> int:
 # Averages.
 
 
-def _averaged(members: Sequence[Mapping[str, Row]], name: str) -> list[Row]:
-    first = members[0]
-    if any(each.keys() != first.keys() for each in members):
-        raise TaskkitError(f"{name}: its members were not tested on the same examples, so nothing can be averaged.")
+def _averaged(members: Mapping[str, Mapping[str, Row]], name: str) -> list[Row]:
+    first_name, *_ = members
+    first = members[first_name]
+    for member, rows in members.items():
+        if rows.keys() != first.keys():
+            raise TaskkitError(f"{name}: its members were not tested on the same examples, so nothing can be averaged.")
+        if other := next((example for example in first if not _same_target(first[example], rows[example])), None):
+            raise TaskkitError(
+                f"{name}: the target of {other!r} is {shown(first[other].get('target'))} in {first_name} and "
+                f"{shown(rows[other].get('target'))} in {member}, so nothing can be averaged."
+            )
     columns = {*next(iter(first.values()))}
     if {"correct", "cross_entropy", "probability", "top"} <= columns:
         average = _average_of_classes
+        if cut := next((each for each in members if not _names_all(members[each].values())), None):
+            raise TaskkitError(
+                f"{name}: {cut} kept the probabilities of its first classes alone, and averages need all of them. Set "
+                "task.top_k to the number of classes, and run the study in another directory."
+            )
     elif {"squared_error", "absolute_error", "prediction"} <= columns:
         average = _average_of_numbers
     else:
@@ -141,36 +190,42 @@ def _averaged(members: Sequence[Mapping[str, Row]], name: str) -> list[Row]:
             f"{name}: what these runs predict has no average: probabilities of classes or numbers were expected. Leave "
             "ensemble out."
         )
-    return [average([each[example] for each in members]) for example in first]
+    return [average([rows[example] for rows in members.values()]) for example in first]
+
+
+def _same_target(one: Row, other: Row) -> bool:
+    first, second = one.get("target"), other.get("target")
+    return first == second or (first != first and second != second)
+
+
+def _names_all(rows: Iterable[Row]) -> bool:
+    """Whether each row has the probabilities of all classes: they add up to one, and no class is beyond the first."""
+    return all(
+        not any(_is_top(column) for column in row) and abs(1 - sum(json.loads(row["top"]).values())) < WHOLE
+        for row in rows
+    )
 
 
 def _average_of_classes(rows: Sequence[Row]) -> Row:
-    """The mean of the probabilities; what a member leaves over for classes that it does not name is spread evenly."""
-    target = rows[0]["target"]
-    tops = [json.loads(row["top"]) for row in rows]
-    classes = {*(each for top in tops for each in top), target}
-    means = dict.fromkeys(sorted(classes), 0.0)
-    for row, top in zip(rows, tops, strict=True):
-        # The probability of the target is known, also where it is not among the first; of others it is no more than
-        # that of the last that is named.
-        known = {**top, target: math.exp(-row["cross_entropy"])}
-        left = max(0.0, 1 - sum(known.values())) / max(1, len(means) - len(known))
-        rest = min(left, *top.values())
-        for each in means:
-            means[each] += known.get(each, rest) / len(rows)
+    """The mean of the probabilities of all classes."""
+    target, tops = rows[0]["target"], [json.loads(row["top"]) for row in rows]
+    means = {each: statistics.fmean(top.get(each, 0.0) for top in tops) for each in sorted({*chain(*tops)})}
     order = sorted(means, key=lambda each: -means[each])
-    k = len(tops[0])
     kept: Row = {name: rows[0][name] for name in ("id", "group", "target") if name in rows[0]}
-    hits = {name: float(target in order[: int(name[3:-8])]) for name in rows[0] if _is_top(name)}
     return {
         **kept,
         "prediction": order[0],
         "probability": means[order[0]],
-        "top": {each: means[each] for each in order[:k]},
+        "top": {each: means[each] for each in order},
         "correct": float(order[0] == target),
-        **hits,
-        "cross_entropy": -math.log(max(means[target], 1e-300)),
+        # Of the logarithms: those of small probabilities are exact there.
+        "cross_entropy": -_log_mean([-row["cross_entropy"] for row in rows]),
     }
+
+
+def _log_mean(logarithms: Sequence[float]) -> float:
+    most = max(logarithms)
+    return most + math.log(statistics.fmean(math.exp(each - most) for each in logarithms))
 
 
 def _is_top(name: str) -> bool:
@@ -200,13 +255,24 @@ def _numbers(value: Any) -> dict[str, float]:
 # Both.
 
 
-def _tested(said: Sequence[Manifest], names: Sequence[str]) -> Protocol:
-    """The protocol of the first; raises TaskkitError where one was not tested."""
+def _tested(said: Sequence[Manifest], names: Sequence[str]) -> list[Protocol]:
+    """The protocol of each; raises TaskkitError where one was not tested."""
+    found = list[Protocol]()
     for each, name in zip(said, names, strict=True):
         if each.protocol is None or not each.metrics:
             raise TaskkitError(f"{name}: it was never tested ({each.status}), and nothing can be made of it.")
-    assert said[0].protocol is not None
-    return said[0].protocol
+        found.append(each.protocol)
+    return found
+
+
+def _refuse_others(name: str, members: Sequence[str], first: Protocol, others: Sequence[Protocol]) -> None:
+    """Raise TaskkitError, which says what differs, where a member has another protocol than the first."""
+    for member, other in zip(members[1:], others, strict=True):
+        if differs := between(first, other, first.headline[0], other.headline[0]):
+            raise TaskkitError(
+                f"{name}: {members[0]} and {member} were not tested alike, and nothing is made of them together. They "
+                f"differ in {'; '.join(differs)}."
+            )
 
 
 def _rows(run: Path) -> list[Row]:

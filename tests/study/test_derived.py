@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import statistics
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,20 @@ CLASSES = {
 NUMBERS = {"rmse": written(Of(root_mean, ("squared_error",), ideal=0.0), "min")}
 
 
-def member(path: Path, rows: list[dict[str, Any]], declared: Any, headline: Any, **data: Any) -> Path:
+def member(
+    path: Path,
+    rows: list[dict[str, Any]],
+    declared: Any,
+    headline: Any,
+    task: str = "a.task",
+    splits: str = "sha256:0",
+    plugin: str = "sha256:a",
+    **data: Any,
+) -> Path:
     """A tested run of these rows."""
     path.mkdir(parents=True)
-    protocol = Protocol("a.task", "a.data", "sha256:0", headline, statistics=declared, data_protocol=data)
     metrics = {f"test/{headline[0]}": data.pop("value", 0.5)}
+    protocol = Protocol(task, "a.data", splits, headline, statistics=declared, data_protocol=data)
     sizes = {"train": 60, "val": 20, "test": len(rows)}
     said = Manifest(
         path.name,
@@ -44,6 +54,7 @@ def member(path: Path, rows: list[dict[str, Any]], declared: Any, headline: Any,
         metrics=metrics,
         protocol=protocol,
         data=DataRecord("a.data", "sha256:0", sizes),
+        plugins=({"distribution": "a", "version": "1", "sha256": plugin},),
     )
     record = Record(path, said)
     record.update()
@@ -88,16 +99,48 @@ def test_the_average_of_probabilities_is_scored_as_a_run_is(tmp_path: Path) -> N
     assert {line.name: line.value for line in found.lines}["ensemble"] == 1.0
 
 
-def test_what_a_member_does_not_name_is_no_more_than_its_last(tmp_path: Path) -> None:
-    for seed, top in ((1, {"a": 0.5, "b": 0.1}), (2, {"c": 0.6, "a": 0.35})):
-        row = {**answer(0, "a", top), "top5_correct": 1.0}
-        other = {**answer(1, "a", top), "top5_correct": 1.0}
-        member(tmp_path / f"seed={seed}", [row, other], CLASSES, ("accuracy", "max"))
-    ensemble(tmp_path, "both", ["seed=1", "seed=2"], ())
-    row = read_rows(tmp_path / "both/predictions.parquet").to_pylist()[0]
-    top = json.loads(row["top"])
-    assert top == {"a": pytest.approx(0.425), "c": pytest.approx((0.6 + 0.1) / 2)}
-    assert row["top5_correct"] == 1.0
+def test_members_that_did_not_keep_all_probabilities_are_not_averaged(tmp_path: Path) -> None:
+    whole = answer(0, "a", {"a": 0.5, "b": 0.4, "c": 0.1})
+    cut = answer(0, "a", {"a": 0.5, "b": 0.4})
+    beyond = {**answer(0, "a", {"a": 0.6, "b": 0.4}), "top2_correct": 1.0}
+    for number, rows in enumerate(([whole], [cut], [beyond])):
+        member(tmp_path / f"seed={number}", rows, CLASSES, ("accuracy", "max"))
+    for other in ("seed=1", "seed=2"):
+        with pytest.raises(TaskkitError, match=f"both: {other} kept .* Set task.top_k to the number of classes"):
+            ensemble(tmp_path, "both", ["seed=0", other], ())
+    assert not (tmp_path / "both").exists()
+
+
+def test_runs_that_were_not_tested_alike_are_not_averaged(tmp_path: Path) -> None:
+    rows = [answer(0, "a", {"a": 0.9, "b": 0.1})]
+    member(tmp_path / "seed=0", rows, CLASSES, ("accuracy", "max"))
+    member(tmp_path / "seed=1", rows, CLASSES, ("accuracy", "max"), task="b.task")
+    member(tmp_path / "seed=2", rows, CLASSES, ("accuracy", "max"), splits="sha256:1")
+    member(tmp_path / "seed=3", [answer(0, "b", {"a": 0.9, "b": 0.1})], CLASSES, ("accuracy", "max"))
+    for number, said in (
+        (1, "task: 'a.task' and 'b.task'"),
+        (2, "splits: .*sha256:1"),
+        (3, "target of 'e0' is 'a' in"),
+    ):
+        with pytest.raises(TaskkitError, match=said):
+            ensemble(tmp_path, "both", ["seed=0", f"seed={number}"], ())
+
+
+def test_an_average_of_many_classes_is_what_the_mean_of_all_probabilities_is(tmp_path: Path) -> None:
+    draw, names = random.Random(0), [f"c{number}" for number in range(20)]
+    rows: list[list[dict[str, Any]]] = [[], []]
+    right = 0
+    for number in range(50):
+        both = [[draw.gammavariate(0.3, 1) + 1e-6 for _ in names] for _ in rows]
+        both = [[each / sum(values) for each in values] for values in both]
+        means = [statistics.fmean(pair) for pair in zip(*both, strict=True)]
+        target = draw.choices(names, means)[0]
+        right += names[means.index(max(means))] == target
+        for member_rows, values in zip(rows, both, strict=True):
+            member_rows.append(answer(number, target, dict(zip(names, values, strict=True))))
+    for number, ours in enumerate(rows):
+        member(tmp_path / f"seed={number}", ours, CLASSES, ("accuracy", "max"))
+    assert ensemble(tmp_path, "both", ["seed=0", "seed=1"], ()).value == right / 50
 
 
 def test_the_average_of_numbers_has_smaller_errors(tmp_path: Path) -> None:
@@ -134,6 +177,36 @@ def test_folds_share_what_they_learn_from_and_their_interval_knows_it(tmp_path: 
     rows = read_rows(tmp_path / "m/predictions.parquet").to_pylist()
     assert len({row["id"] for row in rows}) == 100
     assert {row["fold"] for row in rows} == set(range(5))
+
+
+def folds_of(path: Path, shares: list[float], **second: Any) -> list[str]:
+    """Tested folds with these shares of right answers; `second` is otherwise in the second one."""
+    for fold, share in enumerate(shares):
+        rows = [
+            {"id": f"e{fold}-{i}", "target": "a", "prediction": "a", "correct": float(i < share * 20)}
+            for i in range(20)
+        ]
+        said = {"folds": len(shares), "fold": fold, "of": "sha256:0", **(second if fold == 1 else {})}
+        member(path / f"m/fold={fold}", rows, CLASSES, ("accuracy", "max"), value=share, **said)
+    return [f"m/fold={fold}" for fold in range(len(shares))]
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ({"of": "sha256:1"}, "m/fold=0 and m/fold=1 were not tested alike.*sha256:0 in 3 folds.*sha256:1 in 3 folds"),
+        ({"plugin": "sha256:b"}, r"different code.* a is 1 \(sha256 a\) in m/fold=0 and 1 \(sha256 b\) in m/fold=1"),
+    ],
+)
+def test_folds_of_other_data_or_code_give_no_estimate(tmp_path: Path, second: dict[str, str], said: str) -> None:
+    folds = folds_of(tmp_path, [0.7, 0.8, 0.9], **second)
+    with pytest.raises(TaskkitError, match=said):
+        pooled(tmp_path, "m", folds, ())
+
+
+def test_an_interval_of_folds_ends_where_a_share_does(tmp_path: Path) -> None:
+    made = pooled(tmp_path, "m", folds_of(tmp_path, [0.0, 0.05, 0.5]), ())
+    assert (made.low, made.high) == (0.0, 1.0)
 
 
 def test_a_cross_validation_gives_one_estimate_of_all_examples(bench: Bench) -> None:
