@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 from taskkit.contracts.facts import Classes, DataSpec, Example, Fact, Split, Values
@@ -85,5 +86,36 @@ def test_splits_that_share_examples_are_refused() -> None:
     ours = {**splits(), "test": examples(["e0"])}
     with pytest.raises(DataError, match="several splits of data have one id, such as 'e0'"):
         cut(spec(Classes(("a", "b"))), ours, 3, 0, validated=True, name="data")  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="has 30 examples, or groups of them"):
+    with pytest.raises(DataError, match="has 30 examples, or groups and copies of them"):
         cut(spec(Classes(("a", "b"))), splits(), 31, 0, validated=True, name="data")
+
+
+def parted(whole: Sequence[Example], folds: int = 3) -> list[set[str]]:
+    """The ids that each fold tests, of examples that two splits have."""
+    parts: dict[Split, Sequence[Example]] = {"train": whole[::2], "test": whole[1::2]}
+    made = [cut(spec(Classes(("a", "b"))), parts, folds, each, validated=True, name="data")[1] for each in range(folds)]
+    return [{each.id for each in fold["test"]} for fold in made]
+
+
+@pytest.mark.parametrize("kind", ["text", "image", "record"])
+def test_copies_of_one_input_are_in_one_fold(kind: str) -> None:
+    def content(number: int) -> object:
+        image = np.full((2, 2), number, np.uint8)
+        return {"text": f"t{number}", "image": image, "record": {"a": image, "b": (number, None)}}[kind]
+
+    whole = [Example(f"row {i}", content(i % 20), i % 2) for i in range(60)]
+    for tested in parted(whole):
+        assert {f"row {(int(each[4:]) + 20) % 60}" for each in tested} == tested
+    assert all(15 <= len(tested) <= 24 for tested in parted(whole))
+
+
+def test_a_copy_brings_its_group_along() -> None:
+    whole = [Example(f"e{i}", f"t{i}", 0, group=f"g{i // 2}") for i in range(40)]
+    whole.append(Example("copy", "t7", 0, group="g15"))
+    (home,) = [tested for tested in parted(whole) if "copy" in tested]
+    assert {"e6", "e7", "e30", "e31"} <= home
+
+
+def test_what_has_no_content_to_compare_is_no_copy() -> None:
+    whole = [Example(f"e{i}", object(), i % 2) for i in range(30)]
+    assert [len(tested) for tested in parted(whole)] == [10, 10, 10]
