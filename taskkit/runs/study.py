@@ -49,7 +49,7 @@ class SearchRecord:
     mode: str = ""
     """`max` or `min`."""
     start: float | None = None
-    """The validation of the recipe as it is, which is the first trial where the search has its values."""
+    """The validation of the recipe as it is; None: no trial has its values."""
     best: str | None = None
     """The trial that was chosen, once all have ended."""
     values: Mapping[str, Any] = field(default_factory=dict)

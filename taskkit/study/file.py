@@ -15,6 +15,9 @@ from taskkit.recipe.coerce import Misfit, to_section
 from taskkit.recipe.merge import SIZE, Tree, dotted, file_layer
 from taskkit.wording import shown
 
+OURS = ("study.json", "report.html", "ensemble", "trials", "jobs")
+"""What lies in the directory of a study, or of a recipe there, beside runs."""
+
 
 @dataclass
 class Entry:
@@ -174,6 +177,7 @@ def _problems(study: Study) -> Iterator[tuple[Key, str]]:
         for name in named:
             if not name.isprintable() or name.startswith(".") or set(name) & set("/\\"):
                 yield ("recipes", name), f"recipes: {name!r} names a folder. A word without / was expected."
+        names = {("recipes", name): name for name in named}
     else:
         stems = [Path(recipe).stem for recipe in named]
         for number, stem in enumerate(stems):
@@ -183,6 +187,10 @@ def _problems(study: Study) -> Iterator[tuple[Key, str]]:
                     f"recipes: {named[number]} would be called {stem}, as another is. Give them names: "
                     f"`{{{stem}: {named[number]}, another: …}}`.",
                 )
+        names = {("recipes", str(number)): stem for number, stem in enumerate(stems)}
+    for place, name in names.items():
+        if name.lower() in OURS:
+            yield place, f"recipes: {name} is what the study itself writes. Give it a name: `{{my_{name}: …}}`."
     for key, values in study.vary.items():
         if not values:
             yield ("vary", key), f"vary.{key} has no values. At least one was expected."
@@ -226,7 +234,7 @@ def _search_problems(search: Search, vary: Mapping[str, Any]) -> Iterator[tuple[
         at, name = ("search", "over", key), f"search.over.{key}"
         if key in vary:
             yield at, f"{name} is varied too. A key is chosen by a search or varied after it. Leave one out."
-        if key.startswith("trainer.limit_test") or key == "seed":
+        if key.startswith(("trainer.limit_test", "trainer.limit_val", "loader.fold")) or key == "seed":
             yield at, f"{name} cannot be searched: it would not make a better model. Leave it out."
         if isinstance(values, list):
             if not values:

@@ -17,6 +17,7 @@ from typing import Any
 from taskkit.contracts.settings import to_plain
 from taskkit.errors import CheckpointError, RecipeError, TaskkitError
 from taskkit.runs import history, manifest
+from taskkit.runs.manifest import Protocol
 from taskkit.runs.study import CellRecord, SearchRecord, TrialRecord
 from taskkit.study.book import Book
 from taskkit.study.extras import imported
@@ -86,7 +87,11 @@ class Searching:
         return not self._again and len(self.book.trials(self.recipe)) >= self.total
 
     def ended(self, cell: Cell, record: CellRecord) -> CellRecord:
-        """Tell Optuna how a trial ended, and keep its validations."""
+        """Tell Optuna how a trial ended, and keep its validations.
+
+        Raises TaskkitError where it was validated on other data than one before.
+        """
+        self._refuse_other_validation(cell)
         trial, curve = self._asked[cell.name], self._curve(cell)
         value = self._best(curve)
         if record.status == "stopped" and cell.name in self._pruned:
@@ -132,10 +137,39 @@ class Searching:
                 + "".join(f"\n  {reason}" for reason in [*reasons][:3])
             )
         best, _ = max(known, key=lambda pair: self._signed(pair[1]))
-        first = trials[0].trial.value if self.start is not None and trials[0].trial is not None else None
-        self.record = replace(self.record, start=first, best=best.name, values=best.values)
+        self.record = replace(self.record, start=self._value_of_start(trials), best=best.name, values=best.values)
         self.book.search(self.record)
         return self.record
+
+    def _value_of_start(self, trials: Sequence[CellRecord]) -> float | None:
+        """The validation of the recipe as it is; None: no trial has its values, or that one was never validated."""
+        if self.start is None:
+            return None
+        found = (each.trial for each in trials if each.trial is not None and _are_same(each.values, self.start))
+        return next((each.value for each in found if each.value is not None), None)
+
+    def _refuse_other_validation(self, cell: Cell) -> None:
+        """Raise TaskkitError where a trial was validated on other data than one before: its values chose them."""
+        ours = self._protocol(cell.name)
+        for other in self.book.trials(self.recipe):
+            theirs = self._protocol(other.name) if other.name != cell.name else None
+            if ours is None or theirs is None:
+                continue
+            said = [ours.data, ours.splits, ours.data_protocol], [theirs.data, theirs.splits, theirs.data_protocol]
+            if said[0] == said[1]:
+                return
+            keys = [key for key, value in cell.values.items() if value != other.values.get(key)]
+            made = [key for key in keys if key.startswith(("data.", "loader."))] or keys
+            raise TaskkitError(
+                f"search.over: {other.name} and {cell.name} were validated on other data, so that nothing can be "
+                f"chosen among them: {', '.join(made)} decides which. Leave it out of the search, or vary it: `vary`."
+            )
+
+    def _protocol(self, name: str) -> Protocol | None:
+        try:
+            return manifest.read(self.book.path / name).protocol
+        except CheckpointError:
+            return None
 
     # The record.
 
@@ -286,13 +320,22 @@ def in_words(record: SearchRecord, trials: Sequence[CellRecord]) -> str:
     assert best.trial is not None
     assert best.trial.value is not None
     values = ", ".join(f"{key}={value}" for key, value in record.values.items())
-    began = "" if record.start is None else f" (the recipe as it is: {record.start:.4f})"
+    as_it_is = "not tried" if record.start is None else f"{record.start:.4f}"
+    began = f" (the recipe as it is: {as_it_is})"
     ends = [
         f"{count} {status}" for status in ("pruned", "failed") if (count := sum(t.status == status for t in trials))
     ]
     return (
         f"search for {record.recipe}: {record.metric} {best.trial.value:.4f}{began} by trial {best.trial.number} of "
         f"{len(trials)}{''.join(f', {each}' for each in ends)}: {values}. No test split was asked."
+    )
+
+
+def _are_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether values are the same, but for how a step of a range was rounded."""
+    return one.keys() == other.keys() and all(
+        math.isclose(value, other[key]) if _is_number(value) and _is_number(other[key]) else value == other[key]
+        for key, value in one.items()
     )
 
 

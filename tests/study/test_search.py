@@ -23,7 +23,7 @@ from tests.study.conftest import RECIPE, Bench
 
 pytest.importorskip("optuna")
 
-from taskkit.study.search import Searching
+from taskkit.study.search import Searching, in_words
 
 OVER = "{optim.lr: {low: 1.0e-4, high: 1.0, log: true}, model.width: [8, 16, 32]}"
 VALIDATIONS = 4
@@ -41,6 +41,11 @@ def opened(directory: str, **search: Any) -> tuple[Searching, Book]:
     written = {"over": "OVER", "trials": 12, **search}
     text = f"recipes: [one.yaml]\nsearch: {json.dumps(written)}\n".replace('"OVER"', OVER)
     Path("study.yaml").write_text(text)
+    return opened_as_written(directory)
+
+
+def opened_as_written(directory: str) -> tuple[Searching, Book]:
+    """The search of study.yaml."""
     file, plugins = files.read(Path("study.yaml")), discover({"series"})
     Path(directory).mkdir(exist_ok=True)
     book = Book.open(Path(directory), file, plan(file, plugins))
@@ -54,11 +59,11 @@ def error(values: Mapping[str, Any], validation: int) -> float:
     return abs(values["optim.lr"] - 0.1) + abs(values["model.width"] - 16) / 100 + 1 / validation
 
 
-def begin(book: Book, cell: Cell) -> Path:
+def begin(book: Book, cell: Cell, splits: str = "sha256:0") -> Path:
     """The directory of a run that begins."""
     run = book.path / cell.name
     run.mkdir(parents=True, exist_ok=True)
-    protocol = Protocol("series.forecast", "series.waves", "sha256:0", ("mae", "min"))
+    protocol = Protocol("series.forecast", "series.waves", splits, ("mae", "min"))
     said = Manifest(cell.name, "running", cell.resolved.plain(), protocol=protocol)
     (run / "run.json").write_text(said.to_json())
     return run
@@ -96,6 +101,34 @@ def through(searching: Searching, book: Book, most: int = 99) -> None:
 
 def outcome(book: Book) -> list[tuple[str, Any, str, float | None]]:
     return [(c.name, c.values, c.status, c.trial.value) for c in book.trials("one") if c.trial is not None]
+
+
+@pytest.mark.parametrize("widths", ["[8, 16]", "[8, 32]"])
+def test_a_grid_says_what_the_recipe_as_it_is_came_to_where_it_was_tried(widths: str) -> None:
+    over = f"{{model.width: {widths}, optim.lr: {{low: 0.01, high: 0.03, step: 0.01}}}}"
+    Path("study.yaml").write_text(f"recipes: [one.yaml]\nsearch: {{sampler: grid, over: {over}}}\n")
+    searching, book = opened_as_written("study")
+    through(searching, book)
+    chosen = searching.conclude()
+    as_it_is = [each.trial.value for each in book.trials("one") if each.trial and each.values["optim.lr"] == 0.01]
+    assert chosen.start == (as_it_is[1] if widths == "[8, 16]" else None)
+    assert ("the recipe as it is: not tried" in in_words(chosen, book.trials("one"))) == (widths != "[8, 16]")
+
+
+def test_values_that_choose_their_own_validation_are_refused() -> None:
+    searching, book = opened("study")
+    for number in range(2):
+        cell = searching.next()
+        assert cell is not None
+        run = begin(book, cell, splits=f"sha256:{number}")
+        validate(run, cell, 1)
+        if number == 0:
+            end(searching, book, cell)
+            continue
+        with pytest.raises(
+            TaskkitError, match=r"one/trials/0 and one/trials/1 were validated on other data.*optim\.lr"
+        ):
+            end(searching, book, cell)
 
 
 @pytest.mark.parametrize("pruner", ["none", "median", "hyperband"])
