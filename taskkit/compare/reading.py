@@ -168,8 +168,9 @@ def curves(methods: Sequence[Sequence[Tested]], key: str) -> list[str]:
 
 
 def _without(run: Tested, *keys: str) -> str:
-    """What a recipe and its splits are but for some keys, how long it may be kept and what tracks it, as text."""
-    recipe = {name: value for name, value in run.manifest.resolved.items() if name not in ("privacy", "trackers")}
+    """What a recipe and its splits are but for some keys, its title, how long it may be kept and what tracks it."""
+    left_out = ("title", "privacy", "trackers")
+    recipe = {name: value for name, value in run.manifest.resolved.items() if name not in left_out}
     values = {key: value for key, value in _flat(recipe).items() if key not in keys}
     return json.dumps([values, run.protocol.splits, _made_of(run)], sort_keys=True, default=str)
 
@@ -193,7 +194,7 @@ def _flat(recipe: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 def methods(runs: Sequence[Tested]) -> list[list[Tested]]:
     """Runs of one recipe that differ in their seed alone, together; a seed that was run twice is a method each time.
 
-    How long runs may be kept, and what tracks them, makes no method of them.
+    What they are called, how long they may be kept and what tracks them makes no method of them.
     """
     together: dict[str, list[Tested]] = {}
     for run in runs:

@@ -35,7 +35,9 @@ def splits_of(protocol: Protocol) -> str:
 
 
 def _method(said: Manifest) -> str:
-    """What a run is but for its seed and its fold; of an average, its members."""
+    """What a run is but for its seed, its fold and its title; of an average, its members."""
     loader = {**said.resolved.get("loader", {}), "fold": 0}
     members = said.derived.members if said.derived is not None else ()
-    return json.dumps([{**said.resolved, "seed": 0, "loader": loader}, members], sort_keys=True, default=str)
+    return json.dumps(
+        [{**said.resolved, "seed": 0, "title": None, "loader": loader}, members], sort_keys=True, default=str
+    )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from taskkit.errors import PASSING, CheckpointError, TaskkitError
 from taskkit.runs import manifest
@@ -34,12 +35,16 @@ def found(study: Path, cell: Cell) -> Manifest | None:
     if not (run / FILE).exists():
         return None
     said = manifest.read(run)
-    if said.resolved != cell.plain:
+    if _but_for_title(said.resolved) != _but_for_title(cell.plain):
         raise TaskkitError(
             f"{run}: this run is of another recipe than the study now says. Name another directory with --out, or move "
             "this one away."
         )
     return said
+
+
+def _but_for_title(resolved: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in resolved.items() if key != "title"}
 
 
 def recorded(study: Path, cell: Cell) -> CellRecord:

@@ -39,8 +39,10 @@ class Estimate:
 
 
 def recipe_of(resolved: Mapping[str, Any]) -> str:
-    """What a recipe is but for its seed, as text that can be compared."""
-    return json.dumps({name: each for name, each in resolved.items() if name != "seed"}, sort_keys=True, default=str)
+    """What a recipe is but for its seed and its title, as text that can be compared."""
+    return json.dumps(
+        {name: each for name, each in resolved.items() if name not in ("seed", "title")}, sort_keys=True, default=str
+    )
 
 
 def from_before(roots: Iterable[Path]) -> dict[str, Taken]:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from taskkit.errors import RecipeError
+from taskkit.errors import RecipeError, TaskkitError
 from taskkit.plugins.discovery import discover
+from taskkit.runs.manifest import Manifest
+from taskkit.study import cells
 from taskkit.study import file as files
 from taskkit.study.plan import Cell, plan
 
@@ -134,3 +136,23 @@ def test_our_own_studies_have_no_problems(study: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(STUDIES.parent)
     found = files.read(study)
     assert len(plan(found, discover({"image", "recsys", "speech", "text"}))) >= 3
+
+
+@pytest.mark.parametrize("name", ["ensemble", "trials", "Study.json", "report.html"])
+def test_a_recipe_is_not_called_as_what_the_study_writes(planned: Planned, name: str) -> None:
+    (said,) = problems(planned, f"recipes: {{{name}: one.yaml}}\n")
+    assert said.endswith(f"recipes: {name} is what the study itself writes. Give it a name: `{{my_{name}: …}}`.")
+
+
+def test_a_recipe_of_another_title_is_the_same_recipe(planned: Planned, tmp_path: Path) -> None:
+    (cell,) = planned("recipes: [one.yaml]\n")
+    run = tmp_path / cell.name
+    run.mkdir(parents=True)
+    (run / "run.json").write_text(Manifest(cell.name, "finished", cell.plain).to_json())
+    Path("one.yaml").write_text(f"title: Moons\n{RECIPE}")
+    (cell,) = planned("recipes: [one.yaml]\n")
+    assert cells.recorded(tmp_path, cell).status == "finished"
+    Path("one.yaml").write_text(RECIPE.replace("max_epochs: 3", "max_epochs: 4"))
+    (cell,) = planned("recipes: [one.yaml]\n")
+    with pytest.raises(TaskkitError, match="another recipe than the study now says"):
+        cells.recorded(tmp_path, cell)
