@@ -9,8 +9,6 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import PurePath
 from typing import Any, overload
 
-import numpy as np
-
 from taskkit.contracts.facts import Classes, DataSpec, Example, Fact, Split, Values
 from taskkit.data.splits import hash_fraction
 from taskkit.errors import DataError
@@ -181,10 +179,9 @@ def _fed(made: hashlib.blake2b, value: Any) -> bool:
         return True
     if isinstance(value, PurePath):
         return _fed(made, str(value))
-    if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
-        array = np.ascontiguousarray(value)
-        made.update(f"{array.dtype} {array.shape} ".encode())
-        made.update(array.tobytes())
+    if hasattr(value, "__array__"):
+        array = value.__array__()
+        made.update(f"{array.dtype} {array.shape} ".encode() + array.tobytes())
         return not array.dtype.hasobject
     return False
 
