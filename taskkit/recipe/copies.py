@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from taskkit.contracts.recipe import Recipe
+from taskkit.contracts.settings import settings
 from taskkit.errors import Problem, RecipeError
 from taskkit.recipe.load import find, load
+from taskkit.recipe.merge import file_layer
 
 if TYPE_CHECKING:
     from taskkit.plugins.discovery import Plugins
@@ -53,15 +56,25 @@ class Drift:
 def copied(name: str, target: Path, plugins: Plugins) -> str:
     """The text of a recipe, with a line below its header that says where it is from.
 
-    Raises RecipeError where there is no such recipe, it cannot be read, or it is a copy by its looks already.
+    Raises RecipeError where there is no such recipe, it cannot be read, or it is none by its form.
     """
     path = find(name, plugins, alone=True)
     content = _bytes(path)
-    text = content.decode("utf-8", errors="replace")
+    _refuse_others(path, content)
+    text = content.decode("utf-8")
     original = Original(_named(name, path, target), _owner(path, plugins), hashlib.sha256(content).hexdigest())
     lines = [line for line in text.splitlines() if not _LINE.fullmatch(line)]
     header = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
     return "\n".join([*lines[:header], original.line(), *lines[header:]]) + "\n"
+
+
+def _refuse_others(path: Path, content: bytes) -> None:
+    """Raise RecipeError for a file that is no recipe; one whose values have problems may be copied and mended."""
+    values = file_layer(str(path), content).values
+    sections = {field.name for field in settings(Recipe)} - {"title"}
+    if not sections & values.keys():
+        message = "this is no recipe: it has none of its sections. A file with task, model and data was expected."
+        raise RecipeError([Problem(str(path), "", message)])
 
 
 def drift(copy: Path, plugins: Plugins) -> Drift:

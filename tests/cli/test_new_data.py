@@ -63,6 +63,15 @@ def test_data_of_each_modality_are_known_and_the_recipe_checks_and_runs(name: st
     assert run.status == "finished"
 
 
+def test_names_with_blanks_are_one_word_of_the_next_command(place: Path) -> None:
+    shutil.copytree("images", "my images")
+    ended = _invoke("my images")
+    assert "taskkit check 'my images.yaml' --data\n  taskkit run 'my images.yaml'" in ended.output
+    header = Path("my images.yaml").read_text()
+    assert "taskkit run 'my images.yaml'" in header
+    assert "taskkit new data 'my images'" in header
+
+
 def test_a_log_brings_the_titles_of_its_items_along(place: Path) -> None:
     _invoke("log")
     text = Path("log.yaml").read_text()

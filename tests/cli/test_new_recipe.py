@@ -129,3 +129,17 @@ def test_an_original_that_is_gone_is_told(base: Path) -> None:
     ended = _invoke("show", "mine.yaml", "--drift")
     assert ended.exit_code == 2
     assert "recipes/base.yaml" in ended.output
+
+
+@pytest.mark.parametrize("content", ["root:x:0:0:root:/root:/bin/sh\n", "title: Many\nrecipes: [a.yaml]\n", "\x00\n"])
+def test_what_is_no_recipe_is_not_copied(base: Path, content: str) -> None:
+    Path("other").write_text(content)
+    ended = _invoke("new", "recipe", "./other", "-o", "mine.yaml")
+    assert ended.exit_code == 2, ended.output
+    assert ended.stderr.startswith("other") or "other:" in ended.stderr
+    assert not Path("mine.yaml").exists()
+
+
+def test_a_name_with_a_blank_is_one_word_of_the_next_command(base: Path) -> None:
+    ended = _invoke("new", "recipe", "recipes/base.yaml", "-o", "my copy.yaml")
+    assert "taskkit run 'my copy.yaml'\n" in ended.stderr

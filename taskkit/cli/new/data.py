@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -48,7 +49,8 @@ def command(context: Context, path: Path, out: Path | None, wanted: str | None) 
         say("\n".join(f"  {reason}" for reason in guess.why))
     owner, guess = _chosen(data, guesses, wanted, context.plugins)
     _write(target, path, owner, guess, context.plugins)
-    say(f"\n{target}: a recipe for {guess.task}. Next:\n  taskkit check {target} --data\n  taskkit run {target}")
+    word = shlex.quote(str(target))
+    say(f"\n{target}: a recipe for {guess.task}. Next:\n  taskkit check {word} --data\n  taskkit run {word}")
 
 
 def _refuse_existing(target: Path) -> None:
@@ -184,7 +186,7 @@ def _header(target: Path, path: Path, guess: Guess) -> Iterator[str]:
     from taskkit.wording import on_one_line
 
     yield f"# {target.name} — {on_one_line(guess.taken_for)}"
-    yield f"#   run:     taskkit run {on_one_line(str(target))}"
-    yield f"#   data:    taken by `taskkit new data {on_one_line(str(path))}` for what they are, since"
+    yield f"#   run:     taskkit run {on_one_line(shlex.quote(str(target)))}"
+    yield f"#   data:    taken by `taskkit new data {on_one_line(shlex.quote(str(path)))}` for what they are, since"
     for reason in guess.why:
         yield f"#            {on_one_line(reason)}"

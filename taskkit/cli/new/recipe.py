@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,8 @@ def command(context: Context, recipe: str, out: Path | None) -> None:
 
     target = Path(f"{Path(recipe).stem}.yaml") if out is None else out
     _write(target, copied(recipe, target, context.plugins))
-    say(f"{target}: change what you like, then\n  taskkit run {target}\n  taskkit show {target} --drift", err=True)
+    word = shlex.quote(str(target))
+    say(f"{target}: change what you like, then\n  taskkit run {word}\n  taskkit show {word} --drift", err=True)
 
 
 def _write(target: Path, text: str) -> None:
