@@ -23,7 +23,7 @@ from taskkit.compare.protocol import between
 from taskkit.compare.resampling import LEVEL
 from taskkit.compare.rows import Rows
 from taskkit.contracts.component import Component
-from taskkit.contracts.statistics import Statistic
+from taskkit.contracts.statistics import Mean, Statistic
 from taskkit.errors import TaskkitError
 from taskkit.runs import manifest
 from taskkit.runs.manifest import Cost, Derived, Interval, Manifest, Protocol
@@ -58,7 +58,7 @@ def pooled(study: Path, name: str, folds: Sequence[str], components: Iterable[Co
     names = {metric.removeprefix("test/"): value for metric, value in metrics.items()}
     drawn = intervals(all_rows, declared, names)
     found = {
-        f"test/{metric}": _corrected(said, metric, value, declared.get(metric), drawn.get(metric), len(rows))
+        f"test/{metric}": _corrected(said, metric, value, declared.get(metric), drawn.get(metric), all_rows)
         for metric, value in names.items()
     }
     made = _manifest(said, study / name, "folds", [study / fold for fold in folds], first)
@@ -132,19 +132,19 @@ def _metrics(said: Sequence[Manifest], declared: Mapping[str, Statistic], rows: 
 
 
 def _corrected(
-    said: Sequence[Manifest], metric: str, value: float, statistic: Statistic | None, drawn: Interval | None, rows: int
+    said: Sequence[Manifest], metric: str, value: float, statistic: Statistic | None, drawn: Interval | None, rows: Rows
 ) -> Interval:
     """The interval of Nadeau and Bengio (2003): folds share training examples, so that they differ too little."""
     found, folds = [each.metrics[f"test/{metric}"] for each in said], len(said)
     spread = statistics.stdev(found)
     if not spread or not all(map(math.isfinite, found)):
-        return Interval(value, None, None, "none", rows, LEVEL, note="all folds have the same value")
+        return Interval(value, None, None, "none", len(rows), LEVEL, note="all folds have the same value")
     trained = statistics.fmean(_size(each, "train") for each in said)
-    half = spread * math.sqrt(1 / folds + rows / folds / trained)
+    half = spread * math.sqrt(1 / folds + len(rows) / folds / trained)
     half *= float(scipy.stats.t.ppf((1 + LEVEL) / 2, folds - 1))
     low, high = value - half, value + half
     # Student's interval does not know where a metric ends.
-    if drawn is not None and drawn.method == "exact binomial":
+    if _is_share(rows, statistic):
         low, high = max(0.0, low), min(1.0, high)
     elif statistic is not None and statistic.ideal is not None:
         end = min if value <= statistic.ideal else max
@@ -154,7 +154,14 @@ def _corrected(
         note += (
             f"; of the examples alone, these networks as they are: {drawn.low:.4f}–{drawn.high:.4f} ({drawn.method})"
         )
-    return Interval(value, low, high, CORRECTED, rows, LEVEL, note=note)
+    return Interval(value, low, high, CORRECTED, len(rows), LEVEL, note=note)
+
+
+def _is_share(rows: Rows, statistic: Statistic | None) -> bool:
+    """Whether a metric is the share of examples of which something holds."""
+    if not isinstance(statistic, Mean) or rows.lacks(statistic):
+        return False
+    return {*rows.columns[statistic.column].astype(float).tolist()} <= {0.0, 1.0}
 
 
 def _size(said: Manifest, split: str) -> int:

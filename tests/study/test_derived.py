@@ -179,13 +179,14 @@ def test_folds_share_what_they_learn_from_and_their_interval_knows_it(tmp_path: 
     assert {row["fold"] for row in rows} == set(range(5))
 
 
-def folds_of(path: Path, shares: list[float], **second: Any) -> list[str]:
+def folds_of(path: Path, shares: list[float], grouped: bool = False, **second: Any) -> list[str]:
     """Tested folds with these shares of right answers; `second` is otherwise in the second one."""
     for fold, share in enumerate(shares):
         rows = [
             {"id": f"e{fold}-{i}", "target": "a", "prediction": "a", "correct": float(i < share * 20)}
             for i in range(20)
         ]
+        rows = [{**row, "group": f"g{fold}-{i // 2}"} for i, row in enumerate(rows)] if grouped else rows
         said = {"folds": len(shares), "fold": fold, "of": "sha256:0", **(second if fold == 1 else {})}
         member(path / f"m/fold={fold}", rows, CLASSES, ("accuracy", "max"), value=share, **said)
     return [f"m/fold={fold}" for fold in range(len(shares))]
@@ -204,8 +205,9 @@ def test_folds_of_other_data_or_code_give_no_estimate(tmp_path: Path, second: di
         pooled(tmp_path, "m", folds, ())
 
 
-def test_an_interval_of_folds_ends_where_a_share_does(tmp_path: Path) -> None:
-    made = pooled(tmp_path, "m", folds_of(tmp_path, [0.0, 0.05, 0.5]), ())
+@pytest.mark.parametrize("grouped", [False, True])
+def test_an_interval_of_folds_ends_where_a_share_does(tmp_path: Path, grouped: bool) -> None:
+    made = pooled(tmp_path, "m", folds_of(tmp_path, [0.0, 0.05, 0.5], grouped), ())
     assert (made.low, made.high) == (0.0, 1.0)
 
 
