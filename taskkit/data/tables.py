@@ -44,7 +44,7 @@ SPLIT_NAMES: dict[str, Split] = {
 SPLIT_COLUMNS = ("split", "set", "subset", "fold", "partition")
 """What people call a column of splits, in lower case."""
 NAMED = 20
-FEW = 3
+FEW = 6
 """So many columns are named in one message."""
 FEW_CLASSES = 20
 """So many classes may be numbers however few examples they have."""
