@@ -7,36 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import PurePath
-from typing import Any, overload
+from typing import Any
 
 from taskkit.contracts.facts import Classes, DataSpec, Example, Fact, Split, Values
-from taskkit.data.splits import hash_fraction
+from taskkit.data.splits import Picked, hash_fraction
 from taskkit.errors import DataError
-
-
-class Picked(Sequence[Example]):
-    """Some examples of several sequences, in their order; each is read when it is asked for."""
-
-    def __init__(self, parts: Sequence[Sequence[Example]], numbers: Sequence[int]) -> None:
-        self._parts = parts
-        self._numbers = numbers
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    @overload
-    def __getitem__(self, number: int) -> Example: ...
-    @overload
-    def __getitem__(self, number: slice) -> Sequence[Example]: ...
-    def __getitem__(self, number: int | slice) -> Example | Sequence[Example]:
-        if isinstance(number, slice):
-            return [self[each] for each in range(*number.indices(len(self)))]
-        left = self._numbers[number]
-        for part in self._parts:
-            if left < len(part):
-                return part[left]
-            left -= len(part)
-        raise IndexError(number)
 
 
 @dataclass(frozen=True)

@@ -39,18 +39,12 @@ def stratified(examples: Sequence[str], targets: Sequence[Hashable], val: int, t
     return {split: sorted(numbers) for split, numbers in splits.items()}
 
 
-class Share(Sequence[Example]):
-    """A share of some examples, in their order: the same ones each time, all of which are in each larger share.
+class Picked(Sequence[Example]):
+    """Some examples of several sequences, in the order of their numbers; each is read when it is asked for."""
 
-    Which ones is decided by their numbers, so that none is read for it; there is one at least of those that there are.
-    """
-
-    def __init__(self, examples: Sequence[Example], share: float) -> None:
-        self._examples = examples
-        count = min(len(examples), max(1, round(share * len(examples))))
-        numbers = list(range(len(examples)))
-        random.Random(ORDER).shuffle(numbers)
-        self._numbers = sorted(numbers[:count])
+    def __init__(self, parts: Sequence[Sequence[Example]], numbers: Sequence[int]) -> None:
+        self._parts = parts
+        self._numbers = numbers
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -62,4 +56,20 @@ class Share(Sequence[Example]):
     def __getitem__(self, number: int | slice) -> Example | Sequence[Example]:
         if isinstance(number, slice):
             return [self[each] for each in range(*number.indices(len(self)))]
-        return self._examples[self._numbers[number]]
+        left = self._numbers[number]
+        for part in self._parts:
+            if left < len(part):
+                return part[left]
+            left -= len(part)
+        raise IndexError(number)
+
+
+def share_of(examples: Sequence[Example], share: float) -> Picked:
+    """A share of some examples, in their order: the same ones each time, all of which are in each larger share.
+
+    Which ones is decided by their numbers, so that none is read for it; there is one at least of those that there are.
+    """
+    count = min(len(examples), max(1, round(share * len(examples))))
+    numbers = list(range(len(examples)))
+    random.Random(ORDER).shuffle(numbers)
+    return Picked([examples], sorted(numbers[:count]))

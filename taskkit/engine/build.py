@@ -19,7 +19,7 @@ from taskkit.contracts.model import Model, Processor
 from taskkit.contracts.recipe import Recipe
 from taskkit.contracts.task import Task
 from taskkit.data.folds import cut
-from taskkit.data.splits import Share
+from taskkit.data.splits import share_of
 from taskkit.engine.guard import calling, returned
 from taskkit.errors import CheckpointError, RunFailedError, TaskkitError
 from taskkit.plugins.compatibility import imported
@@ -111,7 +111,7 @@ def _shared(prepared: Prepared, recipe: Recipe) -> Prepared:
             f"loader.fraction is {share:g}, but the training split of {recipe.data.name} is a stream, which has no "
             "share that could be counted. Set it to 1, and let trainer.max_steps say how much is read."
         )
-    return replace(prepared, splits={**prepared.splits, "train": Share(train, share)})
+    return replace(prepared, splits={**prepared.splits, "train": share_of(train, share)})
 
 
 def build(recipe: Recipe, prepared: Prepared) -> Built:

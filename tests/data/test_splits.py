@@ -4,7 +4,7 @@ from itertools import chain
 import pytest
 
 from taskkit.contracts.facts import Example
-from taskkit.data.splits import Share, by_share, hash_fraction, stratified
+from taskkit.data.splits import by_share, hash_fraction, share_of, stratified
 
 IDS = [f"{number:04d}" for number in range(1000)]
 TARGETS = [number % 10 for number in range(1000)]
@@ -47,14 +47,14 @@ def test_a_bigger_validation_share_moves_no_test_example():
 
 def test_a_share_has_its_examples_in_order_and_each_larger_share_has_them_too():
     examples = [Example(id=each, input=number) for number, each in enumerate(IDS)]
-    small, large, all_of_them = (Share(examples, share) for share in (0.1, 0.3, 1.0))
+    small, large, all_of_them = (share_of(examples, share) for share in (0.1, 0.3, 1.0))
     assert (len(small), len(large), len(all_of_them)) == (100, 300, 1000)
     assert [each.id for each in small] == sorted(each.id for each in small)
     assert {each.id for each in small} < {each.id for each in large}
     assert [*all_of_them] == examples
     assert small[-1] == [*small][-1]
     assert small[:3] == [*small][:3]
-    assert len(Share(examples[:2], 0.01)) == 1
-    assert len(Share([], 0.5)) == 0
+    assert len(share_of(examples[:2], 0.01)) == 1
+    assert len(share_of([], 0.5)) == 0
     with pytest.raises(IndexError):
         small[100]
