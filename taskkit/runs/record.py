@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.metadata
 import json
 import os
@@ -15,10 +14,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from taskkit.errors import CheckpointError, Failure, TaskkitError
 from taskkit.runs.encryption import EncryptionKey, writing
+from taskkit.runs.lock import is_free
 from taskkit.runs.manifest import FILE, Manifest, Process, Status, read
 from taskkit.wording import printable
 
@@ -167,24 +167,12 @@ def locked(directory: Path) -> Iterator[None]:
         directory.mkdir(parents=True, exist_ok=True)
         file = (directory / LOCK).open("a")
     with file:
-        free = _is_free(file)
+        free = is_free(file)
         writer = _writer(directory)
         if not free or (writer is not None and writer.is_there and writer.pid != os.getpid()):
             who = "" if writer is None else f", as process {writer.pid} on {writer.host}"
             raise TaskkitError(f"{directory}: this run is still going on{who}. Stop that first.")
         yield
-
-
-def _is_free(file: IO[str]) -> bool:
-    """Lock a file, unless another process has."""
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError:
-        # Some network file systems know no locks: there run.json says who writes.
-        return True
-    return True
 
 
 def _writer(directory: Path) -> Process | None:

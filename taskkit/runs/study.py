@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from taskkit.errors import CheckpointError, TaskkitError
+from taskkit.runs.lock import is_free
 from taskkit.runs.manifest import Process
 from taskkit.wording import shown
 
@@ -180,24 +181,11 @@ def locked(directory: Path) -> Iterator[None]:
             f"{directory}: no study can be made there ({error.strerror}). Name another place with --out."
         ) from error
     with file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if isinstance(error, BlockingIOError | PermissionError):
-                raise TaskkitError(
-                    f"{directory}: this study is still going on{_who(directory)}. Stop that first."
-                ) from None
-            # Some network file systems know no locks: there study.json says who conducts.
-            if _conductor(directory) is not None:
-                raise TaskkitError(
-                    f"{directory}: this study is still going on{_who(directory)}. Stop that first."
-                ) from None
+        free, conductor = is_free(file), _conductor(directory)
+        if not free or (conductor is not None and conductor.pid != os.getpid()):
+            who = "" if conductor is None else f", as process {conductor.pid} on {conductor.host}"
+            raise TaskkitError(f"{directory}: this study is still going on{who}. Stop that first.")
         yield
-
-
-def _who(directory: Path) -> str:
-    found = _conductor(directory)
-    return "" if found is None else f", as process {found.pid} on {found.host}"
 
 
 def _conductor(directory: Path) -> Process | None:
