@@ -78,7 +78,7 @@ def out_of_memory(recipe: Recipe, directory: Path, error: Exception) -> str:
     ]
     return (
         f"The {_whose(error)} memory is full{said}. What takes less: {'; '.join(ways) or 'a smaller network'}. "
-        f"For the largest batch that fits, measured: taskkit check {directory}/recipe.yaml --deep. "
+        f"Which half, quarter and so on of it fits, measured: taskkit check {directory}/recipe.yaml --deep. "
         f"Where others took the memory, go on with: taskkit run --resume {directory}"
     )
 

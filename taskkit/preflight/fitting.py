@@ -1,4 +1,4 @@
-"""The largest batch that fits into memory, found by short runs."""
+"""Which half, quarter and so on of a batch fits into memory, found by short runs."""
 
 from __future__ import annotations
 
