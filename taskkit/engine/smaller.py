@@ -34,4 +34,4 @@ def changes(before: Recipe, after: Recipe) -> str:
         "loader.eval_batch_size": (was.eval_batch_size, now.eval_batch_size),
         "trainer.accumulate_grad_batches": (None, after.trainer.accumulate_grad_batches),
     }
-    return " ".join(f"{key}={new:g}" for key, (old, new) in sizes.items() if new is not None and new != old)
+    return " ".join(f"{key}={new:.12g}" for key, (old, new) in sizes.items() if new is not None and new != old)

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from taskkit.cli import main
+from taskkit.engine.smaller import changes, smaller
 from taskkit.errors import OutOfMemoryError, TaskkitError
 from taskkit.plugins.registry import Plugins
 from taskkit.preflight.fitting import fitting
@@ -70,6 +71,16 @@ def test_the_largest_batch_that_fits_is_found_by_trying_and_said_with_what_it_ta
     said = fitting(load(["blobs.yaml"], ["model.fault=greedy", "trainer.accumulate_grad_batches=2"], plugins))
     wanted = "`loader.batch_size=4 trainer.accumulate_grad_batches=8`"
     assert said.startswith(f"What fits, as a short run measured: {wanted}, about ")
+
+
+def test_what_makes_a_batch_smaller_is_written_as_it_is(plugins: Plugins) -> None:
+    recipe = load(["blobs.yaml"], ["loader.budget=4194306", "loader.eval_batch_size=3"], plugins).recipe
+    half = smaller(recipe, 2)
+    assert half is not None
+    wanted = "loader.budget=2097153 loader.eval_batch_size=1 trainer.accumulate_grad_batches=2"
+    assert changes(recipe, half) == wanted
+    again = load(["blobs.yaml"], ["loader.budget=4194306", *wanted.split()], plugins).recipe
+    assert (again.loader.budget, again.loader.eval_batch_size) == (half.loader.budget, half.loader.eval_batch_size)
 
 
 def test_where_not_even_one_sample_fits_a_smaller_network_is_asked_for(plugins: Plugins) -> None:
