@@ -179,8 +179,20 @@ def compare(
     if several:
         notes += [f"[{letter}] {_protocol(run)}" for letter, run in sorted(_firsts(letters, runs).items())]
     notes += _warnings(lines, found, several)
+    notes += _of_folds(groups)
     notes += looked(groups)
     return Comparison(tuple(lines), tuple(found), tuple(notes), several, by)
+
+
+def _of_folds(groups: Sequence[Sequence[Tested]]) -> list[str]:
+    """What is not known of cross-validated runs once there are several."""
+    derived = [run.manifest.derived for runs in groups for run in runs]
+    if len(derived) < 2 or not any(each is not None and each.kind == "folds" for each in derived):
+        return []
+    return [
+        "Folds share what they learn from. The interval of one cross-validated run knows that; those over several "
+        "seeds, and the tests of differences, take the networks as they are, and are too sure."
+    ]
 
 
 def _refuse_twice(lines: Sequence[Line], by: str) -> None:

@@ -192,6 +192,15 @@ def folds_of(path: Path, shares: list[float], grouped: bool = False, **second: A
     return [f"m/fold={fold}" for fold in range(len(shares))]
 
 
+def test_what_compare_does_not_know_of_several_cross_validated_runs_is_said(tmp_path: Path) -> None:
+    for name, shares in (("first", [0.7, 0.8, 0.9]), ("second", [0.6, 0.8, 0.7])):
+        pooled(tmp_path / name, "m", folds_of(tmp_path / name, shares), ())
+    paths = [str(tmp_path / name / "m") for name in ("first", "second")]
+    assert not [note for note in compare(paths[:1], ()).notes if "Folds share" in note]
+    (note,) = [note for note in compare(paths, ()).notes if "Folds share" in note]
+    assert note.endswith("take the networks as they are, and are too sure.")
+
+
 @pytest.mark.parametrize(
     ("second", "said"),
     [
