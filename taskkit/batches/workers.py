@@ -39,7 +39,7 @@ def received(data_loader: DataLoader[Any], hung: float = HUNG_SECONDS) -> Iterat
             if _is_late(error):
                 waited += data_loader.timeout
                 if waited >= hung:
-                    _kill(batches)
+                    _end(batches, kill=True)
                     raise _hung(data_loader, waited) from error
                 if waited <= data_loader.timeout:
                     _tell(waited)
@@ -70,25 +70,22 @@ def _is_late(error: RuntimeError) -> bool:
     return str(error).startswith("DataLoader timed out")
 
 
-def _end(batches: Any) -> None:
-    """End the other processes too, so that torch's handler of SIGCHLD does not tell of the lost one once more.
+def _end(batches: Any, *, kill: bool = False) -> None:
+    """End the other processes too, so that torch's handler of SIGCHLD does not tell of a lost one once more.
 
-    It would do so wherever this process is at that moment, as in the midst of saying what happened.
+    It would do so wherever this process is at that moment, as in the midst of saying what happened. `kill`: those that
+    would not end when they are asked to, as this one is at its own end.
     """
     for _ in range(2):
         try:
+            for worker in batches._workers if kill else ():
+                worker.kill()
             batches._shutdown_workers()
         except RuntimeError as error:
             if not is_lost_worker(error):
                 raise
         else:
             return
-
-
-def _kill(batches: Any) -> None:
-    """End processes that would not end when they are asked to, as this one is at its own end."""
-    for worker in getattr(batches, "_workers", ()):
-        worker.kill()
 
 
 def _hung(data_loader: DataLoader[Any], waited: float) -> MachineError:
