@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,13 +12,14 @@ from typing import Any
 
 import lightning_fabric
 
+from taskkit.answering.answerer import Answerer
+from taskkit.answering.network import NetworkAnswerer
 from taskkit.contracts.data import Stream
 from taskkit.contracts.facts import Example, Prediction, Split
-from taskkit.contracts.model import Processor
 from taskkit.engine import build
 from taskkit.engine.build import Built
-from taskkit.engine.evaluate import Evaluation, predict
-from taskkit.engine.guard import blaming, calling
+from taskkit.engine.evaluate import Evaluation, attached, file_names
+from taskkit.engine.guard import blaming
 from taskkit.engine.loaders import PlaceLoaders, encoded_split, for_judging
 from taskkit.engine.machine import in_words
 from taskkit.engine.module import TaskModule
@@ -32,6 +33,9 @@ from taskkit.runs import checkpoint, history, manifest, since
 from taskkit.runs.encryption import reading
 from taskkit.runs.manifest import Manifest
 from taskkit.runs.rows import read_rows
+from taskkit.wording import some
+
+log = logging.getLogger("taskkit")
 
 
 def load_run(path: str | Path, *, plugins: Plugins | None = None) -> LoadedRun:
@@ -53,13 +57,13 @@ class Requests:
     """The task's `predict_options`."""
 
 
-def _read(processor: Processor, sources: Sequence[str], options: Any) -> list[Example]:
+def _read(answerer: Answerer, sources: Sequence[str], options: Any) -> list[Example]:
     """The examples of all sources; raises one DataError that names each source which cannot be read."""
     read: list[Example] = []
     refused: list[str] = []
     for number, source in enumerate(sources, 1):
         try:
-            read += processor.read(source, options)
+            read += answerer.read(source, options)
         except DataError as error:
             if len(sources) == 1:
                 raise
@@ -77,6 +81,16 @@ def _read(processor: Processor, sources: Sequence[str], options: Any) -> list[Ex
             )
         )
     return read
+
+
+def _tell(examples: Sequence[Example], answers: Sequence[Prediction]) -> None:
+    """Warn of the inputs that a processor marked, as those that it cut."""
+    flagged: dict[str, list[str]] = {}
+    for example, answer in zip(examples, answers, strict=True):
+        for flag in answer.get("flags", ()):
+            flagged.setdefault(flag, []).append(example.id)
+    for flag, ids in flagged.items():
+        log.warning("%d of %d inputs: %s (%s)", len(ids), len(examples), flag, some(ids))
 
 
 class LoadedRun:
@@ -172,37 +186,30 @@ class LoadedRun:
 
         With neither inputs nor options that name something to ask about, there are no examples in it.
         """
-        processor, task, recipe = self.built.processor, self.built.task, self.built.recipe
+        answerer = self.answerer
         reading, answering = options_.fill(options, self.predict_options)
-        with calling(recipe.task, "check_options"):
-            task.check_options(answering)
+        answerer.check_options(answering)
         sources = [str(inputs) if isinstance(inputs, Path) else inputs] if isinstance(inputs, str | Path) else inputs
-        with calling(recipe.model, "Processor.read"):
-            requested = processor.requested(reading)
-            read = _read(processor, sources, reading)
-        return Requests([*requested, *read], answering)
+        return Requests([*answerer.requested(reading), *_read(answerer, sources, reading)], answering)
 
     def answer(self, requests: Requests, out: str | Path | None = None) -> list[Prediction]:
         """The predictions for what was read; see `predict`."""
-        # The same input may be given twice; ids are unique.
-        often = Counter(example.id for example in requests.examples)
-        examples = [
-            replace(example, id=f"{n}: {example.id}") if often[example.id] > 1 else example
-            for n, example in enumerate(requests.examples, 1)
+        examples = requests.examples
+        with quiet(), in_words(), blaming(self.built.recipe.chosen().values()):
+            samples = [self.answerer.encode(example) for example in examples]
+            answers = self.answerer.answer(examples, samples, requests.options)
+        _tell(examples, answers)
+        folder = Path(out) if out is not None else Path(tempfile.gettempdir()) / f"taskkit-{self.manifest.id}"
+        names = file_names([example.id for example in examples])
+        return [
+            {"input": example.id, **attached(answer, folder, name)}
+            for example, answer, name in zip(examples, answers, names, strict=True)
         ]
-        built, fabric = self.built, self._fabric
-        built.task.eval().to(fabric.device)
-        with quiet(), in_words(), blaming(built.recipe.chosen().values()):
-            answers = predict(
-                built.task,
-                built.recipe.task,
-                examples,
-                requests.options,
-                device=fabric.device,
-                autocast=fabric.autocast,
-                folder=Path(out) if out is not None else Path(tempfile.gettempdir()) / f"taskkit-{self.manifest.id}",
-            )
-        return [{"input": asked.id, **answer} for asked, answer in zip(requests.examples, answers, strict=True)]
+
+    @cached_property
+    def answerer(self) -> NetworkAnswerer:
+        """The run's task as what can be asked, on one device and in the precision that it was trained in."""
+        return NetworkAnswerer(self.built, self._fabric.device, self._fabric.autocast)
 
     def evaluate(self, split: Split = "test", overrides: Sequence[str] = ()) -> Evaluation:
         """Score the best checkpoint on a split of the run's data, or of others that `data.…` overrides name.

@@ -69,6 +69,14 @@ def encode(
     return made
 
 
+def in_memory(samples: Sequence[Sequence[Sample]], processor: Processor) -> Encoded:
+    """The samples of examples, each of which was encoded by itself; the ids of the examples are their numbers."""
+    writer = Writer(None)
+    for number, each in enumerate(samples):
+        writer.add(str(number), [PackedSample.of(sample, _length(sample, processor)) for sample in each])
+    return writer.encoded()
+
+
 def _found(entry: Path) -> Encoded | None:
     try:
         return Encoded.open(entry) if entry.exists() else None

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -15,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from taskkit.batches.encode import encode
 from taskkit.batches.loader import HostBatch, Loader
 from taskkit.batches.plan import plan
 from taskkit.batches.store import Encoded
@@ -32,7 +30,7 @@ from taskkit.engine.judge import numbers
 from taskkit.errors import RunFailedError, TaskkitError
 from taskkit.runs.encryption import EncryptionKey, writing
 from taskkit.runs.manifest import Interval
-from taskkit.wording import TELL_AUTHORS, some
+from taskkit.wording import TELL_AUTHORS
 
 log = logging.getLogger("taskkit")
 
@@ -119,7 +117,7 @@ class Collector:
                 name: self._column(name, values, len(examples))
                 for name, values in self.task.scores(batch, step).items()
             }
-        for i, key in enumerate(_keys(host)):
+        for i, key in enumerate(numbered(host)):
             # Where there may be windows to join, they are needed as they are; else memory holds one batch's at a time.
             prediction = predictions[i] if self.task.joins else self._attached(predictions[i], examples[i])
             self.parts.append((key, _Part(prediction, {name: values[i] for name, values in columns.items()})))
@@ -147,14 +145,14 @@ class Collector:
             for name in parts[0].scores
         }
         target = None if example.target is None else self.spec.target.readable(example.target)
-        joined = _joined([part.prediction for part in parts], self.task, self.task.predict_options())
+        whole = joined([part.prediction for part in parts], self.task, self.task.predict_options())
         known = {"id": example.id, "group": example.group, "target": target}
-        return {**known, **self._attached(joined, example), **scores}
+        return {**known, **self._attached(whole, example), **scores}
 
     def _attached(self, prediction: Prediction, example: Example) -> Prediction:
         if self.folder is None:
             return prediction
-        return _attached(prediction, self.folder, _file_name(example.id), self.folder.parent, self.key)
+        return attached(prediction, self.folder, _file_name(example.id), self.folder.parent, self.key)
 
 
 def gather(parts: list[tuple[tuple[int, int], Any]]) -> Iterable[tuple[int, list[Any]]]:
@@ -166,13 +164,18 @@ def gather(parts: list[tuple[tuple[int, int], Any]]) -> Iterable[tuple[int, list
         everywhere: list[Any] = [None] * torch.distributed.get_world_size()
         torch.distributed.all_gather_object(everywhere, parts)
         parts = [part for one in everywhere for part in one]
-    together: dict[int, list[Any]] = {}
+    return together(parts)
+
+
+def together(parts: Iterable[tuple[tuple[int, int], Any]]) -> Iterable[tuple[int, list[Any]]]:
+    """The parts of each example by its number, in order."""
+    found: dict[int, list[Any]] = {}
     for (number, _), part in sorted(parts, key=lambda pair: pair[0]):
-        together.setdefault(number, []).append(part)
-    return together.items()
+        found.setdefault(number, []).append(part)
+    return found.items()
 
 
-def _keys(host: HostBatch) -> list[tuple[int, int]]:
+def numbered(host: HostBatch) -> list[tuple[int, int]]:
     """For each sample of a batch the number of its example, and its own."""
     return list(zip(host.tensors["example"].tolist(), host.indices.tolist(), strict=True))
 
@@ -182,59 +185,6 @@ def sequential(
 ) -> Loader:
     """A loader that hands over every sample once, shared out over the processes."""
     return Loader(encoded, processor, plan(encoded, processor, batch_size, budget), **options)
-
-
-def predict(
-    task: Task,
-    owner: Chosen,
-    examples: Sequence[Example],
-    options: Any,
-    *,
-    device: torch.device,
-    autocast: Callable[[], AbstractContextManager[Any]],
-    folder: Path,
-    batch_size: int = 64,
-) -> list[Prediction]:
-    """One prediction per example, in their order; the task stays as it was, so that several may ask at once.
-
-    `options` is the task's own. Attachments are written into `folder`. A prediction of an example that the processor
-    marked, as one that it cut, has `flags`, and a warning counts them.
-    """
-    encoded = encode(examples, task.processor, key=None)
-    flagged = encoded.flagged()
-    _tell(flagged, len(examples))
-    loader = sequential(encoded, task.processor, batch_size, resident="no", workers=0)
-    loader.place(device, rank=0, world=1)
-    parts: list[tuple[tuple[int, int], Prediction]] = []
-    with torch.inference_mode(), autocast():
-        for host in loader:
-            batch = {name: tensor.to(device) for name, tensor in host.tensors.items()}
-            chosen = [examples[number] for number in host.tensors["example"].tolist()]
-            with calling(owner, "forward"):
-                outputs = task(batch)
-            parts += zip(_keys(host), answers(task, owner, batch, outputs, chosen, options), strict=True)
-    joined = [_joined(found, task, options) for _, found in gather(parts)]
-    names = _file_names([example.id for example in examples])
-    marks = _by_example(flagged)
-    return [
-        {**_attached(found, folder, name), **marks.get(example.id, {})}
-        for example, found, name in zip(examples, joined, names, strict=True)
-    ]
-
-
-def _tell(flagged: Mapping[str, Sequence[str]], count: int) -> None:
-    """Say how many inputs a processor marked, as those that it cut."""
-    for flag, ids in flagged.items():
-        log.warning("%d of %d inputs: %s (%s)", len(ids), count, flag, some(ids))
-
-
-def _by_example(flagged: Mapping[str, Sequence[str]]) -> dict[str, dict[str, list[str]]]:
-    """For each example that is marked, by its id, what its prediction says of that."""
-    marks: dict[str, dict[str, list[str]]] = {}
-    for flag, ids in flagged.items():
-        for example in ids:
-            marks.setdefault(example, {"flags": []})["flags"].append(flag)
-    return marks
 
 
 def answers(
@@ -264,7 +214,7 @@ def answers(
     return predictions
 
 
-def _attached(
+def attached(
     prediction: Prediction, folder: Path, stem: str, base: Path | None = None, key: EncryptionKey | None = None
 ) -> Prediction:
     """The prediction with its Attachments written into files, and their paths instead, relative to `base` if given."""
@@ -293,7 +243,7 @@ def _file_name(example: str) -> str:
     return name if name == example else f"{name}-{hashlib.sha256(example.encode()).hexdigest()[:8]}"
 
 
-def _file_names(inputs: Sequence[str]) -> list[str]:
+def file_names(inputs: Sequence[str]) -> list[str]:
     """Names for the files of what a person gave: `land` for `land.png`, all numbered where two are the same."""
     stems = [_UNSAFE.sub("_", PurePath(each).stem)[-100:].lstrip(".") for each in inputs]
     if len({stem.casefold() for stem in stems}) < len(stems):
@@ -301,5 +251,6 @@ def _file_names(inputs: Sequence[str]) -> list[str]:
     return stems
 
 
-def _joined(parts: Sequence[Prediction], task: Task, options: Any) -> Prediction:
+def joined(parts: Sequence[Prediction], task: Task, options: Any) -> Prediction:
+    """One prediction of those of an example's samples, in order."""
     return parts[0] if len(parts) == 1 or not task.predicts else task.join(parts, options)

@@ -1,0 +1,58 @@
+"""What can be asked about new inputs, whatever it answers with: a run's network, or a program that was exported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from taskkit.contracts.facts import DataSpec, Example, Prediction
+
+Encoded = Mapping[str, Any]
+"""A sample, as tensors or arrays by name: its way in made it, and what answers takes it."""
+
+
+class Answerer(Protocol):
+    """What can be asked about new inputs; several threads may ask at once.
+
+    An input goes one way: `read` makes examples of it, `encode` samples of each example, `answer` a prediction of
+    these. Each step raises DataError where it is the input that is at fault.
+    """
+
+    @property
+    def spec(self) -> DataSpec:
+        """The facts of the data that it was trained on: what it takes, and what it may answer."""
+        ...
+
+    @property
+    def predict_options(self) -> tuple[type, type]:
+        """The dataclasses of what may be asked beside inputs: how they are read, and how they are answered."""
+        ...
+
+    def check_options(self, answering: Any) -> None:
+        """Raise TaskkitError for options of answering that contradict each other."""
+        ...
+
+    def requested(self, reading: Any) -> Sequence[Example]:
+        """The examples that options alone ask about, as `--user 42` does; perhaps none."""
+        ...
+
+    def read(self, source: str, reading: Any) -> Sequence[Example]:
+        """The examples of a path or a line of text: one, or many of a table or a folder."""
+        ...
+
+    def encode(self, example: Example) -> Sequence[Encoded]:
+        """The samples of an example, one or, where it is long, several windows."""
+        ...
+
+    def length(self, sample: Encoded) -> int:
+        """The real size of a sample, by which samples that go well together are found."""
+        ...
+
+    def answer(
+        self, examples: Sequence[Example], samples: Sequence[Sequence[Encoded]], answering: Any
+    ) -> list[Prediction]:
+        """One prediction for each example, in their order; attachments stay in them, and `flags` say what was marked.
+
+        `samples` are those that `encode` gave of each.
+        """
+        ...
