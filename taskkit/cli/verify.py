@@ -48,8 +48,8 @@ def command(
 ) -> None:
     """Prove that what should come out alike does, by short trainings in temporary directories.
 
-    PROOFs are resume, accumulate, determinism, precision, devices, batch-size, order, export and onnx; all, unless
-    some are named.
+    PROOFs are resume, accumulate, determinism, precision, devices, batch-size, order, processes, export and onnx; all,
+    unless some are named.
     What was found about a RUN is kept in its verify.json. Exit code 1: a proof failed.
     """
     with loading():

@@ -163,6 +163,18 @@ _OF_RECIPE: Mapping[str, Callable[[Trial], Seen]] = {
     "hostile": silver.hostile,
     **{
         name: silver.proof(name)
-        for name in ("determinism", "resume", "batch-size", "order", "accumulate", "precision", "devices", "export")
+        for name in (
+            *(
+                "determinism",
+                "resume",
+                "batch-size",
+                "order",
+                "processes",
+                "accumulate",
+                "precision",
+                "devices",
+                "export",
+            ),
+        )
     },
 }

@@ -41,6 +41,7 @@ CHECKS: tuple[Check, ...] = (
     Check("resume", "silver", "recipe", "A run that is killed and gone on with is the same, bit for bit."),
     Check("batch-size", "silver", "recipe", "Metrics and scores do not depend on batch size and padding."),
     Check("order", "silver", "recipe", "Metrics and scores do not depend on the order of the examples."),
+    Check("processes", "silver", "recipe", "Metrics and scores of two processes are those of one."),
     Check("accumulate", "silver", "recipe", "Batches that share a step weigh as one batch of all of them."),
     Check("predicts", "silver", "recipe", "A run answers alike from its directory alone, in any order of calls."),
     Check("intervals", "silver", "recipe", "Every metric of the test has its interval."),
@@ -54,7 +55,7 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-SLOW = frozenset({"devices", "wheel", "typed"})
+SLOW = frozenset({"processes", "devices", "wheel", "typed"})
 """What takes longest, and changes with the package more than with a line of its code."""
 
 

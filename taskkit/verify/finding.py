@@ -15,7 +15,18 @@ from taskkit.runs.record import write_atomically
 SCHEMA = 1
 FILE = "verify.json"
 
-Proof = Literal["resume", "accumulate", "determinism", "precision", "devices", "batch-size", "order", "export", "onnx"]
+Proof = Literal[
+    "resume",
+    "accumulate",
+    "determinism",
+    "precision",
+    "devices",
+    "batch-size",
+    "order",
+    "processes",
+    "export",
+    "onnx",
+]
 Outcome = Literal["pass", "fail", "skipped"]
 
 PROOFS: tuple[Proof, ...] = get_args(Proof)

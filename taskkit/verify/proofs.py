@@ -56,6 +56,7 @@ _PROOFS: Mapping[Proof, Callable[[Bench], Finding]] = {
     "devices": steps.devices,
     "batch-size": judging.batch_size,
     "order": judging.order,
+    "processes": judging.processes,
     "export": exported.export,
     "onnx": exported.onnx,
 }

@@ -54,7 +54,19 @@ CHEAP = {
 """Checks that are made of each copy; the others cost a second or more, and are made where they should fail."""
 
 
-LONG = {"light", "recipes", "trains", "determinism", "resume", "precision", "devices", "export", "wheel", "typed"}
+LONG = {
+    "light",
+    "recipes",
+    "trains",
+    "determinism",
+    "resume",
+    "precision",
+    "processes",
+    "devices",
+    "export",
+    "wheel",
+    "typed",
+}
 """Checks whose sabotages are left to the long run: most of them are proofs, which tests/verify breaks too."""
 
 
@@ -121,6 +133,7 @@ SABOTAGES = (
         '\n        outputs = outputs if self.training else outputs + getattr(self, "first", 0) / 10',
         "remembers what it saw before",
     ),
+    Sabotage("processes", CODE, "MeanAbsoluteError()", "MeanAbsoluteError(sync_on_compute=False)", "add_state"),
     Sabotage(
         "accumulate", CODE, RETURNED, RETURNED.replace("len(target)", "1 if self.training else len(target)"), "count"
     ),

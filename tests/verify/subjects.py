@@ -47,7 +47,13 @@ def subjects(folder: Path) -> dict[str, Subject]:
         "contrast": one_by_one,
         "retrieval": one_by_one,
         "gan": one_by_one,
-        "language": {"accumulate": "fail", "devices": "fail", "batch-size": "fail", "order": "fail"},
+        "language": {
+            "accumulate": "fail",
+            "devices": "fail",
+            "batch-size": "fail",
+            "order": "fail",
+            "processes": "fail",
+        },
         "detection": {"export": "skipped", "onnx": "skipped"},
     }
     return {

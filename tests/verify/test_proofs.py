@@ -42,6 +42,7 @@ import torch
 
 from taskkit import Batch, Component, Step
 from taskkit_series import forecast
+from torchmetrics import MeanAbsoluteError
 
 
 class Forecast(forecast.Forecast):
@@ -54,6 +55,9 @@ class Forecast(forecast.Forecast):
         if self.config.fault == "delicate":
             outputs = outputs + 1000 - 1000
         return outputs
+
+    def metrics(self):
+        return {"mae": MeanAbsoluteError(sync_on_compute=self.config.fault != "apart")}
 
     def step(self, batch: Batch) -> Step:
         step = super().step(batch)
@@ -156,7 +160,7 @@ def faulty(tmp_path: Path, fault: str) -> Path:
 def test_all_is_well_with_a_run_and_what_was_found_is_kept_with_it(waves: Path, tmp_path: Path) -> None:
     run = taskkit.run(waves, out=tmp_path / "run", plugins=discover({"series"}))
     before = {path.name: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()}
-    code, found = verified(str(run.path), "resume", "accumulate", "determinism", "devices", "order")
+    code, found = verified(str(run.path), "resume", "accumulate", "determinism", "devices", "order", "processes")
     assert code == 0, found
     assert {finding["outcome"] for finding in found.values()} == {"pass"}
     assert found["resume"]["largest"] == found["determinism"]["largest"] == 0
@@ -167,7 +171,7 @@ def test_all_is_well_with_a_run_and_what_was_found_is_kept_with_it(waves: Path, 
     assert {finding["proof"]: finding for finding in kept["findings"]} == found
     assert {path.name: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.name in before} == before
     assert verified(str(run.path), "order")[0] == 0
-    assert len(json.loads((run.path / "verify.json").read_text())["findings"]) == 5
+    assert len(json.loads((run.path / "verify.json").read_text())["findings"]) == 6
 
 
 @pytest.mark.parametrize(
@@ -178,6 +182,7 @@ def test_all_is_well_with_a_run_and_what_was_found_is_kept_with_it(waves: Path, 
         ("hash", ["determinism"]),
         ("memory", ["resume"]),
         ("batch", ["batch-size", "order"]),
+        ("apart", ["processes"]),
         ("delicate", ["precision"]),
     ],
 )
