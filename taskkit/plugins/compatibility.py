@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import operator
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
@@ -55,8 +57,50 @@ class _Stated:
 
 def _state(component: Component, plugins: Plugins) -> _Stated:
     plugin = plugins.owner(component)
+    _check_implemented(component, plugin)
     needed = fact(component, component.input, plugin) if component.input else None
     return _Stated(component, needed, tuple(fact(component, name, plugin) for name in component.targets))
+
+
+def _check_implemented(component: Component, plugin: PluginInfo) -> None:
+    """Raise PluginError where the module that should have a component's class has no such name; nothing is imported.
+
+    What cannot be known without an import, as of a class in another package, is told when it is made.
+    """
+    module, _, name = component.implementation.partition(":")
+    names = _names_in(module)
+    if names is None or name in names or names & {"*", "__getattr__"}:
+        return
+    what = _unusable(component, component.implementation, plugin)
+    why = f"{module} has no {name}" if names else f"there is no module {module}"
+    raise PluginError(f"{what} is not there: {why}. {TELL_AUTHORS}")
+
+
+def _names_in(module: str) -> set[str] | None:
+    """All names of a module, by its source unless it is imported; none where there is no such module; None: unknown."""
+    if (loaded := sys.modules.get(module)) is not None:
+        return set(vars(loaded))
+    package = module.rpartition(".")[0]
+    if package and package not in sys.modules:
+        return None
+    if (spec := find_spec(module)) is None:
+        return set()
+    if spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    try:
+        tree = ast.parse(Path(spec.origin).read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return None  # Importing it says more.
+    return {name for node in ast.walk(tree) for name in _defined(node)} | {"__name__"}
+
+
+def _defined(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        yield node.name
+    elif isinstance(node, ast.Name):
+        yield node.id
+    elif isinstance(node, ast.Import | ast.ImportFrom):
+        yield from (alias.asname or alias.name for alias in node.names)
 
 
 def _misfits(stated: Mapping[Kind, _Stated]) -> Iterator[tuple[Kind, _Side, Kind]]:

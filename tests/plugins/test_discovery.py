@@ -207,6 +207,24 @@ def test_a_component_that_names_no_module_is_its_authors_to_mend(site, taskkit):
     assert line == f"{said} (ModuleNotFoundError: No module named 'mine_sectons'). {TELL_AUTHORS}"
 
 
+def test_a_component_without_its_class_is_refused_by_check(site, taskkit):
+    sources = {
+        "mine/__init__.py": "",
+        "mine/plugin.py": declaring("mine.net", implementation="'mine.nets:Net'"),
+        "mine/nets.py": "import torch\n\n\nclass Nett(torch.nn.Module): ...\n",
+    }
+    site.add("taskkit-mine", {"mine": "mine.plugin"}, sources)
+    (site.path / "mine.yaml").write_text("model: {name: mine.net}\n")
+    words = ("check", str(site.path / "mine.yaml"))
+    asked = taskkit(*words, sites=(site.path,), TASKKIT_PLUGINS="mine")
+    said = "mine.net cannot be used: mine.nets:Net of taskkit-mine 0.1 is not there"
+    assert f"{said}: mine.nets has no Net. {TELL_AUTHORS}" in asked.stderr
+    (site.path / "mine/nets.py").unlink()
+    assert (
+        f"{said}: there is no module mine.nets." in taskkit(*words, sites=(site.path,), TASKKIT_PLUGINS="mine").stderr
+    )
+
+
 def test_a_distribution_without_a_name_is_not_called_by_its_version(site, sound_site, taskkit):
     site.add("taskkit-mine", {"mine": "mine"}, {"mine.py": declaring("sound.tone")})
     (site.path / "taskkit_mine-0.1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nVersion: 0.1\n")
@@ -587,7 +605,7 @@ def test_every_type_that_a_recipe_can_hold_may_be_that_of_a_setting(site, taskki
 
 def test_a_fact_whose_module_loads_torch_is_refused(site, taskkit):
     components = [
-        f"Component('{kind}', 'odd.{kind}', 'Odd.', 'a:B', 'taskkit:NoOptions', '{given}', ('taskkit:Classes',))"
+        f"Component('{kind}', 'odd.{kind}', 'Odd.', 'odd_facts:Odd', 'taskkit:NoOptions', '{given}', ('taskkit:Classes',))"
         for kind, given in (("task", ""), ("model", "odd_facts:Odd"), ("data", "odd_facts:Odd"))
     ]
     facts = f"import torch\n{FACT.format('Odd')}"

@@ -50,5 +50,5 @@ def _component(
     targets: tuple[str, ...] = (),
     metrics: Mapping[str, Literal["max", "min"]] | None = None,
 ) -> Component:
-    code = f"taskkit_points.code:{kind}"
+    code = f"taskkit_points.code:{kind.capitalize()}"
     return Component(kind, name, f"The {kind} of a test.", code, section, needs, targets, metrics or {})
