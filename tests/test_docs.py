@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -18,6 +19,8 @@ from click.testing import CliRunner
 
 import taskkit
 from taskkit.cli import VERBS, Context, main
+from taskkit.contracts.facts import Example
+from taskkit.errors import DataError
 from taskkit.plugins.discovery import discover
 
 ROOT = Path(__file__).parents[1]
@@ -170,6 +173,21 @@ def test_python_in_the_documentation_takes_names_that_exist(block: Block) -> Non
     imports = [node for node in ast.walk(ast.parse(block.text)) if isinstance(node, ast.ImportFrom)]
     names = {alias.name for node in imports if node.module == "taskkit" for alias in node.names}
     assert names <= set(taskkit.__all__)
+
+
+def test_the_processor_of_samples_of_different_lengths_pads_them() -> None:
+    (block,) = (each for each in BLOCKS if each.language == "python" and 'layout = "padded"' in each.text)
+    names: dict[str, Any] = {}
+    exec(compile(block.text, str(block), "exec"), names)
+    processor = names["Measurements"]()
+    samples = [*processor.encode(Example("a", "1,2,3", 0)), *processor.encode(Example("b", ",".join("123456789"), 1))]
+    batch = processor.collate(samples)
+    assert batch["values"].shape == batch["mask"].shape == (2, 16)
+    assert batch["mask"].sum(1).tolist() == [processor.length(sample) for sample in samples] == [3, 9]
+    assert batch["values"].sum(1).tolist() == [6.0, 45.0]
+    assert processor.padded_size(batch) == 32
+    with pytest.raises(DataError, match="no measurements"):
+        processor.encode(Example("c", "", None))
 
 
 def test_every_error_that_is_explained_is_one_that_the_code_raises() -> None:
