@@ -603,10 +603,13 @@ def test_every_type_that_a_recipe_can_hold_may_be_that_of_a_setting(site, taskki
     assert "rate: 1" in shown.stdout
 
 
+ODD = "odd_facts:Odd"
+
+
 def test_a_fact_whose_module_loads_torch_is_refused(site, taskkit):
     components = [
-        f"Component('{kind}', 'odd.{kind}', 'Odd.', 'odd_facts:Odd', 'taskkit:NoOptions', '{given}', ('taskkit:Classes',))"
-        for kind, given in (("task", ""), ("model", "odd_facts:Odd"), ("data", "odd_facts:Odd"))
+        f"Component('{kind}', 'odd.{kind}', 'Odd.', '{ODD}', 'taskkit:NoOptions', '{given}', ('taskkit:Classes',))"
+        for kind, given in (("task", ""), ("model", ODD), ("data", ODD))
     ]
     facts = f"import torch\n{FACT.format('Odd')}"
     files = {"odd_plugin.py": hooked(f"[{', '.join(components)}]"), "odd_facts.py": facts}
