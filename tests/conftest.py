@@ -21,6 +21,8 @@ def pytest_configure() -> None:
     """Hear SIGINT: a shell that starts tests in the background has it ignored, by all that the tests start too."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Runs that must come out alike must not compute with as many threads as happen to be free.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from taskkit import cores
 from taskkit.cli.deferred import deferred
 
 WORDS = "loading torch and plugins …"
@@ -14,6 +15,7 @@ WORDS = "loading torch and plugins …"
 @contextmanager
 def loading() -> Iterator[None]:
     """Say on a terminal what one waits for, no longer than is needed, and take it back for what is said next."""
+    cores.begun()
     stream = sys.stderr
     words = WORDS if stream.isatty() else ""
     stream.write(words)

@@ -126,6 +126,9 @@ class TrainerSection:
         "auto", "the kind of device; auto: the best there is"
     )
     devices: int | Literal["auto"] = setting(1, "how many devices; auto: all there are", ge=1, le=1024)
+    threads: int | None = setting(
+        None, "threads of torch on the CPU; null: OMP_NUM_THREADS, or as many as cores are free", ge=1, le=1024
+    )
     strategy: Strategy = setting("auto", "how several devices work together")
     num_nodes: int = setting(1, "machines that take part", ge=1)
     accumulate_grad_batches: int = setting(1, "batches whose gradients make one optimiser step", ge=1)

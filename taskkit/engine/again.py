@@ -72,7 +72,8 @@ def _from(last: Path, directory: Path, found: Manifest, plugins: Plugins) -> Goi
             f"{directory}/recipe.yaml again, or go on with the taskkit version that wrote it."
         )
     before = recipes.from_plain(saved.recipe, plugins)
-    begun = Begun(saved, before.optim, found.data.sizes if found.data is not None else {})
+    sizes = found.data.sizes if found.data is not None else {}
+    begun = Begun(saved, before.optim, sizes, found.environment.get("threads"))
     return GoingOn(directory, recipes.from_plain(saved.recipe, plugins, changed), begun, found.changes)
 
 

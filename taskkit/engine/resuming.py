@@ -26,6 +26,8 @@ class Begun:
     optim: OptimSection
     sizes: Mapping[str, int | None]
     """Examples in each split; None: a stream."""
+    threads: int | None = None
+    """Of torch: sums of others are in another order. None: an older run did not record them."""
 
     def check(self, built: Built, prepared: Prepared) -> None:
         """Raise DataError, which names what differs, when the data or what was learnt from them are others now."""

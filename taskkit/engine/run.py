@@ -39,6 +39,7 @@ from taskkit.engine.progress import LiveProgress, Progress, forward_logs
 from taskkit.engine.resuming import Begun, changed_rates
 from taskkit.engine.signals import Signals
 from taskkit.engine.space import check_room
+from taskkit.engine.threads import set_threads
 from taskkit.engine.tracking import Tracking, tracking
 from taskkit.engine.trainer import early_stopping, make_trainer, quiet, refuse_no_batches
 from taskkit.errors import TaskkitError
@@ -105,6 +106,8 @@ class Run:
 
     def _through(self, begun: Begun | None) -> tuple[Cost, bool]:
         pl.seed_everything(self.recipe.seed, workers=True, verbose=False)
+        if fewer := set_threads(self.recipe.trainer, None if begun is None else begun.threads):
+            self.output(fewer)
         data = build.data_module(self.recipe)
         prepared = build.prepare(data, self.recipe, self.plugins.components)
         built = build.build(self.recipe, prepared)

@@ -126,6 +126,7 @@ def make_trainer(
     TaskkitError for what this machine or a strategy cannot do.
     """
     own = asdict(r.trainer)
+    del own["threads"]
     accelerator = own["accelerator"]
     own["precision"] = precision(own["precision"], accelerator)
     own["devices"] = int(own["devices"]) if str(own["devices"]).lstrip("-").isdigit() else own["devices"]

@@ -65,6 +65,8 @@ def short(recipe: Recipe, steps: int) -> list[str]:
         f"trainer.val_check_interval={max(2, batches // 2)}",
         "trainer.check_val_every_n_epoch=1",
         "trainer.devices=1",
+        # Chosen once: with another number of threads, sums are in another order.
+        f"trainer.threads={trainer.threads or torch.get_num_threads()}",
         "trainer.num_nodes=1",
         "trainer.strategy=auto",
         "early_stopping=null",

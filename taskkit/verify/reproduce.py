@@ -71,7 +71,9 @@ def reproduce(run: LoadedRun, plugins: Plugins, out: Path | None, console: Conso
             f"gives other numbers. A run that went on as it began was expected. Begin one: "
             f"taskkit run {run.path}/recipe.yaml"
         )
-    resolved = load([run.path / "recipe.yaml"], [], plugins)
+    threads = run.manifest.environment.get("threads")
+    changes = [] if threads is None else [f"trainer.threads={threads}"]
+    resolved = load([run.path / "recipe.yaml"], changes, plugins)
     again = api.start(resolved, plugins, out or _beside(run.path), console)
     return again, compared(run, again)
 
@@ -79,7 +81,8 @@ def reproduce(run: LoadedRun, plugins: Plugins, out: Path | None, console: Conso
 def compared(run: LoadedRun, again: LoadedRun) -> Reproduction:
     """How two runs of one recipe compare."""
     found = [each for each in differences(run.manifest, again.manifest) if each.section != "metrics"]
-    differing = [each for each in found if not _unrecorded(each)]
+    # What the recipe says of threads decides nothing that the number of them, which is recorded, does not.
+    differing = [each for each in found if not _unrecorded(each) and _name(each) != "recipe trainer.threads"]
     apart = of_numbers(run.metrics, again.metrics)
     alike = all(_name(each) in FREE for each in differing) and bool(run.manifest.environment.get("code"))
     return Reproduction(differing, alike, math.inf if math.isnan(apart.size) else apart.size, apart.where)
