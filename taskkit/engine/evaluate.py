@@ -217,7 +217,10 @@ def answers(
 def attached(
     prediction: Prediction, folder: Path, stem: str, base: Path | None = None, key: EncryptionKey | None = None
 ) -> Prediction:
-    """The prediction with its Attachments written into files, and their paths instead, relative to `base` if given."""
+    """The prediction with its Attachments written into files, and their paths instead, relative to `base` if given.
+
+    Raises TaskkitError where the folder cannot be made.
+    """
     if not any(isinstance(value, Attachment) for value in prediction.values()):
         return prediction
     try:
