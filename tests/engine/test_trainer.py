@@ -11,7 +11,7 @@ import torch
 
 import taskkit
 from taskkit.contracts.recipe import TrainerSection
-from taskkit.engine.trainer import AllHaveGradients, check_place, refuse_no_batches
+from taskkit.engine.trainer import NVML, AllHaveGradients, ask_for_devices_once, check_place, refuse_no_batches
 from taskkit.errors import TaskkitError
 from taskkit.plugins.discovery import discover
 
@@ -111,3 +111,15 @@ def test_training_ends_when_its_time_is_up_which_a_resumed_run_remembers(
     (run.path / "run.json").write_text(json.dumps({**record, "status": "preempted"}))
     again = taskkit.resume(run.path, plugins=plugins)
     assert [line["step"] for line in again.history()][-1] == lines[-1]["step"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to look for")
+def test_without_a_gpu_steps_do_not_look_for_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Adam asks at each step whether there is a GPU, and Lightning has torch open the driver's library for the answer.
+    monkeypatch.setenv(NVML, "1")
+    looked: list[str] = []
+    monkeypatch.setattr(torch.cuda, "_device_count_nvml", lambda: looked.append("") or -1)
+    ask_for_devices_once()
+    before = len(looked)
+    assert not torch.cuda.is_available()
+    assert len(looked) == before == 1

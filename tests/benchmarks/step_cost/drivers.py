@@ -169,13 +169,21 @@ def _loop(place: Place) -> None:
 @contextmanager
 def without_lightning() -> Iterator[None]:
     """As where Lightning is not imported: the variable that it sets makes AdamW look for devices at each step."""
-    variable = "PYTORCH_NVML_BASED_CUDA_CHECK"
-    before = os.environ.pop(variable, None)
+    with left_alone():
+        os.environ.pop(trainers.NVML, None)
+        yield
+
+
+@contextmanager
+def left_alone() -> Iterator[None]:
+    """Leave this variable to other drivers as it was."""
+    before = os.environ.get(trainers.NVML)
     try:
         yield
     finally:
+        os.environ.pop(trainers.NVML, None)
         if before is not None:
-            os.environ[variable] = before
+            os.environ[trainers.NVML] = before
 
 
 def bare(place: Place) -> None:
@@ -197,7 +205,8 @@ def usual(place: Place) -> None:
 
 def ours(place: Place) -> None:
     """A run of taskkit, as `taskkit run` makes it."""
-    api.start(place.resolved, place.plugins, place.directory / "run", Console(file=place.said))
+    with left_alone():
+        api.start(place.resolved, place.plugins, place.directory / "run", Console(file=place.said))
 
 
 def _fit(place: Place, module: Module, **options: Any) -> None:
