@@ -1,11 +1,14 @@
 """Shared fixtures: the command line in a process of its own, and packages that are really installed."""
 
+import atexit
 import base64
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +26,9 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # Runs that must come out alike must not compute with as many threads as happen to be free.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # What a person allows and prefers on this machine is not what tests are about, nor are keys to be left there.
+    home = os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="taskkit-tests-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
 
 
 @dataclass(frozen=True)
