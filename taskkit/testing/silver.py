@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import torch
+
 from taskkit.apart import of_numbers
 from taskkit.contracts.classification import Classification
 from taskkit.contracts.component import Component
@@ -95,15 +97,27 @@ def overfits(trial: Trial) -> Seen:
 
 
 def moves(trial: Trial) -> Seen:
-    """Whether every parameter that is trained moves."""
-    if unmoved := trial.learnt.unmoved:
+    """Whether every parameter that is trained moves: while a batch is learnt, or of phases in the run."""
+    phases = trial.run.built.task.phases
+    unmoved, steps = (_unmoved(trial), "the run's") if phases else (trial.learnt.unmoved, str(trial.learnt.steps))
+    if unmoved:
         return Seen(
-            f"after {trial.learnt.steps} steps these are as they were: {counted(unmoved)}",
+            f"after {steps} steps these are as they were: {counted(unmoved)}",
             "A parameter that the loss does not depend on is not learnt: use it, remove it, or freeze it by "
             "optim.freeze.",
             unmoved,
         )
-    return Seen(f"all parameters moved in {trial.learnt.steps} steps")
+    return Seen(f"all parameters moved in {steps} steps")
+
+
+def _unmoved(trial: Trial) -> list[str]:
+    """The parameters that are after the run what they were before it."""
+    after = dict(trial.run.built.task.named_parameters())
+    return [
+        name
+        for name, before in trial.untrained().task.named_parameters()
+        if before.requires_grad and torch.equal(before, after[name])
+    ]
 
 
 def baseline(trial: Trial) -> Seen:

@@ -16,7 +16,7 @@ from taskkit.verify.lab import implementations
 from taskkit.verify.workshop import workshops
 from tests.verify.subjects import PACKAGES, TESTS, install
 
-LEFT_OUT = {"loads", "light", "determinism", "precision", "devices", "wheel", "documented", "typed"}
+LEFT_OUT = {"loads", "light", "determinism", "precision", "processes", "devices", "wheel", "documented", "typed"}
 """What takes seconds each time and is held for taskkit-series and our own plugins, or asks for a README and types."""
 NAMES = [check.name for check in CHECKS]
 Made = Callable[[str], Sequence[Finding]]
