@@ -10,26 +10,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import lightning_fabric
-
 from taskkit.answering.answerer import Answerer
 from taskkit.answering.network import NetworkAnswerer
 from taskkit.contracts.data import Stream
 from taskkit.contracts.facts import Example, Prediction, Split
 from taskkit.engine import build
 from taskkit.engine.build import Built
-from taskkit.engine.evaluate import Evaluation, attached, file_names
+from taskkit.engine.evaluate import Evaluation
 from taskkit.engine.guard import blaming
-from taskkit.engine.loaders import PlaceLoaders, encoded_split, for_judging
 from taskkit.engine.machine import in_words
-from taskkit.engine.module import TaskModule
-from taskkit.engine.trainer import alone, make_trainer, precision, quiet
+from taskkit.engine.placement import alone, place
 from taskkit.errors import CheckpointError, DataError
 from taskkit.plugins.discovery import from_environment
 from taskkit.plugins.registry import Plugins
 from taskkit.recipe import load as recipes
 from taskkit.recipe import options as options_
 from taskkit.runs import checkpoint, history, manifest, since
+from taskkit.runs.attachments import attached, file_names
 from taskkit.runs.encryption import reading
 from taskkit.runs.manifest import Manifest
 from taskkit.runs.rows import read_rows
@@ -195,7 +192,7 @@ class LoadedRun:
     def answer(self, requests: Requests, out: str | Path | None = None) -> list[Prediction]:
         """The predictions for what was read; see `predict`."""
         examples = requests.examples
-        with quiet(), in_words(), blaming(self.built.recipe.chosen().values()):
+        with in_words(), blaming(self.built.recipe.chosen().values()):
             samples = [self.answerer.encode(example) for example in examples]
             answers = self.answerer.answer(examples, samples, requests.options)
         _tell(examples, answers)
@@ -209,7 +206,7 @@ class LoadedRun:
     @cached_property
     def answerer(self) -> NetworkAnswerer:
         """The run's task as what can be asked, on one device and in the precision that it was trained in."""
-        return NetworkAnswerer(self.built, self._fabric.device, self._fabric.autocast)
+        return NetworkAnswerer(self.built, *place(self.built.recipe.trainer, self.built.task))
 
     def evaluate(self, split: Split = "test", overrides: Sequence[str] = ()) -> Evaluation:
         """Score the best checkpoint on a split of the run's data, or of others that `data.…` overrides name.
@@ -218,6 +215,11 @@ class LoadedRun:
         in the rows. Raises DataError when the split is empty or its facts
         are not those that the run was trained for.
         """
+        # Lightning takes longer to be imported than most answers: only judging needs it.
+        from taskkit.engine.loaders import PlaceLoaders, encoded_split, for_judging
+        from taskkit.engine.module import TaskModule
+        from taskkit.engine.trainer import make_trainer, quiet
+
         built = self.built
         recipe = recipes.from_plain(checkpoint.read(self.checkpoint).recipe, self.plugins, overrides)
         with quiet(), in_words(), blaming(recipe.chosen().values()):
@@ -239,14 +241,3 @@ class LoadedRun:
             module = TaskModule(built.task, recipe.task)
             found = module.test(trainer, loader, examples, prepared.spec, folder=None)
         return replace(found, split=split)
-
-    @cached_property
-    def _fabric(self) -> lightning_fabric.Fabric:
-        """One device, here, in the precision that the run was trained in."""
-        trainer = self.built.recipe.trainer
-        accelerator = alone(trainer).accelerator
-        name: Any = precision(trainer.precision, accelerator)
-        with quiet():
-            fabric = lightning_fabric.Fabric(accelerator=accelerator, devices=1, precision=name)
-        fabric.strategy.precision.convert_module(self.built.task)
-        return fabric

@@ -5,20 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the field's own name
-from torchmetrics import Metric
-from torchmetrics.classification import (
-    MulticlassAccuracy,
-    MulticlassCalibrationError,
-    MulticlassConfusionMatrix,
-    MulticlassF1Score,
-    MulticlassPrecision,
-    MulticlassRecall,
-)
 
 from taskkit.contracts.data import Batch, SectionT
 from taskkit.contracts.facts import Classes, DataSpec, Example, Prediction
@@ -27,6 +18,9 @@ from taskkit.contracts.statistics import Gaps, Mean, NoInterval, Of, Statistic
 from taskkit.contracts.task import Headline, Results, Step, Table, Task
 from taskkit.contracts.weighted import calibration_gaps, macro_f1, macro_precision, macro_recall
 from taskkit.errors import DataError
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 
 class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
@@ -83,6 +77,15 @@ class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
 
     def metrics(self) -> Mapping[str, Metric]:
         """Accuracy, top-k accuracy where there are more than k classes, macro averages, confusion and calibration."""
+        from torchmetrics.classification import (  # which a run that is asked needs not wait for
+            MulticlassAccuracy,
+            MulticlassCalibrationError,
+            MulticlassConfusionMatrix,
+            MulticlassF1Score,
+            MulticlassPrecision,
+            MulticlassRecall,
+        )
+
         n, k = len(self.classes), self.config.top_k
         metrics: dict[str, Metric] = {
             "accuracy": MulticlassAccuracy(n, average="micro"),

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the field's own name
-from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric, R2Score
 
 from taskkit.contracts.data import Batch, SectionT
 from taskkit.contracts.facts import DataSpec, Example, Prediction, Values
@@ -16,6 +15,9 @@ from taskkit.contracts.model import ProcessorT
 from taskkit.contracts.statistics import Mean, NoInterval, Of, Statistic
 from taskkit.contracts.task import Headline, Results, Step, Table, Task
 from taskkit.contracts.weighted import mean_r2, r2, root_mean
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 LOSSES: Mapping[str, Callable[..., Tensor]] = {"squared": F.mse_loss, "absolute": F.l1_loss, "huber": F.huber_loss}
 
@@ -54,6 +56,8 @@ class Regression(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
 
     def metrics(self) -> Mapping[str, Metric]:
         """Root of the mean squared error, mean absolute error and R², over all values; with several, RMSE of each."""
+        from torchmetrics import MeanAbsoluteError, MeanSquaredError, R2Score  # which an answer needs not
+
         count = len(self.names)
         together: dict[str, Metric] = {
             "rmse": MeanSquaredError(squared=False),

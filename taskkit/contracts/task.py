@@ -5,10 +5,9 @@ from __future__ import annotations
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple
 
 from torch import Tensor, nn
-from torchmetrics import Metric
 
 from taskkit.contracts.data import Batch, SectionT
 from taskkit.contracts.facts import DataSpec, Example, Prediction, Split
@@ -17,6 +16,9 @@ from taskkit.contracts.refusal import LIGHTNING, refuse_ignored
 from taskkit.contracts.settings import NoOptions
 from taskkit.contracts.statistics import NoInterval, Statistic
 from taskkit.errors import TaskkitError
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 Table = Mapping[str, Sequence[Any]]
 """Columns by name, all of one length."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,20 +19,18 @@ from taskkit.compare.intervals import intervals
 from taskkit.compare.rows import Rows
 from taskkit.contracts.component import Chosen
 from taskkit.contracts.data import Batch, Stream
-from taskkit.contracts.facts import Attachment, DataSpec, Example, Prediction, Split
+from taskkit.contracts.facts import DataSpec, Example, Prediction, Split
 from taskkit.contracts.model import Processor
 from taskkit.contracts.statistics import NoInterval, Ratio, Statistic
 from taskkit.contracts.task import Results, Step, Task
 from taskkit.engine.guard import calling
-from taskkit.engine.judge import numbers
-from taskkit.errors import RunFailedError, TaskkitError
-from taskkit.runs.encryption import EncryptionKey, writing
+from taskkit.errors import RunFailedError
+from taskkit.runs.attachments import attached, file_name
+from taskkit.runs.encryption import EncryptionKey
 from taskkit.runs.manifest import Interval
 from taskkit.wording import TELL_AUTHORS
 
 log = logging.getLogger("taskkit")
-
-_UNSAFE = re.compile(r"[^\w.-]+")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +57,8 @@ class Evaluation:
     @property
     def numbers(self) -> dict[str, float]:
         """The metrics that are one number."""
+        from taskkit.engine.judge import numbers  # whose libraries an answer needs not
+
         return numbers(self.results)
 
     @property
@@ -152,7 +150,7 @@ class Collector:
     def _attached(self, prediction: Prediction, example: Example) -> Prediction:
         if self.folder is None:
             return prediction
-        return attached(prediction, self.folder, _file_name(example.id), self.folder.parent, self.key)
+        return attached(prediction, self.folder, file_name(example.id), self.folder.parent, self.key)
 
 
 def gather(parts: list[tuple[tuple[int, int], Any]]) -> Iterable[tuple[int, list[Any]]]:

@@ -6,14 +6,17 @@ import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from taskkit.batches.workers import is_lost_worker, lost_worker
 from taskkit.contracts.recipe import Recipe
-from taskkit.engine.others import Ended
 from taskkit.engine.smaller import changes, smaller
 from taskkit.errors import MachineError, OutOfMemoryError
+
+if TYPE_CHECKING:
+    from taskkit.engine.others import Ended
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_MEMORY = "can't allocate memory"

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +23,7 @@ from taskkit.contracts.component import Component
 from taskkit.contracts.recipe import EarlyStoppingSection, Recipe, TrainerSection
 from taskkit.contracts.task import Headline, Task
 from taskkit.engine.checkpoint_file import CheckpointFile
+from taskkit.engine.placement import precision
 from taskkit.errors import TaskkitError
 from taskkit.runs.encryption import EncryptionKey
 from taskkit.wording import did_you_mean, some
@@ -243,25 +244,6 @@ def _for_phases(own: dict[str, Any], task: Task) -> None:
         # Each phase leaves the parameters of the others without a gradient.
         several = own["num_nodes"] > 1 or own["devices"] not in (1, "1")
         own["strategy"] = "ddp_find_unused_parameters_true" if several else own["strategy"]
-
-
-def precision(wanted: str, accelerator: str) -> str:
-    """Lightning's name of the precision: `auto` is bf16-mixed where the device computes it natively, else 32-true."""
-    if wanted != "auto":
-        return wanted
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
-    if accelerator == "cpu" or not torch.backends.mps.is_available():
-        able = torch.cpu.get_capabilities()
-        return "bf16-mixed" if able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16") else "32-true"
-    return "32-true"
-
-
-def alone(trainer: TrainerSection) -> TrainerSection:
-    """The settings on one device, here: the machine that a run is asked on need not be like the one that trained it."""
-    accelerator: Any = "cpu" if trainer.accelerator == "cpu" else "auto"
-    one = replace(trainer, accelerator=accelerator, devices=1, num_nodes=1, strategy="auto")
-    return replace(one, limit_test_batches=1.0)
 
 
 @contextmanager

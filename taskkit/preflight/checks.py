@@ -12,7 +12,8 @@ import torch
 from taskkit.contracts.recipe import Recipe
 from taskkit.engine import build
 from taskkit.engine.chance import far_off, in_words
-from taskkit.engine.trainer import alone, make_trainer, quiet
+from taskkit.engine.placement import alone
+from taskkit.engine.trainer import make_trainer, quiet
 from taskkit.errors import OutOfMemoryError
 from taskkit.plugins.registry import Plugins
 from taskkit.preflight import estimate, overfit

@@ -24,7 +24,7 @@ from taskkit import api
 from taskkit.batches.loader import Loader
 from taskkit.contracts.recipe import Recipe, TrackersSection
 from taskkit.engine.optim import batches_of_steps, total_steps
-from taskkit.engine.trainer import alone
+from taskkit.engine.placement import alone
 from taskkit.errors import OutOfMemoryError, TaskkitError
 from taskkit.plugins.discovery import from_environment
 from taskkit.plugins.registry import Plugins

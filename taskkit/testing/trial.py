@@ -12,7 +12,8 @@ from taskkit.contracts.data import Stream
 from taskkit.contracts.recipe import Recipe
 from taskkit.engine import build
 from taskkit.engine.build import Built
-from taskkit.engine.trainer import alone, make_trainer, quiet
+from taskkit.engine.placement import alone
+from taskkit.engine.trainer import make_trainer, quiet
 from taskkit.errors import RunFailedError
 from taskkit.loaded_run import LoadedRun
 from taskkit.preflight import overfit

@@ -21,7 +21,8 @@ from taskkit.engine import build
 from taskkit.engine.evaluate import Evaluation
 from taskkit.engine.loaders import PlaceLoaders, for_judging
 from taskkit.engine.module import TaskModule
-from taskkit.engine.trainer import alone, make_trainer, quiet
+from taskkit.engine.placement import alone
+from taskkit.engine.trainer import make_trainer, quiet
 from taskkit.loaded_run import load_run
 from taskkit.verify.bench import Bench, Judged, Lacking, concluded, here
 from taskkit.verify.finding import Finding

@@ -6,6 +6,7 @@ import pty
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -208,3 +209,10 @@ def test_list_of_components_mentions_plugins_with_problems(taskkit, site):
     listed = taskkit("list", "models", sites=(site.path,))
     assert listed.returncode == 0
     assert listed.stderr == "Some plugins have problems: taskkit list plugins\n"
+
+
+def test_a_question_waits_for_neither_lightning_nor_torchmetrics(loaded):
+    run = Path(__file__).parents[1] / "runs" / "0.1" / "text"
+    modules = loaded("predict", str(run), "a good film")
+    assert "torch" in modules
+    assert not modules & {"lightning_fabric", "pytorch_lightning", "torchmetrics", "scipy.stats", "matplotlib"}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-from torchmetrics import Metric
-from torchmetrics.classification import MulticlassF1Score, MulticlassPrecision, MulticlassRecall
+from typing import TYPE_CHECKING
 
 from taskkit import Classification, Mean, NoInterval, Processor, Statistic
 from taskkit_text import sections
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 
 class TextClassification(Classification[sections.TextClassification, Processor]):
@@ -19,6 +20,8 @@ class TextClassification(Classification[sections.TextClassification, Processor])
 
         The three are equal to accuracy, since each text has one class and gets one; results elsewhere are stated so.
         """
+        from torchmetrics.classification import MulticlassF1Score, MulticlassPrecision, MulticlassRecall
+
         count = len(self.classes)
         micro = {
             "micro_precision": MulticlassPrecision(count, average="micro"),
