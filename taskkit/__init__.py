@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from taskkit.contracts.settings import (
         CLASSIFICATION_METRICS,
         REGRESSION_METRICS,
+        ClassificationOptions,
         ClassificationSection,
         NoOptions,
         Problems,
@@ -119,6 +120,7 @@ _HOMES = {
     "contracts.settings": (
         "CLASSIFICATION_METRICS",
         "REGRESSION_METRICS",
+        "ClassificationOptions",
         "ClassificationSection",
         "NoOptions",
         "Problems",
@@ -181,6 +183,7 @@ __all__ = [
     "CheckpointError",
     "Classes",
     "Classification",
+    "ClassificationOptions",
     "ClassificationSection",
     "Component",
     "DataError",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812 - the field's own name
 from taskkit.contracts.data import Batch, SectionT
 from taskkit.contracts.facts import Classes, DataSpec, Example, Prediction
 from taskkit.contracts.model import ProcessorT
+from taskkit.contracts.settings import ClassificationOptions
 from taskkit.contracts.statistics import Gaps, Mean, NoInterval, Of, Statistic
 from taskkit.contracts.task import Headline, Results, Step, Table, Task
 from taskkit.contracts.weighted import calibration_gaps, macro_f1, macro_precision, macro_recall
@@ -31,6 +32,8 @@ class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
     """
 
     headline = Headline("accuracy", "max")
+    predict_options: ClassVar[type] = ClassificationOptions
+    """A subclass with options of its own declares them in a subclass of this one."""
 
     config: Any
 
@@ -128,17 +131,27 @@ class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
         }
 
     def predict(self, batch: Batch, outputs: Tensor, examples: Sequence[Example], options: Any) -> Sequence[Prediction]:
-        """The most probable class, its probability, and the runners-up, from logits (batch, classes)."""
-        top = _ranked(_log_probabilities(outputs))[:, : self.config.top_k]
-        probabilities = outputs.float().softmax(-1).gather(-1, top)
-        return [
+        """The most probable class, its probability, and the runners-up, from logits (batch, classes).
+
+        `probabilities` of all classes and their `entropy`, in nats, where they are asked for.
+        """
+        top = _ranked(_log_probabilities(outputs))[:, : options.top or self.config.top_k]
+        probabilities = outputs.float().softmax(-1)
+        rows: list[dict[str, Any]] = [
             {
                 "prediction": self.classes[where[0]],
                 "probability": values[0],
                 "top": {self.classes[i]: p for i, p in zip(where, values, strict=True)},
             }
-            for where, values in zip(top.tolist(), probabilities.tolist(), strict=True)
+            for where, values in zip(top.tolist(), probabilities.gather(-1, top).tolist(), strict=True)
         ]
+        if options.probabilities:
+            for row, values in zip(rows, probabilities.tolist(), strict=True):
+                row["probabilities"] = dict(zip(self.classes, values, strict=True))
+        if options.entropy:
+            for row, value in zip(rows, torch.special.entr(probabilities).sum(-1).tolist(), strict=True):
+                row["entropy"] = value
+        return rows
 
     def baseline(self, train: Sequence[Example], test: Sequence[Example]) -> Mapping[str, float]:
         """Accuracy of always answering the commonest class of the training split."""

@@ -124,6 +124,15 @@ class ClassificationSection:
     top_k: int = setting(5, "also report top-k accuracy when there are more classes than this", ge=2)
 
 
+@dataclass
+class ClassificationOptions:
+    """What may be asked of a task that chooses one class, beside its answer."""
+
+    top: int | None = setting(None, "how many classes are named, the most probable first; null: task.top_k", ge=1)
+    probabilities: bool = setting(False, "give the probability of every class")
+    entropy: bool = setting(False, "give the entropy of all probabilities, in nats: 0 where it is certain")
+
+
 CLASSIFICATION_METRICS: Mapping[str, Literal["max", "min"]] = {
     **dict.fromkeys(("accuracy", "precision", "recall", "f1", "top*_accuracy"), "max"),
     "calibration_error": "min",

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from taskkit import (
     Classes,
     Classification,
+    ClassificationOptions,
     ClassificationSection,
     DataError,
     DataSpec,
@@ -179,7 +180,7 @@ def test_of_classes_that_are_alike_answers_scores_and_metrics_take_the_same() ->
     rows = {"logits": alike.repeat(7, 1), "target": torch.arange(7).repeat_interleave(3), "example": torch.arange(21)}
     step = task.step(rows)
     correct = task.scores(rows, step)["correct"]
-    answers = task.predict(rows, step.outputs, [Example(str(n), "") for n in range(21)], None)
+    answers = task.predict(rows, step.outputs, [Example(str(n), "") for n in range(21)], ClassificationOptions())
     right = [
         NAMES.index(str(answer["prediction"])) == int(n) for answer, n in zip(answers, rows["target"], strict=True)
     ]
@@ -195,7 +196,7 @@ def test_equal_logits_are_answered_as_the_metrics_count_them(k: int) -> None:
     some = {"logits": logits, "target": torch.arange(201) % 7, "example": torch.arange(201)}
     step = task.step(some)
     found, scores = judged(task, some), task.scores(some, step)
-    answers = task.predict(some, step.outputs, [], None)
+    answers = task.predict(some, step.outputs, [], ClassificationOptions())
     right = [answer["prediction"] == NAMES[target] for answer, target in zip(answers, some["target"], strict=True)]
     among = [NAMES[target] in answer["top"] for answer, target in zip(answers, some["target"], strict=True)]
     assert answers[-1]["prediction"] == "a"
@@ -203,3 +204,16 @@ def test_equal_logits_are_answered_as_the_metrics_count_them(k: int) -> None:
     assert scores[f"top{k}_correct"].tolist() == among
     assert found["accuracy"] == pytest.approx(sum(right) / 201)
     assert found[f"top{k}_accuracy"] == pytest.approx(sum(among) / 201)
+
+
+def test_all_probabilities_and_their_entropy_are_given_where_they_are_asked_for() -> None:
+    logits = torch.tensor([[0.0] * 7, [50.0, *[0.0] * 6]])
+    task = classification()
+    plain, _ = task.predict({}, logits, [], ClassificationOptions())
+    assert set(plain) == {"prediction", "probability", "top"}
+    alike, sure = task.predict({}, logits, [], ClassificationOptions(top=2, probabilities=True, entropy=True))
+    assert list(alike["top"]) == ["a", "b"]
+    assert list(alike["probabilities"]) == list(NAMES)
+    assert sum(alike["probabilities"].values()) == pytest.approx(1.0)
+    assert alike["entropy"] == pytest.approx(np.log(7))
+    assert sure["entropy"] == pytest.approx(0.0, abs=1e-6)
