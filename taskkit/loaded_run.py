@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from taskkit.answering.answerer import Answerer
+from taskkit.answering.many import Progress, Unread, Written, answer_into, read_source
 from taskkit.answering.network import NetworkAnswerer
+from taskkit.answering.watching import Answers, Said, Watch
 from taskkit.contracts.data import Stream
 from taskkit.contracts.facts import Example, Prediction, Split
+from taskkit.data.outputs import Form, check_output
 from taskkit.engine import build
 from taskkit.engine.build import Built
 from taskkit.engine.evaluate import Evaluation
@@ -41,6 +45,8 @@ def load_run(path: str | Path, *, plugins: Plugins | None = None) -> LoadedRun:
     return LoadedRun(path, manifest.read(path), plugins or from_environment())
 
 
+PARALLEL_FROM = 1000
+"""Fewer inputs than this are encoded sooner by one process than it takes to start several."""
 NAMED = 10
 """So many inputs are named in one message."""
 
@@ -78,6 +84,15 @@ def _read(answerer: Answerer, sources: Sequence[str], options: Any) -> list[Exam
             )
         )
     return read
+
+
+def _sources(inputs: str | Path | Sequence[str]) -> Sequence[str]:
+    return [str(inputs) if isinstance(inputs, Path) else inputs] if isinstance(inputs, str | Path) else inputs
+
+
+def _beside(path: Path, out: str | Path | None) -> Path:
+    """Where predictions that are files are written."""
+    return path.with_name(f"{path.name}.files") if out is None else Path(out)
 
 
 def _tell(examples: Sequence[Example], answers: Sequence[Prediction]) -> None:
@@ -184,10 +199,8 @@ class LoadedRun:
         With neither inputs nor options that name something to ask about, there are no examples in it.
         """
         answerer = self.answerer
-        reading, answering = options_.fill(options, self.predict_options)
-        answerer.check_options(answering)
-        sources = [str(inputs) if isinstance(inputs, Path) else inputs] if isinstance(inputs, str | Path) else inputs
-        return Requests([*answerer.requested(reading), *_read(answerer, sources, reading)], answering)
+        reading, answering = self._options(options)
+        return Requests([*answerer.requested(reading), *_read(answerer, _sources(inputs), reading)], answering)
 
     def answer(self, requests: Requests, out: str | Path | None = None) -> list[Prediction]:
         """The predictions for what was read; see `predict`."""
@@ -202,6 +215,96 @@ class LoadedRun:
             {"input": example.id, **attached(answer, folder, name)}
             for example, answer, name in zip(examples, answers, names, strict=True)
         ]
+
+    def predict_into(
+        self,
+        inputs: str | Path | Sequence[str],
+        path: str | Path,
+        *,
+        out: str | Path | None = None,
+        workers: int | None = None,
+        form: Form | None = None,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Written:
+        """Predict as `predict` does, into a .csv, .jsonl or .parquet file, of any number of inputs in bounded memory.
+
+        Beside the columns of tables stand `input`, `prediction` and what else the run answers, a row for each input in
+        their order; a row of what cannot be read, or answered, has its `error` instead. Until the file is whole,
+        answers are kept in `PATH.parts`: whatever ended the process, the same call goes on from there and repeats
+        nothing. `workers` processes encode, by default as many as the machine has cores where there are thousands
+        of inputs. `progress` is called with how many rows are done, and of how many. Predictions that are files are
+        written into `out`, by default `PATH.files`. Raises DataError where none of the inputs can be read, and
+        TaskkitError for a path that is there or has parts of other answers, and for an unknown option.
+        """
+        path = Path(path)
+        check_output(path)
+        reading, answering = self._options(options)
+        sources = _sources(inputs)
+        read = [each for source in sources for each in read_source(self.answerer, source, reading)]
+        requests = [*self.answerer.requested(reading), *read]
+        if all(isinstance(each, Unread) for each in requests):
+            _read(self.answerer, sources, reading)  # raises what is wrong with all of them
+        if workers is None:
+            workers = self._workers if len(requests) >= PARALLEL_FROM else 0
+        with in_words(), blaming(self.built.recipe.chosen().values()):
+            return answer_into(
+                self.answerer,
+                requests,
+                path,
+                self._asked(options),
+                answering,
+                out=_beside(path, out),
+                workers=workers,
+                form=form,
+                progress=progress,
+            )
+
+    def watch(
+        self,
+        folder: str | Path,
+        path: str | Path,
+        stopped: Callable[[], bool],
+        *,
+        out: str | Path | None = None,
+        said: Said | None = None,
+        **options: Any,
+    ) -> None:
+        """Predict for each file that lies or appears in a folder, appending to a .jsonl file, until `stopped()`.
+
+        A file is read once it no longer changes, and again for ten seconds where it cannot be read; then its row has
+        the `error`. None is answered twice, also when the same call is made again. `said` is called with the name of
+        each file and how many of its rows are errors. Raises TaskkitError for a folder that is not there, a path that
+        was not begun so, and an unknown option.
+        """
+        folder, path = Path(folder), Path(path)
+        if not folder.is_dir():
+            raise DataError(
+                f"{folder}: it is no folder. One in which files appear was expected. Make it, or name another."
+            )
+        reading, answering = self._options(options)
+        answers = Answers(path, {**self._asked(options), "folder": str(folder.resolve())})
+        try:
+            with in_words(), blaming(self.built.recipe.chosen().values()):
+                Watch(self.answerer, folder, answers, reading, answering, _beside(path, out)).until(stopped, said)
+        finally:
+            answers.close()
+
+    def _options(self, options: Mapping[str, Any]) -> list[Any]:
+        """What was asked for, as the dataclasses of `predict_options`."""
+        reading, answering = options_.fill(options, self.predict_options)
+        self.answerer.check_options(answering)
+        return [reading, answering]
+
+    def _asked(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What decides the answers beside the inputs."""
+        stat = self.checkpoint.stat()
+        return {"run": self.manifest.id, "checkpoint": [stat.st_size, stat.st_mtime_ns], "options": dict(options)}
+
+    @property
+    def _workers(self) -> int:
+        asked = self.built.recipe.loader.workers
+        return (os.cpu_count() or 1) if asked is None else asked
 
     @cached_property
     def answerer(self) -> NetworkAnswerer:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from taskkit.contracts.facts import DataSpec, Example, Prediction
+from taskkit.errors import DataError
 
 Encoded = Mapping[str, Any]
 """A sample, as tensors or arrays by name: its way in made it, and what answers takes it."""
@@ -43,6 +44,14 @@ class Answerer(Protocol):
     def encode(self, example: Example) -> Sequence[Encoded]:
         """The samples of an example, one or, where it is long, several windows."""
         ...
+
+    def encode_each(self, examples: Sequence[Example], workers: int) -> Iterator[Sequence[Encoded] | DataError]:
+        """What `encode` gives of one example after another, or raises; in as many processes as it can have."""
+        for example in examples:
+            try:
+                yield self.encode(example)
+            except DataError as error:
+                yield error
 
     def length(self, sample: Encoded) -> int:
         """The real size of a sample, by which samples that go well together are found."""

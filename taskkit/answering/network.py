@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -10,11 +10,12 @@ import torch
 from typing_extensions import override
 
 from taskkit.answering.answerer import Answerer, Encoded
-from taskkit.batches.encode import in_memory, samples_of
+from taskkit.batches.encode import encode_each, in_memory, samples_of
 from taskkit.contracts.facts import DataSpec, Example, Prediction
 from taskkit.engine.build import Built
 from taskkit.engine.evaluate import answers, joined, numbered, sequential, together
 from taskkit.engine.guard import calling
+from taskkit.errors import DataError
 
 BATCH_SIZE = 64
 """Samples that are answered at once."""
@@ -57,6 +58,10 @@ class NetworkAnswerer(Answerer):
     @override
     def encode(self, example: Example) -> Sequence[Encoded]:
         return samples_of(example, self.built.processor)
+
+    @override
+    def encode_each(self, examples: Sequence[Example], workers: int) -> Iterator[Sequence[Encoded] | DataError]:
+        return encode_each(examples, self.built.processor, workers)
 
     @override
     def length(self, sample: Encoded) -> int:

@@ -69,6 +69,18 @@ def encode(
     return made
 
 
+def encode_each(
+    examples: Sequence[Example], processor: Processor, workers: int = 0
+) -> Iterator[Sequence[Sample] | DataError]:
+    """The samples of one example after another, or why there are none, from `workers` processes (0: this one).
+
+    No more are in memory than the processes have ready. Raises MachineError when a worker dies.
+    """
+    for chunk in _chunks(_Work(examples, processor), workers):
+        for result in chunk:
+            yield result.error() if isinstance(result, Failure) else [sample.unpacked() for sample in result[1]]
+
+
 def in_memory(samples: Sequence[Sequence[Sample]], processor: Processor) -> Encoded:
     """The samples of examples, each of which was encoded by itself; the ids of the examples are their numbers."""
     writer = Writer(None)

@@ -206,6 +206,15 @@ class PackedSample(NamedTuple):
             tensors[name] = (str(value.dtype).removeprefix("torch."), tuple(value.shape), _bytes(value))
         return cls(int(length), tensors)
 
+    def unpacked(self) -> Sample:
+        """The sample again."""
+        return {
+            name: torch.frombuffer(bytearray(content), dtype=getattr(torch, dtype)).reshape(shape)
+            if content
+            else torch.empty(shape, dtype=getattr(torch, dtype))
+            for name, (dtype, shape, content) in self.tensors.items()
+        }
+
 
 class _Field:
     """One field while it is written: its bytes, and the shapes of the samples that have it."""

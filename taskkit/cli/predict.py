@@ -6,18 +6,22 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from taskkit.cli import Context
+from taskkit.cli.bar import bar
 from taskkit.cli.loading import loading
 from taskkit.cli.output import say
 from taskkit.contracts.facts import TextLine
 from taskkit.data.documents import not_utf8
-from taskkit.data.outputs import Form, beside, check_output, form_of, write_rows
+from taskkit.data.outputs import Form, check_output, form_of
 from taskkit.data.tables import table_suffix
 from taskkit.wording import json_line, on_one_line, path_text
+
+if TYPE_CHECKING:
+    from taskkit.loaded_run import LoadedRun
 
 
 @click.command(
@@ -32,10 +36,21 @@ from taskkit.wording import json_line, on_one_line, path_text
     type=click.Path(path_type=Path),
     help="Write the predictions into a .csv, .jsonl or .parquet file, beside the columns of the tables that were read.",
 )
+@click.option(
+    "--watch", type=click.Path(path_type=Path), help="Answer files as they appear in this folder, into -o .jsonl."
+)
+@click.option("--workers", type=click.IntRange(0), help="Processes that encode for -o; by default as many as it takes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each prediction.")
 @click.pass_obj
 def command(
-    ours: Context, run: Path, words: tuple[str, ...], out: Path | None, output: Path | None, as_json: bool
+    ours: Context,
+    run: Path,
+    words: tuple[str, ...],
+    out: Path | None,
+    output: Path | None,
+    watch: Path | None,
+    workers: int | None,
+    as_json: bool,
 ) -> None:
     """Predict with RUN for each INPUT: a file, a table or a text, whatever its model reads; `-` reads lines from stdin.
 
@@ -45,7 +60,9 @@ def command(
 
     if words.count("-") > 1:
         raise click.UsageError("`-` stands for all of standard input, which can be read once. Give it once.")
-    if output is not None:
+    if output is None and (watch is not None or workers is not None):
+        raise click.UsageError("--watch and --workers are for answers in a file. Name it with -o.")
+    if output is not None and watch is None:
         check_output(output)
     with loading():
         from taskkit.loaded_run import load_run
@@ -53,19 +70,20 @@ def command(
         loaded = load_run(run, plugins=ours.plugins)
         takers = loaded.predict_options
     inputs, options = parse(words, takers)
-    requests = loaded.requests([line for word in inputs for line in _lines(word)], **options)
-    if not inputs and not requests.examples:
-        requests = loaded.requests([*_lines("-")], **options)
-    if not requests.examples:
-        raise click.UsageError("Name an input, or write one a line on standard input.")
-    predictions = loaded.answer(requests, out)
-    if output is not None:
-        answered = zip(requests.examples, predictions, strict=True)
-        form = _form(output, inputs, options)
-        write_rows(output, [beside(example.columns, prediction) for example, prediction in answered], form)
-        said = f", with {form.said}" if form.said else ""
-        say(f"{len(predictions):,} predictions are in {path_text(output)}{said}", err=True)
+    sources = [line for word in inputs for line in _lines(word)]
+    if watch is not None and output is not None:
+        if sources:
+            raise click.UsageError("With --watch the inputs are the files of the folder. Name no other.")
+        _watch(loaded, watch, output, out, options)
         return
+    if not sources and not loaded.requests(**options).examples:
+        sources = [*_lines("-")]
+        if not sources:
+            raise click.UsageError("Name an input, or write one a line on standard input.")
+    if output is not None:
+        _write(loaded, sources, output, out, workers, _form(output, inputs, options), options)
+        return
+    predictions = loaded.answer(loaded.requests(sources, **options), out)
     for prediction in predictions:
         if as_json:
             say(json_line(prediction))
@@ -75,6 +93,44 @@ def command(
             say(f"{name}: {remark}", err=True)
         for row in _rows(prediction):
             say(f"{name}\t{row}")
+
+
+def _write(
+    loaded: LoadedRun,
+    sources: Sequence[str],
+    output: Path,
+    out: Path | None,
+    workers: int | None,
+    form: Form,
+    options: Mapping[str, Any],
+) -> None:
+    """Answer into a file; exit with 1 where rows of it are errors."""
+    with bar() as progress:
+        written = loaded.predict_into(
+            sources, output, out=out, workers=workers, form=form, progress=progress, **options
+        )
+    said = f", with {form.said}" if form.said else ""
+    say(f"{written.rows:,} predictions are in {path_text(output)}{said}", err=True)
+    if written.errors:
+        say(f"{written.errors:,} of them are errors, each beside its input:", err=True)
+        for error in written.first:
+            say(f"  {on_one_line(error)}", err=True)
+        raise SystemExit(1)
+
+
+def _watch(loaded: LoadedRun, folder: Path, output: Path, out: Path | None, options: Mapping[str, Any]) -> None:
+    """Answer files as they appear, until a signal says that it is enough."""
+    from taskkit.engine.signals import Signals
+
+    signals = Signals()
+    say(f"watching {path_text(folder)}; answers go to {path_text(output)}", err=True)
+
+    def told(name: str, errors: int) -> None:
+        say(f"{name}: {'it cannot be answered' if errors else 'answered'}", err=True)
+
+    with signals.heard(), signals.held():
+        loaded.watch(folder, output, lambda: signals.number is not None, out=out, said=told, **options)
+    say("stopped; the same command goes on", err=True)
 
 
 def _form(output: Path, inputs: Sequence[str], options: Mapping[str, Any]) -> Form:

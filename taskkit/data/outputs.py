@@ -6,18 +6,22 @@ import codecs
 import csv
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, time
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from taskkit.data.documents import find_document
 from taskkit.data.separated import DELIMITERS, find_dialect
 from taskkit.data.tables import decimal_points, table_suffix
 from taskkit.errors import TaskkitError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 OUTPUT_SUFFIXES = (".csv", ".jsonl", ".parquet")
 """How the names of files end that `write_rows` writes, in lower case."""
@@ -25,6 +29,9 @@ OURS = "taskkit_"
 """Before the name of what was predicted where the table that was read has a column of that name."""
 
 Row = Mapping[str, Any]
+
+BLOCK = 4096
+"""So many rows are in memory at a time, and in a row group of a Parquet file."""
 
 
 @dataclass(frozen=True)
@@ -84,15 +91,16 @@ def beside(columns: Row, prediction: Row) -> Row:
     return {**columns, **{f"{OURS}{name}" if name in columns else name: cell for name, cell in prediction.items()}}
 
 
-def write_rows(path: Path, rows: Sequence[Row], form: Form | None = None) -> None:
+def write_rows(path: Path, rows: Iterable[Row], form: Form | None = None) -> None:
     """Write rows of any columns into a file, of the kind that its name says; what is not there is empty.
 
-    Lists and mappings are JSON in a CSV file, and in a Parquet file where they are not of one type. A CSV file has the
+    `rows` are gone through several times, so that they need not all be in memory: an iterator will not do. Lists and
+    mappings are JSON in a CSV file, and in a Parquet file where they are not of one type. A CSV file has the
     `form`; where it is not of commas and a column of the rows has decimal commas, numbers of others have them too. The
     file appears when it is whole. Raises TaskkitError when it cannot be written.
     """
     check_output(path)
-    writers: Mapping[str, Callable[[Path, Sequence[Row]], None]] = {
+    writers: Mapping[str, Callable[[Path, Iterable[Row]], None]] = {
         ".csv": partial(_write_csv, form=form or Form()),
         ".jsonl": _write_json_lines,
         ".parquet": _write_parquet,
@@ -109,12 +117,14 @@ def write_rows(path: Path, rows: Sequence[Row], form: Form | None = None) -> Non
             part.unlink()
 
 
-def _write_csv(path: Path, rows: Sequence[Row], form: Form) -> None:
+def _write_csv(path: Path, rows: Iterable[Row], form: Form) -> None:
+    names = _names(rows)
+    commas = form.delimiter != "," and any(
+        _has_decimal_commas([row.get(name) for row in block]) for block in _blocks(rows) for name in names
+    )
     with path.open("w", encoding="utf-8-sig" if form.mark else "utf-8", newline="") as file:
         table = csv.writer(file, delimiter=form.delimiter, lineterminator="\n")
-        names = _names(rows)
         table.writerow(names)
-        commas = form.delimiter != "," and any(_has_decimal_commas([row.get(name) for row in rows]) for name in names)
         table.writerows([_text(row.get(name), commas=commas) for name in names] for row in rows)
         _settle(file)
 
@@ -124,26 +134,53 @@ def _has_decimal_commas(cells: Sequence[Any]) -> bool:
     return decimal_points(texts) != texts
 
 
-def _write_json_lines(path: Path, rows: Sequence[Row]) -> None:
+def _write_json_lines(path: Path, rows: Iterable[Row]) -> None:
     with path.open("w", encoding="utf-8") as file:
         file.writelines(f"{_json(row)}\n" for row in rows)
         _settle(file)
 
 
-def _write_parquet(path: Path, rows: Sequence[Row]) -> None:
+def _write_parquet(path: Path, rows: Iterable[Row]) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    def column(cells: Sequence[Any]) -> pa.Array:
-        try:
-            return pa.array(cells)
-        except (pa.ArrowException, OverflowError):
-            return pa.array([None if cell is None else _text(cell) for cell in cells], pa.string())
+    names = _names(rows)
+    types = dict.fromkeys(names, pa.null())
+    for block in _blocks(rows):
+        types = {name: _common(kind, [row.get(name) for row in block]) for name, kind in types.items()}
+    schema = pa.schema(list(types.items()))
+    with parquet.ParquetWriter(path, schema) as writer:
+        for block in _blocks(rows):
+            cells = [_column([row.get(name) for row in block], kind) for name, kind in types.items()]
+            writer.write_table(pa.table(cells, schema=schema))
 
-    parquet.write_table(pa.table({name: column([row.get(name) for row in rows]) for name in _names(rows)}), path)
+
+def _common(kind: pa.DataType, cells: Sequence[Any]) -> pa.DataType:
+    """The type of a column that had this one so far; text where there is none for all of its cells."""
+    import pyarrow as pa
+
+    try:
+        schemas = [pa.schema([("", each)]) for each in (kind, pa.array(cells).type)]
+        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except (pa.ArrowException, OverflowError):
+        return pa.string()
 
 
-def _names(rows: Sequence[Row]) -> list[str]:
+def _column(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    import pyarrow as pa
+
+    if pa.types.is_string(kind):
+        return pa.array([None if cell is None else _text(cell) for cell in cells], kind)
+    return pa.array(cells, kind)
+
+
+def _blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    again = iter(rows)
+    while block := list(islice(again, BLOCK)):
+        yield block
+
+
+def _names(rows: Iterable[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row))
 
 

@@ -1,0 +1,184 @@
+"""Answers in a file: in order, in bounded memory, gone on with after a kill, with errors beside them."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import wave
+from pathlib import Path
+from random import Random
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import taskkit
+from taskkit import DataError, TaskkitError
+
+OLD = Path(__file__).parents[1] / "runs" / "0.1"
+WORDS = ("sun", "rain", "wind", "cloud", "warm", "cold", "snow")
+
+
+@pytest.fixture(scope="module")
+def text() -> taskkit.LoadedRun:
+    torch.set_num_threads(1)
+    return taskkit.load_run(OLD / "text")
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """1300 texts, three parts, of different lengths, each with a number of its own."""
+    random, path = Random(1), tmp_path / "texts.csv"
+    lines = [f"{n},{' '.join(random.choices(WORDS, k=random.randint(1, 9)))}" for n in range(1300)]
+    path.write_text("\n".join(["number,text", *lines, ""]))
+    return path
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return [*csv.DictReader(file)]
+
+
+def test_rows_stand_in_the_order_of_the_inputs_and_say_what_predict_says(
+    text: taskkit.LoadedRun, table: Path, tmp_path: Path
+) -> None:
+    for name in ("out.csv", "out.jsonl", "out.parquet"):
+        written = text.predict_into([str(table), "warm wind"], tmp_path / name, top=1)
+        assert (written.rows, written.errors) == (1301, 0)
+    answers = text.predict([str(table), "warm wind"], top=1)
+    found = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [row["number"] for row in found[:-1]] == [*map(str, range(1300))]
+    assert [row["input"] for row in found] == [row["input"] for row in answers]
+    assert [row["prediction"] for row in found] == [row["prediction"] for row in answers]
+    assert [row["probability"] for row in found] == pytest.approx([row["probability"] for row in answers], abs=1e-6)
+    assert [row["prediction"] for row in rows(tmp_path / "out.csv")] == [row["prediction"] for row in answers]
+    kept = pq.read_table(tmp_path / "out.parquet")
+    assert kept["probability"].to_pylist() == [row["probability"] for row in found]
+    assert kept["number"].to_pylist() == [*map(str, range(1300)), None]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "out.jsonl", "out.parquet", "texts.csv"]
+
+
+def test_processes_that_encode_change_nothing(text: taskkit.LoadedRun, table: Path, tmp_path: Path) -> None:
+    text.predict_into(str(table), tmp_path / "one.jsonl")
+    text.predict_into(str(table), tmp_path / "two.jsonl", workers=2)
+    assert (tmp_path / "one.jsonl").read_bytes() == (tmp_path / "two.jsonl").read_bytes()
+
+
+KILLED = """
+import os, signal, sys
+import taskkit
+
+run, table, path, parts = sys.argv[1:]
+left = int(parts)
+
+def progress(done, total):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+taskkit.load_run(run).predict_into(table, path, progress=progress)
+"""
+
+
+def test_a_killed_call_goes_on_repeats_nothing_and_writes_the_same_bytes(
+    text: taskkit.LoadedRun, table: Path, tmp_path: Path, environment
+) -> None:
+    path, done = tmp_path / "out.parquet", Random().choice([1, 2])
+    command = [sys.executable, "-c", KILLED, str(OLD / "text"), str(table), str(path), str(done)]
+    assert subprocess.run(command, env=environment(), capture_output=True).returncode == -signal.SIGKILL
+    assert not path.exists()
+    (tmp_path / "out.parquet.parts" / "000002.new").write_text("half of a p")
+    with pytest.raises(TaskkitError, match=r"would differ from these by: options\. Give the command"):
+        text.predict_into(str(table), path, top=1)
+    with pytest.raises(TaskkitError, match=r"would differ from these by: inputs"):
+        text.predict_into([str(table), "sun"], path)
+    seen: list[int] = []
+    text.predict_into(str(table), path, progress=lambda now, total: seen.append(now))
+    assert seen == [min(512 * part, 1300) for part in range(done + 1, 4)]
+    text.predict_into(str(table), tmp_path / "whole.parquet")
+    assert path.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+    assert not (tmp_path / "out.parquet.parts").exists()
+
+
+def test_two_processes_do_not_write_one_file(text: taskkit.LoadedRun, table: Path, tmp_path: Path, environment) -> None:
+    # A lock is a process's: another one must hold it.
+    hold = (
+        "import sys; from pathlib import Path; from taskkit.answering.parts import Parts; "
+        "held = Parts(Path(sys.argv[1]), {}, 1); print(1, flush=True); input()"
+    )
+    command = [sys.executable, "-c", hold, str(tmp_path / "out.csv")]
+    with subprocess.Popen(command, env=environment(), stdin=-1, stdout=-1) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(TaskkitError, match="another process writes there"):
+            text.predict_into(str(table), tmp_path / "out.csv")
+        other.kill()
+
+
+def test_what_cannot_be_read_or_encoded_is_an_error_in_its_own_row(taskkit, tmp_path: Path) -> None:
+    good = OLD / "data" / "images" / "down"
+    (tmp_path / "bad.png").write_text("no image")
+    called = taskkit("predict", str(OLD / "image"), "bad.png", str(good), "gone.png", "-o", "out.csv", "--entropy")
+    assert called.returncode == 1
+    assert "2 of them are errors" in called.stderr
+    assert "gone.png: there is no such file" in called.stderr
+    found = rows(tmp_path / "out.csv")
+    assert [row["input"] for row in found[:2]] == ["bad.png", "00.png"]
+    assert found[-1]["input"] == "gone.png"
+    assert "this is not an image" in found[0]["error"]
+    assert not found[0]["prediction"]
+    assert all(row["prediction"] and row["entropy"] and not row["error"] for row in found[1:-1])
+
+
+def test_where_nothing_can_be_read_nothing_is_written(text: taskkit.LoadedRun, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no such file"):
+        text.predict_into(str(tmp_path / "gone.csv"), tmp_path / "out.csv")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_an_answer_that_fails_is_an_error_of_its_input_alone(
+    text: taskkit.LoadedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, whole = text.built.task, text.built.task.predict
+
+    def picky(batch, outputs, examples, options):
+        if any("snow" in example.input for example in examples):
+            raise DataError("snow: nobody can tell.")
+        return whole(batch, outputs, examples, options)
+
+    monkeypatch.setattr(task, "predict", picky)
+    written = text.predict_into(["sun", "snow", "rain"], tmp_path / "out.jsonl")
+    assert (written.errors, written.first) == (1, ("snow: nobody can tell.",))
+    assert ["error" in json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] == [
+        False,
+        True,
+        False,
+    ]
+
+
+MEMORY = """
+import resource, sys
+import taskkit
+
+run, sound, count, path = sys.argv[1:]
+taskkit.load_run(run).predict_into([sound] * int(count), path)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_memory_does_not_grow_with_rows(tmp_path: Path, environment) -> None:
+    """A recording takes 96 kB in memory: a thousand more would take a hundred megabytes."""
+    sound = str(tmp_path / "sound.wav")
+    with wave.open(sound, "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(Random(1).randbytes(2 * 24_000))
+    peaks = []
+    for count in ("512", "1536"):
+        path = str(tmp_path / f"{count}.jsonl")
+        command = [sys.executable, "-c", MEMORY, str(OLD / "speech"), sound, count, path]
+        called = subprocess.run(command, env=environment(), capture_output=True, text=True)
+        assert called.returncode == 0, called.stderr
+        peaks.append(int(called.stdout))
+    assert peaks[1] - peaks[0] < 40, peaks
