@@ -274,8 +274,8 @@ class LoadedRun:
 
         A file is read once it no longer changes, and again for ten seconds where it cannot be read; then its row has
         the `error`. None is answered twice, also when the same call is made again. `said` is called with the name of
-        each file and how many of its rows are errors. Raises TaskkitError for a folder that is not there, a path that
-        was not begun so, and an unknown option.
+        each file and how many of its rows are errors. Raises DataError for a folder that is not there, and TaskkitError
+        for a path that was not begun so and an unknown option.
         """
         folder, path = Path(folder), Path(path)
         if not folder.is_dir():

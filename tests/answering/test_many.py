@@ -169,7 +169,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 
 def test_memory_does_not_grow_with_rows(tmp_path: Path, environment) -> None:
-    """A recording takes 96 kB in memory: a thousand more would take a hundred megabytes."""
+    """A recording takes 48 kB in memory: were they held, a thousand more would take 50 MB."""
     sound = str(tmp_path / "sound.wav")
     with wave.open(sound, "wb") as file:
         file.setparams((1, 2, 16_000, 0, "NONE", ""))
@@ -181,4 +181,4 @@ def test_memory_does_not_grow_with_rows(tmp_path: Path, environment) -> None:
         called = subprocess.run(command, env=environment(), capture_output=True, text=True)
         assert called.returncode == 0, called.stderr
         peaks.append(int(called.stdout))
-    assert peaks[1] - peaks[0] < 40, peaks
+    assert peaks[1] - peaks[0] < 30, peaks
