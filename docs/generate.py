@@ -34,6 +34,8 @@ HEADINGS = {"task": "Tasks", "model": "Models", "data": "Data"}
 ROOMS = {
     "api": "Runs",
     "loaded_run": "Runs",
+    "handover.loaded_export": "Exported folders",
+    "contracts.arrays": "Exported folders",
     "contracts.component": "Declaring",
     "contracts.hookspecs": "Declaring",
     "contracts.deprecation": "Declaring",

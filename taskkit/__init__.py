@@ -14,6 +14,7 @@ from taskkit.described import described
 if TYPE_CHECKING:
     from taskkit.api import resume, run
     from taskkit.cachedir import cache_directory, file_sha256
+    from taskkit.contracts.arrays import ArrayClassification, ArrayProcessor, Arrays, ArrayTask
     from taskkit.contracts.classification import Classification
     from taskkit.contracts.component import Component, PluginInfo, RecipeFile, recipes_in
     from taskkit.contracts.data import Batch, DataModule, Prepared, Stream
@@ -87,13 +88,16 @@ if TYPE_CHECKING:
         SourceError,
         TaskkitError,
     )
+    from taskkit.handover.loaded_export import LoadedExport, load_export
     from taskkit.loaded_run import LoadedRun, load_run
     from taskkit.wording import did_you_mean, path_text, percent
 
 _HOMES = {
     "api": ("resume", "run"),
+    "handover.loaded_export": ("LoadedExport", "load_export"),
     "loaded_run": ("LoadedRun", "load_run"),
     "cachedir": ("cache_directory", "file_sha256"),
+    "contracts.arrays": ("ArrayClassification", "ArrayProcessor", "ArrayTask", "Arrays"),
     "contracts.classification": ("Classification",),
     "contracts.component": ("Component", "PluginInfo", "RecipeFile", "recipes_in"),
     "contracts.data": ("Batch", "DataModule", "Prepared", "Stream"),
@@ -177,6 +181,10 @@ __all__ = [
     "SPLIT_NAMES",
     "TABLE_SUFFIXES",
     "WRITTEN_BY_SYSTEMS",
+    "ArrayClassification",
+    "ArrayProcessor",
+    "ArrayTask",
+    "Arrays",
     "Attachment",
     "Batch",
     "Catalogue",
@@ -200,6 +208,7 @@ __all__ = [
     "Guess",
     "Headline",
     "Installed",
+    "LoadedExport",
     "LoadedRun",
     "Local",
     "Mean",
@@ -258,6 +267,7 @@ __all__ = [
     "first_ids",
     "hash_fraction",
     "hookimpl",
+    "load_export",
     "load_run",
     "macro_f1",
     "macro_precision",

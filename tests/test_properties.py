@@ -18,7 +18,8 @@ from taskkit.batches.plan import Bucketed, Fixed, Packed, Plan
 from taskkit.errors import DataError, RecipeError
 from taskkit.recipe.dump import document, inline
 from taskkit.recipe.merge import file_layer, override_layer, scalar
-from taskkit.runs.checkpoint import check_plain, pack, stated_facts, unpack
+from taskkit.runs.checkpoint import check_plain
+from taskkit.runs.packing import pack, stated_facts, unpack
 
 QUICK = settings(max_examples=150, deadline=None)
 

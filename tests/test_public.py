@@ -96,7 +96,12 @@ def _described(name: str, thing: Any) -> Iterator[str]:
     fields = {field.name: field for field in dataclasses.fields(thing)} if dataclasses.is_dataclass(thing) else {}
     for each in fields.values():
         yield f"    {name}.{each.name}: {each.type}"
-    for member, value in sorted(vars(thing).items()):
+    # What it has of a class of ours that is not public itself is promised as its own.
+    own = [each for each in thing.__mro__[:0:-1] if each.__module__.startswith("taskkit.")]
+    members = {
+        name: value for each in own if each.__name__ not in taskkit.__all__ for name, value in vars(each).items()
+    }
+    for member, value in sorted({**members, **vars(thing)}.items()):
         if (not member.startswith("_") or member == "__init__") and member not in fields:
             if member == "__init__" and fields:
                 continue

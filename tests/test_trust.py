@@ -27,7 +27,8 @@ import pytest
 import torch
 
 from taskkit import CheckpointError, DataError, SourceError, Url, fetch, load_run, read_table
-from taskkit.runs.checkpoint import declared_facts, load_safely, unpack
+from taskkit.runs.checkpoint import load_safely
+from taskkit.runs.packing import declared_facts, unpack
 
 OLD = Path(__file__).parent / "runs/0.1"
 Taskkit = Callable[..., subprocess.CompletedProcess[str]]

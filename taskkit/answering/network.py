@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from taskkit.answering.answerer import Answerer, Encoded
 from taskkit.batches.encode import encode_each, in_memory, samples_of
+from taskkit.contracts.data import Batch
 from taskkit.contracts.facts import DataSpec, Example, Prediction
 from taskkit.engine.build import Built
 from taskkit.engine.evaluate import answers, joined, numbered, sequential, together
@@ -67,6 +68,10 @@ class NetworkAnswerer(Answerer):
     def length(self, sample: Encoded) -> int:
         return self.built.processor.length(sample)
 
+    def complete(self, batch: Batch) -> Batch:
+        """A batch with all that is asked with; by default as `collate` gives it."""
+        return batch
+
     @override
     def answer(
         self, examples: Sequence[Example], samples: Sequence[Sequence[Encoded]], answering: Any
@@ -78,7 +83,7 @@ class NetworkAnswerer(Answerer):
         parts: list[tuple[tuple[int, int], Prediction]] = []
         with torch.inference_mode(), self.autocast():
             for host in loader:
-                batch = {name: tensor.to(self.device) for name, tensor in host.tensors.items()}
+                batch = self.complete({name: tensor.to(self.device) for name, tensor in host.tensors.items()})
                 chosen = [examples[number] for number in host.tensors["example"].tolist()]
                 with calling(owner, "forward"):
                     outputs = task(batch)

@@ -32,6 +32,8 @@ VERBS = {
     "compare": ("taskkit.cli.compare:command", "Say which runs are better, and which cannot be told apart."),
     "report": ("taskkit.cli.report:command", "Write runs as one HTML file that a person reads."),
     "predict": ("taskkit.cli.predict:command", "Predict for files or lines of text."),
+    "export": ("taskkit.cli.export:command", "Hand a run over as a folder: a program or weights, and a model card."),
+    "card": ("taskkit.cli.card:command", "Print a model card of a run or an exported folder."),
     "verify": ("taskkit.cli.verify:command", "Prove that a run can be resumed, repeated and trusted."),
     "runs": ("taskkit.cli.runs:command", "List runs with their status, score, cost and age."),
     "reproduce": ("taskkit.cli.reproduce:command", "Run a run again and compare the scores."),

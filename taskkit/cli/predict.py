@@ -21,7 +21,7 @@ from taskkit.data.tables import table_suffix
 from taskkit.wording import json_line, on_one_line, path_text
 
 if TYPE_CHECKING:
-    from taskkit.loaded_run import LoadedRun
+    from taskkit.answering.asking import Asked
 
 
 @click.command(
@@ -64,11 +64,8 @@ def command(
         raise click.UsageError("--watch and --workers are for answers in a file. Name it with -o.")
     if output is not None and watch is None:
         check_output(output)
-    with loading():
-        from taskkit.loaded_run import load_run
-
-        loaded = load_run(run, plugins=ours.plugins)
-        takers = loaded.predict_options
+    loaded = _opened(run, ours)
+    takers = loaded.predict_options
     inputs, options = parse(words, takers)
     sources = [line for word in inputs for line in _lines(word)]
     if watch is not None and output is not None:
@@ -96,7 +93,7 @@ def command(
 
 
 def _write(
-    loaded: LoadedRun,
+    loaded: Asked,
     sources: Sequence[str],
     output: Path,
     out: Path | None,
@@ -118,7 +115,7 @@ def _write(
         raise SystemExit(1)
 
 
-def _watch(loaded: LoadedRun, folder: Path, output: Path, out: Path | None, options: Mapping[str, Any]) -> None:
+def _watch(loaded: Asked, folder: Path, output: Path, out: Path | None, options: Mapping[str, Any]) -> None:
     """Answer files as they appear, until a signal says that it is enough."""
     from taskkit.engine.signals import Signals
 
@@ -131,6 +128,27 @@ def _watch(loaded: LoadedRun, folder: Path, output: Path, out: Path | None, opti
     with signals.heard(), signals.held():
         loaded.watch(folder, output, lambda: signals.number is not None, out=out, said=told, **options)
     say("stopped; the same command goes on", err=True)
+
+
+def _opened(path: Path, ours: Context) -> Asked:
+    """A run, or an exported folder, which may do without torch."""
+    from taskkit.handover.folder import is_export
+
+    if is_export(path):
+        from taskkit.handover.loaded_export import load_export
+
+        exported = load_export(path, plugins=ours.plugins)
+        if exported.is_portable:
+            return exported
+    with loading():
+        if is_export(path):
+            exported.answerer  # noqa: B018 - it is read now, while it is said what is waited for
+            return exported
+        from taskkit.loaded_run import load_run
+
+        loaded = load_run(path, plugins=ours.plugins)
+        loaded.predict_options  # noqa: B018 - as above
+        return loaded
 
 
 def _form(output: Path, inputs: Sequence[str], options: Mapping[str, Any]) -> Form:

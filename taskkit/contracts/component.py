@@ -41,6 +41,9 @@ class Component:
 
     statistics: tuple[str, ...] = ()
     """Of a task: the import paths of functions of its own that its statistics are `Of`, in modules without torch."""
+    portable: str = ""
+    """Of a model or a task: the import path of its ArrayProcessor or ArrayTask, in a module without torch; empty: an
+    exported network is asked with torch, though not by it."""
 
     def __hash__(self) -> int:
         return hash((self.kind, self.name, self.implementation))

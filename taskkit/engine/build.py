@@ -23,7 +23,7 @@ from taskkit.data.splits import share_of
 from taskkit.engine.guard import calling, returned
 from taskkit.errors import CheckpointError, RunFailedError, TaskkitError
 from taskkit.plugins.compatibility import imported
-from taskkit.runs import checkpoint
+from taskkit.runs import checkpoint, packing
 from taskkit.wording import TELL_AUTHORS
 
 HEAD = 10_000
@@ -81,7 +81,7 @@ def prepare(module: DataModule, recipe: Recipe, components: Iterable[Component] 
     for fact in (spec.input, spec.target):
         checkpoint.check_facts(f"{data.name} ({data.plugin})", fact)
     if components is not None:
-        _check_found(data, spec, checkpoint.declared_facts(components))
+        _check_found(data, spec, packing.declared_facts(components))
     return _shared(_folded(prepared, recipe), recipe)
 
 
@@ -135,14 +135,9 @@ def rebuild(saved: checkpoint.Saved, recipe: Recipe, components: Iterable[Compon
 
     `recipe` is that of the checkpoint, and `components` are all that are installed.
     """
-    spec = checkpoint.unpack(saved.spec, checkpoint.declared_facts(components))
-    model, processor = _model(recipe, spec)
-    with calling(recipe.model, "Processor.load_state_dict"):
-        processor.load_state_dict(saved.processor)
-    network = _network(recipe, model, spec, processor)
-    task = _task(recipe, network, processor, spec)
+    built = untrained(recipe, packing.unpack(saved.spec, packing.declared_facts(components)), saved.processor)
     try:
-        task.load_state_dict(saved.state)
+        built.task.load_state_dict(saved.state)
     except RuntimeError as error:
         lines = str(error).splitlines()
         raise CheckpointError(
@@ -151,8 +146,17 @@ def rebuild(saved: checkpoint.Saved, recipe: Recipe, components: Iterable[Compon
         ) from None
     conclusion = saved.path.with_name(checkpoint.CONCLUSION)
     if conclusion.exists():
-        task.load_conclusion(checkpoint.load_safely(conclusion))
-    return Built(recipe, spec, model, processor, network, task)
+        built.task.load_conclusion(checkpoint.load_safely(conclusion))
+    return built
+
+
+def untrained(recipe: Recipe, spec: DataSpec, processor_state: Mapping[str, Any]) -> Built:
+    """Build a task by what its processor learnt, with a network as it is before training."""
+    model, processor = _model(recipe, spec)
+    with calling(recipe.model, "Processor.load_state_dict"):
+        processor.load_state_dict(processor_state)
+    network = _network(recipe, model, spec, processor)
+    return Built(recipe, spec, model, processor, network, _task(recipe, network, processor, spec))
 
 
 def head(prepared: Prepared, split: Split) -> Sequence[Example]:
@@ -215,9 +219,9 @@ def _check_declared(data: Chosen, fact: Fact, declared: Sequence[str]) -> None:
         )
 
 
-def _check_found(data: Chosen, spec: DataSpec, find: checkpoint.FindFact) -> None:
+def _check_found(data: Chosen, spec: DataSpec, find: packing.FindFact) -> None:
     """Raise RunFailedError for a fact inside a Record by which a run could not be read back."""
-    for reference in checkpoint.references(spec):
+    for reference in packing.references(spec):
         try:
             find(reference)
         except CheckpointError:
@@ -272,11 +276,11 @@ def _check_state(owner: Chosen, model: Model, processor: Processor, spec: DataSp
         state = dict(processor.state_dict())
     checkpoint.check_plain(f"{owner.name} ({owner.plugin}): `Processor.state_dict`", state)
     buffer = io.BytesIO()
-    torch.save({"spec": checkpoint.pack(spec), "state": state}, buffer)
+    torch.save({"spec": packing.pack(spec), "state": state}, buffer)
     buffer.seek(0)
     read = checkpoint.load_safely(buffer)
     with calling(owner, "Processor.load_state_dict"):
-        again = model.processor(checkpoint.unpack(read["spec"], checkpoint.stated_facts(spec)))
+        again = model.processor(packing.unpack(read["spec"], packing.stated_facts(spec)))
         again.load_state_dict(read["state"])
         lost = sorted(name for name, value in state.items() if not same(dict(again.state_dict()).get(name), value))
     if lost:

@@ -15,7 +15,7 @@ from taskkit.contracts.recipe import OptimSection
 from taskkit.engine.build import Built, same
 from taskkit.engine.optim import of_phase
 from taskkit.errors import DataError
-from taskkit.runs import checkpoint
+from taskkit.runs import checkpoint, packing
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Begun:
             )
 
     def _differences(self, built: Built, prepared: Prepared) -> Iterator[str]:
-        before, now = self.saved.spec, checkpoint.pack(built.spec)
+        before, now = self.saved.spec, packing.pack(built.spec)
         if before["fingerprint"] != now["fingerprint"]:
             yield f"their fingerprint was {before['fingerprint']} and is {now['fingerprint']}"
         sizes = _sizes(prepared)

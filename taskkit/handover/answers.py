@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor
+
+from taskkit.errors import CheckpointError
 
 ONLY = "output"
 """The name of an answer that is one tensor."""
@@ -57,3 +60,45 @@ def _parts(answer: Any) -> tuple[Parts, Callable[[Parts], Any]] | None:
     if isinstance(answer, list | tuple):
         return {str(at): part for at, part in enumerate(answer)}, lambda parts: kind(parts.values())
     return None
+
+
+def described(answer: Any, name: str = "") -> Any:
+    """How an answer is made of its tensors, as plain data: what `rebuilt` takes."""
+    if isinstance(answer, Tensor):
+        return {"tensor": name or ONLY}
+    if (found := _parts(answer)) is None:
+        return {"plain": answer}
+    parts = {key: described(part, f"{name}.{key}".lstrip(".")) for key, part in found[0].items()}
+    if isinstance(answer, list | tuple) and not hasattr(answer, "_fields"):
+        return {type(answer).__name__: list(parts.values())}
+    if isinstance(answer, Mapping) and not dataclasses.is_dataclass(answer):
+        return {"mapping": parts}
+    return {"class": f"{type(answer).__module__}:{type(answer).__qualname__}", "parts": parts}
+
+
+def rebuilt(form: Any, others: Mapping[str, Tensor]) -> Any:
+    """The answer that `described` told of, with these tensors.
+
+    A class is looked for among modules that are imported already, and must be a dataclass or a named tuple: a file can
+    make nothing be imported or called. Raises CheckpointError for any other.
+    """
+    ((kind, inside),) = form.items() if len(form) == 1 else (("class", form["class"]),)
+    match kind:
+        case "tensor":
+            return others[inside]
+        case "plain":
+            return inside
+        case "mapping":
+            return {name: rebuilt(part, others) for name, part in inside.items()}
+        case "list":
+            return [rebuilt(part, others) for part in inside]
+        case "tuple":
+            return tuple(rebuilt(part, others) for part in inside)
+    module, _, name = str(inside).partition(":")
+    made: Any = getattr(sys.modules.get(module), name, None)
+    if not (isinstance(made, type) and (dataclasses.is_dataclass(made) or hasattr(made, "_fields"))):
+        raise CheckpointError(
+            f"export.json: the network's answer is a {inside}, which the installed plugin does not have. Install the "
+            "versions that it names."
+        )
+    return made(**{name: rebuilt(part, others) for name, part in form["parts"].items()})

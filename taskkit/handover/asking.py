@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from taskkit.batches.store import is_flag
 from taskkit.contracts.data import Batch
@@ -17,7 +19,7 @@ from taskkit.contracts.task import Task
 from taskkit.engine.build import Built
 from taskkit.engine.guard import calling
 from taskkit.errors import RunFailedError
-from taskkit.handover.answers import tensors, with_tensors
+from taskkit.handover.answers import rebuilt, tensors, with_tensors
 
 Inputs = Mapping[str, Tensor]
 Outputs = Mapping[str, Tensor]
@@ -66,19 +68,21 @@ def answering(network: nn.Module, ask: Ask) -> Iterator[None]:
     """
 
     def instead(module: nn.Module, positional: tuple[Any, ...], named: dict[str, Any], answer: Any) -> Any:
-        inputs = _by_name(network, positional, named)
-        try:
-            answers = ask(inputs)
-        except Exception as error:  # whatever runs the program has errors of its own
-            given = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in inputs.items())
-            raise RunFailedError(f"The program cannot be asked {given}: {reason(error)}") from error
-        return with_tensors(answer, answers)
+        return with_tensors(answer, _ask(ask, _by_name(inspect.signature(network.forward), positional, named)))
 
     hook = network.register_forward_hook(instead, with_kwargs=True)
     try:
         yield
     finally:
         hook.remove()
+
+
+def _ask(ask: Ask, inputs: Inputs) -> Outputs:
+    try:
+        return ask(inputs)
+    except Exception as error:  # whatever runs the program has errors of its own
+        given = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in inputs.items())
+        raise RunFailedError(f"The program cannot be asked {given}: {reason(error)}") from error
 
 
 def _forward(built: Built, task: Task, batch: Batch) -> Any:
@@ -88,7 +92,7 @@ def _forward(built: Built, task: Task, batch: Batch) -> Any:
 
 
 def _named(built: Built, positional: tuple[Any, ...], named: Mapping[str, Any]) -> Inputs:
-    given = _by_name(built.network, positional, named)
+    given = _by_name(inspect.signature(built.network.forward), positional, named)
     if strange := [name for name, value in given.items() if not isinstance(value, Tensor)]:
         raise RunFailedError(
             f"{built.recipe.model.name} ({built.recipe.model.plugin}): its network is given {', '.join(strange)}, no "
@@ -97,9 +101,9 @@ def _named(built: Built, positional: tuple[Any, ...], named: Mapping[str, Any]) 
     return given
 
 
-def _by_name(network: nn.Module, positional: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
+def _by_name(signature: inspect.Signature, positional: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a call of a network by their names, without those that are None."""
-    bound = inspect.signature(network.forward).bind(*positional, **named)
+    bound = signature.bind(*positional, **named)
     arguments = dict(bound.arguments)
     for parameter in bound.signature.parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
@@ -125,3 +129,41 @@ class Named(nn.Module):
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Named tensors of the network's own shapes, in and out."""
         return tensors(self.network(**inputs))
+
+
+class Stored(nn.Module):
+    """A network whose floating-point weights are kept in another type, and are made float32 again to compute with."""
+
+    network: nn.Module
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+        self.names = list(state)
+        for number, tensor in enumerate(state.values()):
+            kept = tensor.detach().to(dtype) if tensor.dtype == torch.float32 else tensor.detach()
+            self.register_buffer(f"weight_{number}", kept)
+        # Not as a submodule, whose own weights would be kept too.
+        object.__setattr__(self, "network", copy.deepcopy(network).to("meta"))
+
+    def forward(self, **inputs: Tensor) -> Any:
+        """What the network answers."""
+        kept = [self.get_buffer(f"weight_{number}") for number in range(len(self.names))]
+        full = (each.float() if each.is_floating_point() else each for each in kept)
+        return functional_call(self.network, dict(zip(self.names, full, strict=True)), (), dict(inputs))
+
+
+class InStead(nn.Module):
+    """What a task is given for its network where a program answers: it has no weights that could be used by mistake."""
+
+    signature: inspect.Signature
+
+    def __init__(self, network: nn.Module, ask: Ask, answer: Any) -> None:
+        super().__init__()
+        self.ask = ask
+        self.answer = answer
+        object.__setattr__(self, "signature", inspect.signature(network.forward))
+
+    def forward(self, *positional: Any, **named: Any) -> Any:
+        """What the network would answer; raises RunFailedError where the program does not take what it is given."""
+        return rebuilt(self.answer, _ask(self.ask, _by_name(self.signature, positional, named)))

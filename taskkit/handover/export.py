@@ -22,8 +22,9 @@ from taskkit.contracts.model import Processor, Sample
 from taskkit.engine.build import Built
 from taskkit.engine.guard import calling
 from taskkit.errors import RunFailedError
-from taskkit.handover.answers import strange, tensors
-from taskkit.handover.asking import Ask, Inputs, Named, asked, batch_of, reason
+from taskkit.handover import pt2
+from taskkit.handover.answers import described, strange, tensors
+from taskkit.handover.asking import Ask, Inputs, Named, Stored, asked, batch_of, reason
 
 FEW, MORE = 3, 5
 """Samples of the batches that a network is exported by: odd, lest anything is taken to be even, and not 1, which torch
@@ -39,22 +40,31 @@ class Program:
     exported: ExportedProgram
     inputs: Mapping[str, tuple[int | None, ...]]
     """The shape of each input; None where it may have any size."""
+    dtypes: Mapping[str, str]
+    """What each input is of."""
     outputs: tuple[str, ...]
     """The names of what it answers."""
+    answer: Any
+    """How the network's answer is made of these; see `answers.described`."""
     used: tuple[Shapes, ...]
     """The shapes of the batches by which it was exported."""
 
     def save(self, path: Path) -> Path:
-        """Write it, to be read by `torch.export.load`; its name must end in .pt2."""
+        """Write it, to be read by `torch.export.load`; its name must end in .pt2.
+
+        The examples that it was exported by do not go with it.
+        """
+        self.exported.example_inputs = None
         with unheard():
             torch.export.save(self.exported, path)
         return path
 
 
-def export(built: Built, samples: Sequence[Sample]) -> Program:
+def export(built: Built, samples: Sequence[Sample], weights: torch.dtype | None = None) -> Program:
     """Export a run's network by some samples, of lengths that differ where the processor's do.
 
     A dimension is taken to have any size if it differs between a batch of few short samples and one of more long ones.
+    `weights` is what the weights are kept in, by default as they are; what is computed is float32.
     Raises TaskkitError where the model says that no program can hold its network, and RunFailedError where torch
     cannot export it.
     """
@@ -65,17 +75,21 @@ def export(built: Built, samples: Sequence[Sample]) -> Program:
     free = {name: _differing(inputs[name].shape, others[name].shape) for name in inputs}
     with calling(built.recipe.model, "exportable"):
         network = built.model.exportable(built.network)
-    program = _exported(built, Named(network.eval()), inputs, free)
+    network.eval()
+    program = _exported(built, Named(network if weights is None else Stored(network, weights)), inputs, free)
     return Program(
         program,
         {name: tuple(None if at in free[name] else n for at, n in enumerate(x.shape)) for name, x in inputs.items()},
+        {name: str(x.dtype).removeprefix("torch.") for name, x in inputs.items()},
         tuple(tensors(answer)),
+        described(answer),
         (shapes(inputs), shapes(others)),
     )
 
 
 def read(path: Path) -> Ask:
-    """A program that was saved, ready to be asked."""
+    """A program that was saved, ready to be asked; raises CheckpointError for one that holds more than a network."""
+    pt2.check(path)
     # torch writes down as guards that sizes are not 1, which its code does not need: batches of one are asked too.
     unguarded = {"check_guards": False} if "check_guards" in signature(ExportedProgram.module).parameters else {}
     with unheard():
@@ -161,7 +175,7 @@ def _exported(built: Built, network: Named, inputs: Inputs, free: Mapping[str, s
     given = {name: tensor.clone() for name, tensor in inputs.items()}
     try:
         with unheard(), torch.no_grad(), _any_size():
-            return torch.export.export(network, (given,), dynamic_shapes={"inputs": dynamic}, strict=False)
+            made = torch.export.export(network, (given,), dynamic_shapes={"inputs": dynamic}, strict=False)
     except Exception as error:  # torch raises whatever the network's code runs into.
         raise RunFailedError(
             f"{built.recipe.model.name} ({built.recipe.model.plugin}): torch.export cannot export its network: "
@@ -169,3 +183,7 @@ def _exported(built: Built, network: Named, inputs: Inputs, free: Mapping[str, s
             "`.tolist()`, and `tensor.shape[0]` for `len(tensor)`. Or write `Model.exportable`, which gives a network "
             "that answers alike."
         ) from error
+    for module in made.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)  # where the plugin's code lies here is nobody else's business
+    return made

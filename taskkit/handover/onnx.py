@@ -9,12 +9,12 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from taskkit.errors import RunFailedError
+from taskkit.handover import runtime
 from taskkit.handover.asking import Ask, Inputs, reason
 from taskkit.handover.export import Program, unheard
 
+HALVES = (torch.float16, torch.bfloat16)
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
-ALSO = "_out"
-"""Ends the name of an output that an input has too, for ONNX has one name for one thing."""
 
 
 def missing() -> list[str]:
@@ -30,9 +30,11 @@ def save(program: Program, path: Path) -> Path:
             made = torch.onnx.export(
                 program.exported,
                 dynamo=True,
+                # Else weights that are kept in 16 bits would be made 32 in the file.
+                optimize=not any(each.dtype in HALVES for each in program.exported.state_dict.values()),
                 verbose=False,
                 input_names=list(program.inputs),
-                output_names=[f"{name}{ALSO}" if name in program.inputs else name for name in program.outputs],
+                output_names=[f"{name}{runtime.ALSO}" if name in program.inputs else name for name in program.outputs],
             )
             assert made is not None
             made.save(path)
@@ -46,24 +48,10 @@ def save(program: Program, path: Path) -> Path:
 
 def read(path: Path) -> Ask:
     """A program that was saved as ONNX, ready to be asked on the CPU; raises RunFailedError where it cannot be read."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = torch.get_num_threads()
-    try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has a class for each of its codes, and no common one
-        raise RunFailedError(
-            f"onnxruntime cannot read what torch.onnx wrote: {reason(error)} Write `Model.exportable`, or index with "
-            "int64 where it says int32."
-        ) from error
-    outputs = [each.name for each in session.get_outputs()]
-    taken = {each.name for each in session.get_inputs()}
-    names = [name.removesuffix(ALSO) if name.removesuffix(ALSO) in taken else name for name in outputs]
+    program = runtime.load(path, torch.get_num_threads())
 
     def ask(inputs: Inputs) -> dict[str, torch.Tensor]:
-        found = session.run(outputs, {name: x.numpy() for name, x in inputs.items() if name in taken})
-        return {name: torch.from_numpy(values) for name, values in zip(names, found, strict=True)}
+        found = program({name: x.numpy() for name, x in inputs.items()})
+        return {name: torch.from_numpy(values) for name, values in found.items()}
 
     return ask

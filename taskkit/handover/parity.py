@@ -15,7 +15,7 @@ from taskkit.engine.build import Built
 from taskkit.engine.evaluate import answers
 from taskkit.handover.answers import tensors
 from taskkit.handover.asking import Ask, Outputs, answering, asked, batch_of
-from taskkit.handover.export import Program, Shapes, shapes
+from taskkit.handover.export import Shapes, shapes
 
 SIZES = (1, 4, 7)
 """Samples of the batches that are compared: none of them is a size that a program is exported by."""
@@ -35,17 +35,29 @@ class Parity:
     """Predictions that were compared; None: the task predicts nothing of its own."""
     changed: tuple[str, ...]
     """Ids of examples whose prediction is another."""
+    limit: float = LIMIT
+    others: float = 0.0
+    """The share of predictions that may be others."""
 
     @property
     def holds(self) -> bool:
-        """Whether it answers alike: within the limit, and no prediction is another."""
-        return self.apart.size <= LIMIT and not self.changed
+        """Whether it answers alike: within the limit, and no more predictions are others than may be."""
+        return self.apart.size <= self.limit and len(self.changed) <= self.others * (self.answers or 0)
 
 
-def parity(built: Built, program: Program, ask: Ask, examples: Sequence[Example], samples: Sequence[Sample]) -> Parity:
+def parity(
+    built: Built,
+    used: Sequence[Shapes],
+    ask: Ask,
+    examples: Sequence[Example],
+    samples: Sequence[Sample],
+    limit: float = LIMIT,
+    others: float = 0.0,
+) -> Parity:
     """Ask a network and its program about samples, each with its example, in batches of other sizes than any before.
 
-    The samples are asked over again where they are fewer than a batch.
+    The samples are asked over again where they are fewer than a batch; batches of the shapes that were `used` to export
+    are left out. `others` is the share of predictions that may be others.
     """
     apart, seen, changed, compared = [], list[Shapes](), list[str](), 0
     for numbers in _batches(len(samples)):
@@ -54,20 +66,21 @@ def parity(built: Built, program: Program, ask: Ask, examples: Sequence[Example]
         batch = batch_of(built, few, complete=True)
         with answering(built.network, ask):
             inputs, outputs, handed_over = asked(built, batch)
-        if (here := shapes(inputs)) in program.used:
+        if (here := shapes(inputs)) in used:
             continue
         seen += [here] if here not in seen else []
         apart.append(_apart(tensors(answer), tensors(outputs), f"of a batch of {len(few)}"))
-        if _predicts(built):
+        if predicts(built):
             with torch.no_grad():
                 one, other = (
                     answers(built.task, built.recipe.task, batch, said, own, built.task.predict_options())
                     for said in (eager, handed_over)
                 )
             pairs = zip(own, one, other, strict=True)
-            changed += [example.id for example, mine, theirs in pairs if not _same(mine, theirs)]
+            changed += [example.id for example, mine, theirs in pairs if not same(mine, theirs, limit)]
             compared += len(own)
-    return Parity(largest(apart), tuple(seen), compared if _predicts(built) else None, tuple(dict.fromkeys(changed)))
+    answered = compared if predicts(built) else None
+    return Parity(largest(apart), tuple(seen), answered, tuple(dict.fromkeys(changed)), limit, others)
 
 
 def _batches(count: int) -> Iterator[list[int]]:
@@ -91,21 +104,23 @@ def _apart(network: Outputs, program: Outputs, where: str) -> Difference:
     )
 
 
-def _predicts(built: Built) -> bool:
+def predicts(built: Built) -> bool:
     """Whether the task puts answers into words without asking the network again and again, as where it generates."""
     return built.task.predicts and built.task.predicts_in_test
 
 
-def _same(one: Prediction, other: Prediction) -> bool:
-    return _alike(one["prediction"], other["prediction"])
-
-
-def _alike(one: Any, other: Any) -> bool:
+def same(one: Prediction, other: Prediction, limit: float = LIMIT) -> bool:
     """Whether two predictions say the same; numbers may be as far apart as the outputs may."""
+    return _alike(one["prediction"], other["prediction"], limit)
+
+
+def _alike(one: Any, other: Any, limit: float) -> bool:
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(_alike(one[name], other[name]) for name in one)
+        return one.keys() == other.keys() and all(_alike(one[name], other[name], limit) for name in one)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(_alike, one, other))
+        return len(one) == len(other) and all(
+            _alike(mine, theirs, limit) for mine, theirs in zip(one, other, strict=True)
+        )
     if isinstance(one, float) and isinstance(other, float):
-        return one == other or abs(one - other) <= LIMIT * max(1.0, abs(one)) or (one != one and other != other)
+        return one == other or abs(one - other) <= limit * max(1.0, abs(one)) or (one != one and other != other)
     return bool(one == other)

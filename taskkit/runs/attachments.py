@@ -19,7 +19,7 @@ def attached(
 ) -> Prediction:
     """The prediction with its Attachments written into files, and their paths instead, relative to `base` if given.
 
-    Raises TaskkitError where the folderthey cannot be madewritten.
+    Raises TaskkitError where they cannot be written.
     """
     if not any(isinstance(value, Attachment) for value in prediction.values()):
         return prediction

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 
+from taskkit.answering.asking import Requests
 from taskkit.apart import of_numbers
 from taskkit.contracts.classification import Classification
 from taskkit.contracts.component import Component
@@ -17,7 +18,7 @@ from taskkit.engine.evaluate import Evaluation
 from taskkit.engine.guard import calling
 from taskkit.engine.trainer import quiet
 from taskkit.errors import TaskkitError
-from taskkit.loaded_run import LoadedRun, Requests
+from taskkit.loaded_run import LoadedRun
 from taskkit.preflight.overfit import STEPS
 from taskkit.testing import hostile as hostile_
 from taskkit.testing.seen import NotDue, NotRun, Seen

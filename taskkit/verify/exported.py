@@ -50,7 +50,7 @@ def _compared(
     pairs = [(each, sample) for each in judged.examples for sample in samples_of(each, judged.built.processor)]
     try:
         program = bench.program
-        found = parity(judged.built, program, written(program), [e for e, _ in pairs], [s for _, s in pairs])
+        found = parity(judged.built, program.used, written(program), [e for e, _ in pairs], [s for _, s in pairs])
     except RunFailedError as error:
         return failed(proof, bench, what, str(error), environment)
     compared = f"{what}, in batches of {', '.join(map(str, SIZES[:-1]))} and {SIZES[-1]} samples; {_said(found)}"

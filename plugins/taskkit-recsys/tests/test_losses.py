@@ -8,8 +8,8 @@ from torch.utils._pytree import tree_leaves
 
 from taskkit_recsys import sections
 from taskkit_recsys.answer import Vectors
+from taskkit_recsys.arrays import NONE
 from taskkit_recsys.losses import Objective
-from taskkit_recsys.processor import NONE
 
 QUERIES, ITEMS, WIDTH = 30, 50, 8
 

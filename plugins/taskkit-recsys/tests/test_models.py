@@ -7,6 +7,7 @@ import torch
 from taskkit import Example, TaskkitError
 from taskkit_recsys import sections
 from taskkit_recsys.answer import Scores
+from taskkit_recsys.arrays import NONE
 from taskkit_recsys.bert4rec import Bert4rec, draw
 from taskkit_recsys.gru4rec import Gru4rec
 from taskkit_recsys.history import History, Query
@@ -15,7 +16,6 @@ from taskkit_recsys.lightgcn import Lightgcn
 from taskkit_recsys.mf import Mf
 from taskkit_recsys.next_item import NextItem
 from taskkit_recsys.popular import Popular
-from taskkit_recsys.processor import NONE
 from taskkit_recsys.sasrec import Sasrec
 
 SMALL = {"width": 16, "depth": 1, "heads": 2, "dropout": 0.0}

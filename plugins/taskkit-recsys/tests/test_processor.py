@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from taskkit import Catalogue, DataError, DataSpec, Example
+from taskkit_recsys.arrays import NONE
 from taskkit_recsys.facts import Histories, NextItem, Rating
 from taskkit_recsys.history import History, Pair, Query
-from taskkit_recsys.processor import NONE, HistoryProcessor, PairProcessor
+from taskkit_recsys.processor import HistoryProcessor, PairProcessor
 from taskkit_recsys.reading import ReadHistory, ReadPair
 
 

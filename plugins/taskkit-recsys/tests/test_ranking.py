@@ -9,7 +9,7 @@ from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR, RetrievalNorm
 
 from taskkit_recsys import metrics
 from taskkit_recsys.answer import Scores, Vectors
-from taskkit_recsys.processor import NONE
+from taskkit_recsys.arrays import NONE
 from taskkit_recsys.ranking import MISSED, order, rank, recommend, unpack
 
 USERS, ITEMS, MOST = 40, 60, 3

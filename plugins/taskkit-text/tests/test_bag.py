@@ -25,7 +25,9 @@ def fitted(texts=TEXTS, pairs=False, **settings):
 
 def weights(processor, text):
     (sample,) = processor.encode(Example("1", text))
-    return {processor.ngrams[n]: w for n, w in zip(sample["ngrams"].tolist(), sample["weights"].tolist(), strict=True)}
+    return {
+        processor.bags.ngrams[n]: w for n, w in zip(sample["ngrams"].tolist(), sample["weights"].tolist(), strict=True)
+    }
 
 
 def test_a_text_is_its_known_ngrams_and_their_weights():
@@ -38,9 +40,9 @@ def test_a_text_is_its_known_ngrams_and_their_weights():
 
 
 def test_rare_and_least_common_ngrams_are_unknown():
-    assert set(fitted(min_count=2)[1].ngrams) == {"the", "cat", "sat", "the cat"}
-    assert set(fitted(vocabulary=2)[1].ngrams) == {"the", "cat"}
-    assert all(" " not in ngram for ngram in fitted(ngrams=1)[1].ngrams)
+    assert set(fitted(min_count=2)[1].bags.ngrams) == {"the", "cat", "sat", "the cat"}
+    assert set(fitted(vocabulary=2)[1].bags.ngrams) == {"the", "cat"}
+    assert all(" " not in ngram for ngram in fitted(ngrams=1)[1].bags.ngrams)
 
 
 def test_ngrams_have_the_same_numbers_in_every_process():
@@ -68,12 +70,12 @@ def test_ngrams_have_the_same_numbers_in_every_process():
 
 
 def test_chinese_ngrams_are_of_characters():
-    assert set(fitted(["很好", "很好"])[1].ngrams) == {"很", "好", "很 好"}
+    assert set(fitted(["很好", "很好"])[1].bags.ngrams) == {"很", "好", "很 好"}
 
 
 def test_the_texts_of_a_pair_are_told_apart():
     _, processor, _ = fitted([("a b", "a")], pairs=True)
-    assert set(processor.ngrams) == {"0:a", "0:b", "0:a 0:b", "1:a"}
+    assert set(processor.bags.ngrams) == {"0:a", "0:b", "0:a 0:b", "1:a"}
 
 
 def test_logits_are_weighted_sums_and_an_unknown_text_has_the_bias():

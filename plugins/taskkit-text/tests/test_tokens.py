@@ -9,8 +9,9 @@ from tokenizers import Tokenizer, processors
 
 from taskkit import Classes, DataSpec, Example
 from taskkit_text import vocabulary
+from taskkit_text.arrays import tokenise
 from taskkit_text.facts import Text
-from taskkit_text.tokens import TokenProcessor, tokenise
+from taskkit_text.tokens import TokenProcessor
 
 LETTERS = "a b c d e f g h"
 TOKENIZER = vocabulary.learn("words", [LETTERS], 50)

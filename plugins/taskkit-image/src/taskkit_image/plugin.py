@@ -67,4 +67,5 @@ def _component(
         input="taskkit_image.facts:Images",
         targets=("taskkit:Classes",),
         metrics=metrics or {},
+        portable={"task": "taskkit:ArrayClassification", "model": "taskkit_image.arrays:ImageArrays"}.get(kind, ""),
     )

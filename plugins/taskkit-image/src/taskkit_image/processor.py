@@ -4,38 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2.functional import center_crop, resize
 
 from taskkit import DataError, DataSpec, Example, Processor, Sample, Unit
 from taskkit_image import sections
-from taskkit_image.decode import pixels
-from taskkit_image.facts import BACKGROUND, MAX_PIXELS, Images
+from taskkit_image.arrays import ImageShape
+from taskkit_image.decode import array, tensor
+from taskkit_image.facts import Images
 from taskkit_image.reading import read_images
-
-Interpolation = Literal["nearest", "bilinear", "bicubic"]
 
 
 @dataclass
-class ImageProcessor(Processor):
-    """Bring images to one size and number of channels; normalising is the network's own first layer.
-
-    An image is resized, its shape kept, until its middle `crop` (a share of the shorter side) fills
-    `height` and `width`. A file of more than `max_pixels` is refused, and one so long and thin that it would have more
-    once it is resized; `background` shows through where one is transparent.
-    """
-
-    channels: int
-    height: int
-    width: int
-    crop: float = 1.0
-    interpolation: Interpolation = "bilinear"
-    max_pixels: int = MAX_PIXELS
-    background: str = BACKGROUND
+class ImageProcessor(ImageShape, Processor):
+    """Bring images to one size and number of channels; normalising is the network's own first layer."""
 
     unit = Unit("images")
     predict_options = sections.ReadImages
@@ -62,8 +45,7 @@ class ImageProcessor(Processor):
 
     def encode(self, example: Example) -> Sequence[Sample]:
         """`image`: uint8 (channels, height, width), and `target`: the number of the class, int64."""
-        image = pixels(example.input, self.channels, max_pixels=self.max_pixels, background=self.background)
-        sample = {"image": self._fit(image).contiguous()}
+        sample = {"image": tensor(self.of(array(example.input)))}
         if example.target is not None:
             sample["target"] = torch.tensor(example.target)
         return [sample]
@@ -79,18 +61,3 @@ class ImageProcessor(Processor):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what `state_dict` gave."""
         vars(self).update(state)
-
-    def _fit(self, image: Tensor) -> Tensor:
-        height, width = image.shape[-2:]
-        if self.crop == 1 and (height, width) == (self.height, self.width):
-            return image
-        scale = max(self.height / height, self.width / width) / self.crop
-        size = [max(self.height, round(height * scale)), max(self.width, round(width * scale))]
-        if size[0] * size[1] > max(self.max_pixels, self.height * self.width / self.crop**2):
-            raise DataError(
-                f"{width:,}×{height:,} pixels would become {size[1]:,}×{size[0]:,}. At most {self.max_pixels:,} were "
-                "expected, data.max_pixels: it is long and thin. Cut out what matters, or take it out of the data."
-            )
-        resized = resize(image, size, InterpolationMode(self.interpolation), antialias=True)
-        middle: Tensor = center_crop(resized, [self.height, self.width])
-        return middle

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from taskkit import DataSpec, Model
 from taskkit_recsys import sections
 from taskkit_recsys.answer import Vectors
-from taskkit_recsys.processor import NONE, HistoryProcessor
+from taskkit_recsys.arrays import NONE
+from taskkit_recsys.processor import HistoryProcessor
 from taskkit_recsys.transformer import Transformer
 from taskkit_recsys.windows import embedded
 

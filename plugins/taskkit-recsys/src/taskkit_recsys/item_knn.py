@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from taskkit import DataSpec, Model
 from taskkit_recsys import sections
 from taskkit_recsys.answer import Scores
-from taskkit_recsys.processor import NONE, HistoryProcessor
+from taskkit_recsys.arrays import NONE
+from taskkit_recsys.processor import HistoryProcessor
 
 BLOCK = 1024
 """Items whose similarities to all others are held at once."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from taskkit_recsys.processor import NONE
+from taskkit_recsys.arrays import NONE
 
 Score = Callable[[Tensor, Tensor], Tensor]
 """A score for each user of the places of the targets and which of them there are."""

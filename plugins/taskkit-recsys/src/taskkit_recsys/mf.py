@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from taskkit import DataSpec, Model
 from taskkit_recsys import sections
 from taskkit_recsys.answer import Vectors
+from taskkit_recsys.arrays import NONE
 from taskkit_recsys.facts import Rating
-from taskkit_recsys.processor import NONE, HistoryProcessor, PairProcessor
+from taskkit_recsys.processor import HistoryProcessor, PairProcessor
 from taskkit_recsys.windows import embedded
 
 

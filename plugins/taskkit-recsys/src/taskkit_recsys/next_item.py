@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -24,12 +23,13 @@ from taskkit import (
     Step,
     Task,
     TaskkitError,
-    setting,
 )
 from taskkit_recsys import metrics, sections
 from taskkit_recsys.answer import Answer, Scores
+from taskkit_recsys.arrays import EMPTY, NONE, listed
 from taskkit_recsys.losses import Objective
-from taskkit_recsys.processor import NONE, HistoryProcessor
+from taskkit_recsys.options import Recommend
+from taskkit_recsys.processor import HistoryProcessor
 from taskkit_recsys.ranking import Ranking, rank, recommend
 
 BASELINE_USERS = 1024
@@ -37,14 +37,6 @@ BASELINE_USERS = 1024
 FEWER_USERS = NoInterval(
     "to fewer users fewer items are recommended, and resamples, which hold some users twice, hold fewer"
 )
-
-
-@dataclass
-class Recommend:
-    """What `taskkit predict` answers."""
-
-    top: int = setting(10, "how many items to recommend", ge=1)
-    filter_seen: bool = setting(True, "leave out what is in the history")
 
 
 class NextItem(Task[sections.NextItem, HistoryProcessor]):
@@ -123,11 +115,11 @@ class NextItem(Task[sections.NextItem, HistoryProcessor]):
         items, scores = recommend(outputs, seen, options.top, self.config.logits_budget)
         fallback = Scores(self.counts.float().expand(1, -1))
         popular, takers = (row[0].tolist() for row in recommend(fallback, None, options.top))
-        empty = (batch["history"] == NONE).all(1).tolist()
+        empty, known = (batch["history"] == NONE).all(1).tolist(), self.processor.histories
         return [
-            {"prediction": self._list(popular, takers), "remark": "an empty history: what most users took"}
+            {"prediction": listed(known, popular, takers), "remark": EMPTY}
             if nothing
-            else {"prediction": self._list(*row)}
+            else {"prediction": listed(known, *row)}
             for nothing, *row in zip(empty, items.tolist(), scores.tolist(), strict=True)
         ]
 
@@ -208,11 +200,3 @@ class NextItem(Task[sections.NextItem, HistoryProcessor]):
         places = items.long()
         there = places != NONE
         return (self.counts[places.clamp(min=0)] * there).sum(1).float(), there.sum(1).float()
-
-    def _list(self, items: Sequence[int], scores: Sequence[float]) -> list[dict[str, Any]]:
-        histories = self.processor.histories
-        return [
-            {"rank": place, "item": histories.items[item], "title": histories.title(item), "score": score}
-            for place, (item, score) in enumerate(zip(items, scores, strict=True), 1)
-            if item != NONE
-        ]

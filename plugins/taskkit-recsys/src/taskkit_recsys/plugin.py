@@ -18,6 +18,7 @@ METRICS: Mapping[str, Mapping[str, Literal["max", "min"]]] = {
     "rating": {"rmse": "min", "mae": "min"},
 }
 """The metrics of each task that are better one way, at whatever cutoffs."""
+PORTABLE = {"next_item": "taskkit_recsys.arrays:NextItemArrays", "model": "taskkit_recsys.arrays:HistoryArrays"}
 
 
 @hookimpl
@@ -67,4 +68,5 @@ def _component(
         input="taskkit_recsys.facts:Histories",
         targets=targets,
         metrics=METRICS.get(name, {}),
+        portable=PORTABLE.get(name if kind == "task" else kind, ""),
     )

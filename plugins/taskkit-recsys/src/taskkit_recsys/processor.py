@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from taskkit import Batch, DataError, DataSpec, Example, Processor, Sample, Unit
+from taskkit_recsys.arrays import CATALOGUES, NONE, histories, history_of, padded, query
 from taskkit_recsys.facts import Histories, NextItem
 from taskkit_recsys.history import History, Pair, Query
 from taskkit_recsys.reading import (
@@ -22,11 +22,6 @@ from taskkit_recsys.reading import (
     requested_history,
     requested_pair,
 )
-
-NONE = -1
-"""Stands in tensors where there is no item or no user."""
-CATALOGUES = ("users", "items", "titles")
-"""The fields of Histories that hold names."""
 
 
 class HistoryProcessor(Processor):
@@ -60,7 +55,7 @@ class HistoryProcessor(Processor):
         """Remember the histories of the training split; raises DataError when a user has two."""
         histories: dict[int, History] = {}
         for example in examples:
-            history = _history(example)
+            history = history_of(example)
             if history.user is None or history.user in histories:
                 fault = "has no user" if history.user is None else f"is a second one of user {history.user}"
                 raise DataError(f"{example.id}: this training history {fault}. One history for each user was expected.")
@@ -94,18 +89,15 @@ class HistoryProcessor(Processor):
         A history to be continued also has `target_seen`, a bit for each item that is in it (eight of them in a byte,
         the lowest first), and `target`: int32 (most,), NONE after its end, when that is known.
         """
-        history = _history(example)
-        items = torch.as_tensor(np.asarray(history.items, np.int32))
-        user = torch.tensor(NONE if history.user is None else history.user, dtype=torch.int32)
+        history = history_of(example)
         if example.target is None and not isinstance(history, Query):
+            items = np.asarray(history.items, np.int32)
+            user = torch.tensor(NONE if history.user is None else history.user, dtype=torch.int32)
             last = max(len(items) - 1, 1)
             windows = [items[at : at + self.window + 1] for at in range(0, last, self.window)]
-            return [{"history": _padded(window, self.window + 1), "user": user} for window in windows]
-        sample = {
-            "history": _padded(items[-self.window :], self.window + 1),
-            "user": user,
-            "target_seen": _bits(items, len(self.histories.items)),
-        }
+            return [{"history": torch.from_numpy(padded(window, self.window + 1)), "user": user} for window in windows]
+        made = query(history, self.window, len(self.histories.items))
+        sample = {name: torch.from_numpy(array) for name, array in made.items()}
         if example.target is not None:
             sample["target"] = self._target(example)
         return [sample]
@@ -132,13 +124,13 @@ class HistoryProcessor(Processor):
         self.directory = _directory(state, self.directory)
 
     def _target(self, example: Example) -> Tensor:
-        target = torch.as_tensor(np.asarray(example.target, np.int32))
+        target = np.asarray(example.target, np.int32)
         if not 0 < len(target) <= self.most:
             raise DataError(
                 f"{example.id}: {len(target)} items follow this history. One to {self.most} were expected, as the data "
                 "state. This is a fault of the data module."
             )
-        return _padded(target, self.most)
+        return torch.from_numpy(padded(target, self.most))
 
 
 class PairProcessor(Processor):
@@ -216,25 +208,4 @@ def _directory(state: Mapping[str, Any], of_spec: Directory) -> Directory:
     """That of the names in a state; in taskkit 0.1 the facts of the spec had them."""
     if "names" not in state:
         return of_spec
-    fields = dict(state["names"])
-    for field in CATALOGUES:
-        text, ends = fields[field]["text"].numpy().tobytes(), fields[field]["lengths"].cumsum(0).tolist()
-        fields[field] = [text[start:end].decode() for start, end in pairwise([0, *ends])]
-    return Directory(Histories(**fields))
-
-
-def _history(example: Example) -> History:
-    if not isinstance(example.input, History):
-        raise DataError(f"{example.id}: its input is a {type(example.input).__name__}. A History was expected.")
-    return example.input
-
-
-def _padded(items: Tensor, size: int) -> Tensor:
-    return torch.nn.functional.pad(items, (0, size - len(items)), value=NONE)
-
-
-def _bits(items: Tensor, count: int) -> Tensor:
-    """A bit for each of `count` items, set for these: uint8 (count / 8, rounded up,), the lowest bits first."""
-    present = np.zeros(count, bool)
-    present[items.numpy()] = True
-    return torch.from_numpy(np.packbits(present, bitorder="little"))
+    return Directory(histories(state["names"]))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from taskkit_recsys.answer import Answer
-from taskkit_recsys.processor import NONE
+from taskkit_recsys.arrays import NONE
 
 LOWEST = torch.iinfo(torch.int64).min
 """Below the order of every item that has a score."""

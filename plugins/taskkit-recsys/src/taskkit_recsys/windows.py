@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from taskkit_recsys.processor import NONE
+from taskkit_recsys.arrays import NONE
 
 
 def embedded(window: Tensor, item: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from taskkit import Batch, Classes, DataError, DataSpec, Example, Model, Sample, Unit
 from taskkit_text import sections, vocabulary
-from taskkit_text.processor import TextProcessor, flags, target
+from taskkit_text.arrays import Bags, together
+from taskkit_text.processor import TextProcessor, as_arrays, target, tensors
 
 
 class Bag(Model[sections.Bag, "BagProcessor"]):
@@ -26,7 +27,7 @@ class Bag(Model[sections.Bag, "BagProcessor"]):
     def network(self, spec: DataSpec, processor: BagProcessor) -> nn.Module:
         """A weight of nought for every n-gram and class."""
         assert isinstance(spec.target, Classes)
-        return LinearBag(len(processor.ngrams), len(spec.target))
+        return LinearBag(len(processor.bags.ngrams), len(spec.target))
 
 
 class BagProcessor(TextProcessor):
@@ -46,10 +47,10 @@ class BagProcessor(TextProcessor):
 
     def fit(self, examples: Sequence[Example]) -> None:
         """Learn which n-grams there are, and in how many texts; raises DataError when none is common enough."""
-        texts = (part for example in examples for part in self.parts(example.input))
+        texts = (part for example in examples for part in self.cut.parts(example.input))
         self._set(vocabulary.choose(self.config.tokens, texts, usual="words"), [], [])
         # Not a set, whose order is that of random hashes: ties are broken by what comes first.
-        counts = Counter(chain.from_iterable(dict.fromkeys(self._ngrams(example)) for example in examples))
+        counts = Counter(chain.from_iterable(dict.fromkeys(self.bags.of(example.input)) for example in examples))
         known = [
             (ngram, count)
             for ngram, count in counts.most_common(self.config.vocabulary)
@@ -61,27 +62,15 @@ class BagProcessor(TextProcessor):
                 "Some must be known. Lower it to 1."
             )
         rarity = [1 + math.log((1 + len(examples)) / (1 + count)) for _, count in known]
-        self._set(self.tokens, [ngram for ngram, _ in known], rarity)
+        self._set(self.bags.tokens, [ngram for ngram, _ in known], rarity)
 
     def encode(self, example: Example) -> Sequence[Sample]:
         """`ngrams`, int32, and `weights`, both (n-grams,), `target`, and `flags`."""
-        counts = Counter(self.numbers[ngram] for ngram in self._ngrams(example) if ngram in self.numbers)
-        numbers = torch.tensor(list(counts), dtype=torch.int32)
-        weights = torch.tensor([(1 + math.log(count)) * self.rarity[number] for number, count in counts.items()])
-        return [
-            {
-                "ngrams": numbers,
-                "weights": nn.functional.normalize(weights, dim=0),
-                **target(example),
-                **flags(truncated=self.is_too_long(example.input), known=len(numbers) > 0),
-            }
-        ]
+        return [{**tensors(self.bags.sample(example.input)), **target(example)}]
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
         """One bag after the other; `offsets` (texts + 1,) say where each begins and the last one ends."""
-        batch = {name: torch.cat([sample[name] for sample in samples]) for name in ("ngrams", "weights")}
-        lengths = torch.tensor([0, *map(self.length, samples)], dtype=torch.int32)
-        batch["offsets"] = lengths.cumsum(0, dtype=torch.int32)
+        batch = tensors(together([as_arrays(sample) for sample in samples]))
         if "target" in samples[0]:
             batch["target"] = torch.stack([sample["target"] for sample in samples])
         return batch
@@ -100,26 +89,14 @@ class BagProcessor(TextProcessor):
 
     def state_dict(self) -> Mapping[str, Any]:
         """The n-grams, in the order of their numbers, and how rare each is."""
-        return {"tokens": self.tokens, "ngrams": self.ngrams, "rarity": self.rarity}
+        return {"tokens": self.bags.tokens, "ngrams": self.bags.ngrams, "rarity": self.bags.rarity}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what `state_dict` gave."""
         self._set(state["tokens"], state["ngrams"], state["rarity"])
 
     def _set(self, tokens: vocabulary.Tokens, ngrams: list[str], rarity: list[float]) -> None:
-        self.tokens: vocabulary.Tokens = tokens
-        self.ngrams = ngrams
-        self.rarity = rarity
-        self.numbers = {ngram: number for number, ngram in enumerate(ngrams)}
-        self.cut = vocabulary.cut(tokens)
-
-    def _ngrams(self, example: Example) -> Iterable[str]:
-        for number, part in enumerate(self.parts(example.input)):
-            pieces = self.cut.pre_tokenize_str(vocabulary.NORMALISE.normalize_str(part))
-            tokens = [f"{number}:{piece}" if self.pairs else piece for piece, _ in pieces]
-            for size in range(1, self.config.ngrams + 1):
-                for start in range(len(tokens) - size + 1):
-                    yield " ".join(tokens[start : start + size])
+        self.bags = Bags(self.cut, tokens, ngrams, rarity, self.config.ngrams)
 
 
 class LinearBag(nn.Module):

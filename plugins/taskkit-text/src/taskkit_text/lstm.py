@@ -42,7 +42,7 @@ class LstmProcessor(TokenProcessor):
 
     def fit(self, examples: Sequence[Example]) -> None:
         """Learn the vocabulary."""
-        texts = [part for example in examples for part in self.parts(example.input)]
+        texts = [part for example in examples for part in self.cut.parts(example.input)]
         tokens = vocabulary.choose(self.config.tokens, texts, usual="wordpiece")
         self.tokenizer = vocabulary.learn(tokens, texts, self.config.vocabulary)
 

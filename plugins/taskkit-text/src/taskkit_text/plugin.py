@@ -15,6 +15,14 @@ METRICS: Mapping[str, Literal["max", "min"]] = {
 }
 
 
+PORTABLE = {
+    "task": "taskkit:ArrayClassification",
+    "bag": "taskkit_text.arrays:BagArrays",
+    "lstm": "taskkit_text.arrays:TokenArrays",
+    "transformer": "taskkit_text.arrays:TokenArrays",
+}
+
+
 @hookimpl
 def taskkit_components() -> Iterable[Component]:
     """The task, its models and its data."""
@@ -58,4 +66,5 @@ def _component(
         input="taskkit_text.facts:Text",
         targets=("taskkit:Classes",),
         metrics=METRICS if kind == "task" else {},
+        portable=PORTABLE.get(name if kind == "model" else kind, ""),
     )

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from taskkit import DataSpec, Example, Processor, Unit
+from taskkit import Arrays, DataSpec, Example, Processor, Sample, Unit
+from taskkit_text.arrays import Cut, Truncate
 from taskkit_text.facts import Text
 from taskkit_text.reading import ReadText, read_texts
 
@@ -19,38 +20,32 @@ class TextProcessor(Processor):
     unit = Unit("tokens")
     predict_options = ReadText
 
-    def __init__(self, spec: DataSpec, max_characters: int) -> None:
+    def __init__(self, spec: DataSpec, max_characters: int, truncate: Truncate = "head") -> None:
         assert isinstance(spec.input, Text)
-        self.pairs = spec.input.pairs
-        self.max_characters = max_characters
+        self.cut = Cut(spec.input.pairs, max_characters, truncate)
+
+    @property
+    def pairs(self) -> bool:
+        """Whether texts come in pairs."""
+        return self.cut.pairs
 
     def read(self, source: str, options: ReadText) -> Sequence[Example]:
         """The examples of a line of text, a file of lines or a table; raises DataError."""
-        return read_texts(source, options, self.pairs)
-
-    def parts(self, text: Any) -> tuple[str, ...]:
-        """The one text of an input, or the two of a pair, of each no more than `max_characters`.
-
-        Cutting characters comes before cutting tokens: a text of megabytes would take minutes and gigabytes.
-        """
-        return tuple(self.shortened(part) for part in (text if self.pairs else (text,)))
-
-    def shortened(self, text: str) -> str:
-        """The first `max_characters` of a text; a subclass may keep others."""
-        return text[: self.max_characters]
-
-    def is_too_long(self, text: Any) -> bool:
-        """Whether some of an input has to go before anything is looked at."""
-        return any(len(part) > self.max_characters for part in (text if self.pairs else (text,)))
+        return read_texts(source, options, self.cut.pairs)
 
     def settings(self) -> Mapping[str, Any]:
         """Whether texts come in pairs, and how much of them counts; a subclass adds what else decides its samples."""
-        return {"pairs": self.pairs, "max_characters": self.max_characters}
+        return {"pairs": self.cut.pairs, "max_characters": self.cut.max_characters}
 
 
-def flags(truncated: bool, known: bool) -> dict[str, Tensor]:
-    """What a person should know of a sample: that its text was longer, and that nothing in it is `known`."""
-    return {"flag_truncated": torch.tensor(int(truncated)), "flag_without_a_known_token": torch.tensor(int(not known))}
+def tensors(arrays: Arrays) -> dict[str, Tensor]:
+    """Arrays as tensors."""
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def as_arrays(sample: Sample) -> Arrays:
+    """Tensors as arrays."""
+    return {name: tensor.numpy() for name, tensor in sample.items()}
 
 
 def target(example: Example) -> dict[str, Tensor]:

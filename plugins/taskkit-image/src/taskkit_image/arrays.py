@@ -1,0 +1,166 @@
+"""From images and image files to arrays of one size, without torch: what every way into an image network does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from taskkit import ArrayProcessor, Arrays, DataError, DataSpec, Example
+from taskkit_image import sections
+from taskkit_image.facts import BACKGROUND, MAX_PIXELS
+from taskkit_image.opening import held, opened
+from taskkit_image.reading import read_images
+
+Pixels = NDArray[np.uint8]
+Interpolation = Literal["nearest", "bilinear", "bicubic"]
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings a picture upright, by its EXIF orientation."""
+
+
+@dataclass
+class ImageShape:
+    """What an image becomes: one size and number of channels.
+
+    It is resized, its shape kept, until its middle `crop` (a share of the shorter side) fills `height` and `width`. A
+    file of more than `max_pixels` is refused, and an image so long and thin that it would have more once it is resized;
+    `background` shows through where one is transparent.
+    """
+
+    channels: int
+    height: int
+    width: int
+    crop: float = 1.0
+    interpolation: Interpolation = "bilinear"
+    max_pixels: int = MAX_PIXELS
+    background: str = BACKGROUND
+
+    def of(self, source: Pixels | Path) -> Pixels:
+        """An image, uint8 (channels, height, width), or an image file in this shape; raises DataError."""
+        image = pixels(source, self.channels, max_pixels=self.max_pixels, background=self.background)
+        height, width = image.shape[-2:]
+        if self.crop == 1 and (height, width) == (self.height, self.width):
+            return np.ascontiguousarray(image)
+        scale = max(self.height / height, self.width / width) / self.crop
+        size = max(self.height, round(height * scale)), max(self.width, round(width * scale))
+        if size[0] * size[1] > max(self.max_pixels, self.height * self.width / self.crop**2):
+            raise DataError(
+                f"{width:,}×{height:,} pixels would become {size[1]:,}×{size[0]:,}. At most {self.max_pixels:,} were "
+                "expected, data.max_pixels: it is long and thin. Cut out what matters, or take it out of the data."
+            )
+        resized = _resized(image, size, self.interpolation)
+        top, left = (round((have - want) / 2) for have, want in zip(size, (self.height, self.width), strict=True))
+        return np.ascontiguousarray(resized[:, top : top + self.height, left : left + self.width])
+
+
+class ImageArrays(ArrayProcessor):
+    """The way into every image network, without torch."""
+
+    predict_options = sections.ReadImages
+
+    def __init__(self, section: Any, spec: DataSpec, state: Mapping[str, Any]) -> None:
+        self.shape = ImageShape(**state)
+
+    def read(self, source: str, options: sections.ReadImages) -> Sequence[Example]:
+        """The examples of an image file, of a folder of them, or of a table that lists them."""
+        return read_images(source, options)
+
+    def encode(self, example: Example) -> Sequence[Arrays]:
+        """`image`: uint8 (channels, height, width)."""
+        return [{"image": self.shape.of(example.input)}]
+
+
+def pixels(
+    source: Pixels | Path, channels: int, *, max_pixels: int = MAX_PIXELS, background: str = BACKGROUND
+) -> Pixels:
+    """The pixels of an image or an image file: uint8 (channels, height, width), 1 channel (grey) or 3 (RGB).
+
+    A file is turned upright as its EXIF orientation says, transparency shows the `background`, 16 bits become 8, and
+    of several pictures the first counts. Raises DataError when a file cannot be read, and for one of more than
+    `max_pixels` before it is decoded.
+    """
+    if isinstance(source, Path):
+        return read_image(source, channels, max_pixels, background)
+    return to_channels(source, channels)
+
+
+def read_image(path: Path, channels: int, max_pixels: int, background: str) -> Pixels:
+    """The uint8 pixels (channels, height, width) of a file; while it is read, it takes at most 20 bytes a pixel."""
+    with opened(path, max_pixels) as image:
+        image.load()
+        # After its pixels, since a PNG file may state it behind them; those of TIFF are turned by Pillow.
+        turn = None if image.format == "TIFF" else TURNS.get(held(image).orientation)
+        flat = _converted(_opaque(_eight_bits(path, image), background), "L" if channels == 1 else "RGB")
+        upright = np.array(flat if turn is None else flat.transpose(turn))
+    return upright[None] if upright.ndim == 2 else np.ascontiguousarray(upright.transpose(2, 0, 1))
+
+
+def to_channels(image: Pixels, channels: int) -> Pixels:
+    """Make a grey image (1, height, width) of an RGB one, by the luma weights of ITU-R 601, or the other way round."""
+    if image.shape[0] == channels:
+        return image
+    if channels == 3:
+        return np.broadcast_to(image, (3, *image.shape[1:]))
+    luma = np.array([0.299, 0.587, 0.114], np.float32)[:, None, None]
+    grey: Pixels = (image * luma).sum(axis=0, keepdims=True).round().astype(np.uint8)
+    return grey
+
+
+def _resized(image: Pixels, size: tuple[int, int], interpolation: Interpolation) -> Pixels:
+    """An image (channels, height, width) of another height and width."""
+    if interpolation == "nearest":
+        rows, columns = (np.arange(want) * have // want for have, want in zip(image.shape[1:], size, strict=True))
+        return image[:, rows[:, None], columns]
+    way = Image.Resampling[interpolation.upper()]
+    return np.stack([np.asarray(Image.fromarray(each).resize(size[::-1], way)) for each in image])
+
+
+def _eight_bits(path: Path, image: Image.Image) -> Image.Image:
+    """The image itself, or one of 8 bits where it is of 16; raises DataError for numbers of no known range."""
+    if image.mode == "F":
+        raise _without_range(path, "floating-point numbers")
+    if not image.mode.startswith("I"):
+        return image
+    deep = np.asarray(image)
+    if deep.min() < 0 or deep.max() > 65535:
+        raise _without_range(path, f"whole numbers from {deep.min():,} to {deep.max():,}")
+    grey = Image.fromarray((deep >> 8).astype(np.uint8))
+    if (hidden := image.info.get("transparency")) is None:
+        return grey
+    return Image.merge("LA", (grey, Image.fromarray(np.where(deep == hidden, 0, 255).astype(np.uint8))))
+
+
+def _opaque(image: Image.Image, background: str) -> Image.Image:
+    """The image itself, or on the background where it is transparent."""
+    if not image.has_transparency_data:
+        return image
+    ground = Image.new("RGB", image.size, background)
+    layer = image.convert("RGBA")
+    ground.paste(layer, mask=layer)
+    return ground
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    """The image in this mode; itself where it is already, of which Pillow would make a copy."""
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _without_range(path: Path, what: str) -> DataError:
+    return DataError(
+        f"{path}: its pixels are {what}, of no known range. 8 or 16 bits a channel were expected. Convert it, for "
+        "instance to PNG."
+    )

@@ -1,0 +1,239 @@
+"""What a person asks of whatever answers: inputs and options are read, encoded, answered and told."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from taskkit.answering.answerer import Answerer
+from taskkit.answering.many import Progress, Unread, Written, answer_into, read_source
+from taskkit.answering.watching import Answers, Said, Watch
+from taskkit.contracts.facts import Example, Prediction
+from taskkit.data.outputs import Form, check_output
+from taskkit.errors import DataError
+from taskkit.recipe import options as options_
+from taskkit.runs.attachments import attached, file_names
+from taskkit.wording import some
+
+log = logging.getLogger("taskkit")
+
+PARALLEL_FROM = 1000
+"""Fewer inputs than this are encoded sooner by one process than it takes to start several."""
+NAMED = 10
+"""So many inputs are named in one message."""
+
+
+@dataclass(frozen=True)
+class Requests:
+    """What a run is asked: the examples that were read, and how the task is to answer."""
+
+    examples: Sequence[Example]
+    options: Any
+    """The task's `predict_options`."""
+
+
+def _read(answerer: Answerer, sources: Sequence[str], options: Any) -> list[Example]:
+    """The examples of all sources; raises one DataError that names each source which cannot be read."""
+    read: list[Example] = []
+    refused: list[str] = []
+    for number, source in enumerate(sources, 1):
+        try:
+            read += answerer.read(source, options)
+        except DataError as error:
+            if len(sources) == 1:
+                raise
+            refused.append(f"input {number}: {error}")
+    if refused:
+        more = [f"… and {len(refused) - NAMED} more"] if len(refused) > NAMED else []
+        raise DataError(
+            "\n".join(
+                [
+                    f"{len(refused)} of {len(sources)} inputs cannot be read. None is answered, since answers stand in "
+                    "the order of the inputs. Leave these out:",
+                    *refused[:NAMED],
+                    *more,
+                ]
+            )
+        )
+    return read
+
+
+def _sources(inputs: str | Path | Sequence[str]) -> Sequence[str]:
+    return [str(inputs) if isinstance(inputs, Path) else inputs] if isinstance(inputs, str | Path) else inputs
+
+
+def _beside(path: Path, out: str | Path | None) -> Path:
+    """Where predictions that are files are written."""
+    return path.with_name(f"{path.name}.files") if out is None else Path(out)
+
+
+def _tell(examples: Sequence[Example], answers: Sequence[Prediction]) -> None:
+    """Warn of the inputs that a processor marked, as those that it cut."""
+    flagged: dict[str, list[str]] = {}
+    for example, answer in zip(examples, answers, strict=True):
+        for flag in answer.get("flags", ()):
+            flagged.setdefault(flag, []).append(example.id)
+    for flag, ids in flagged.items():
+        log.warning("%d of %d inputs: %s (%s)", len(ids), len(examples), flag, some(ids))
+
+
+class Asked(ABC):
+    """A run, or an exported folder, that is asked about new inputs."""
+
+    @property
+    @abstractmethod
+    def answerer(self) -> Answerer:
+        """What answers."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> Mapping[str, Any]:
+        """What tells it from others that answer otherwise, as plain data."""
+
+    @property
+    def workers(self) -> int:
+        """How many processes encode where there are many inputs."""
+        return os.cpu_count() or 1
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Around all that encodes and answers: what is raised there is told as the fault of whoever made it."""
+        yield
+
+    @property
+    def predict_options(self) -> tuple[type, type]:
+        """The dataclasses of what `predict` takes beside inputs: the processor's and the task's."""
+        return self.built.processor.predict_options, self.built.task.predict_options
+
+    def predict(
+        self, inputs: str | Path | Sequence[str] = (), *, out: str | Path | None = None, **options: Any
+    ) -> list[Prediction]:
+        """Predict for paths or texts, as the model's processor reads them; a table gives one prediction for each row.
+
+        `input` in each prediction is what a person calls it; `flags` are in those whose input was marked, as
+        `truncated`, and a warning counts them. The options that a run takes are those that its processor and its task
+        declare, as `column="text"` or `top=3`; some, as `user="42"`, need no input. Predictions that are files, such as
+        masks, are written into the folder `out`, by default a new temporary one. Raises DataError that names all inputs
+        which cannot be read, when there is one, since answers stand in the order of the inputs, and TaskkitError for an
+        unknown option. Several threads may ask at once.
+        """
+        return self.answer(self.requests(inputs, **options), out)
+
+    def requests(self, inputs: str | Path | Sequence[str] = (), **options: Any) -> Requests:
+        """Read what a run is to be asked; raises as `predict` does.
+
+        With neither inputs nor options that name something to ask about, there are no examples in it.
+        """
+        answerer = self.answerer
+        reading, answering = self._options(options)
+        return Requests([*answerer.requested(reading), *_read(answerer, _sources(inputs), reading)], answering)
+
+    def answer(self, requests: Requests, out: str | Path | None = None) -> list[Prediction]:
+        """The predictions for what was read; see `predict`."""
+        examples = requests.examples
+        with self.guarded():
+            samples = [self.answerer.encode(example) for example in examples]
+            answers = self.answerer.answer(examples, samples, requests.options)
+        _tell(examples, answers)
+        folder = Path(out) if out is not None else Path(tempfile.gettempdir()) / f"taskkit-{self.name}"
+        names = file_names([example.id for example in examples])
+        return [
+            {"input": example.id, **attached(answer, folder, name)}
+            for example, answer, name in zip(examples, answers, names, strict=True)
+        ]
+
+    def predict_into(
+        self,
+        inputs: str | Path | Sequence[str],
+        path: str | Path,
+        *,
+        out: str | Path | None = None,
+        workers: int | None = None,
+        form: Form | None = None,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Written:
+        """Predict as `predict` does, into a .csv, .jsonl or .parquet file, of any number of inputs in bounded memory.
+
+        Beside the columns of tables stand `input`, `prediction` and what else the run answers, a row for each input in
+        their order; a row of what cannot be read, or answered, has its `error` instead. Until the file is whole,
+        answers are kept in `PATH.parts`: whatever ended the process, the same call goes on from there and repeats
+        nothing. `workers` processes encode, by default as many as the machine has cores where there are thousands
+        of inputs. `progress` is called with how many rows are done, and of how many. Predictions that are files are
+        written into `out`, by default `PATH.files`. Raises DataError where none of the inputs can be read, and
+        TaskkitError for a path that is there or has parts of other answers, and for an unknown option.
+        """
+        path = Path(path)
+        check_output(path)
+        reading, answering = self._options(options)
+        sources = _sources(inputs)
+        read = [each for source in sources for each in read_source(self.answerer, source, reading)]
+        requests = [*self.answerer.requested(reading), *read]
+        if all(isinstance(each, Unread) for each in requests):
+            _read(self.answerer, sources, reading)  # raises what is wrong with all of them
+        if workers is None:
+            workers = self.workers if len(requests) >= PARALLEL_FROM else 0
+        with self.guarded():
+            return answer_into(
+                self.answerer,
+                requests,
+                path,
+                self._asked(options),
+                answering,
+                out=_beside(path, out),
+                workers=workers,
+                form=form,
+                progress=progress,
+            )
+
+    def watch(
+        self,
+        folder: str | Path,
+        path: str | Path,
+        stopped: Callable[[], bool],
+        *,
+        out: str | Path | None = None,
+        said: Said | None = None,
+        **options: Any,
+    ) -> None:
+        """Predict for each file that lies or appears in a folder, appending to a .jsonl file, until `stopped()`.
+
+        A file is read once it no longer changes, and again for ten seconds where it cannot be read; then its row has
+        the `error`. None is answered twice, also when the same call is made again. `said` is called with the name of
+        each file and how many of its rows are errors. Raises DataError for a folder that is not there, and TaskkitError
+        for a path that was not begun so and an unknown option.
+        """
+        folder, path = Path(folder), Path(path)
+        if not folder.is_dir():
+            raise DataError(
+                f"{folder}: it is no folder. One in which files appear was expected. Make it, or name another."
+            )
+        reading, answering = self._options(options)
+        answers = Answers(path, {**self._asked(options), "folder": str(folder.resolve())})
+        try:
+            with self.guarded():
+                Watch(self.answerer, folder, answers, reading, answering, _beside(path, out)).until(stopped, said)
+        finally:
+            answers.close()
+
+    def _options(self, options: Mapping[str, Any]) -> list[Any]:
+        """What was asked for, as the dataclasses of `predict_options`."""
+        reading, answering = options_.fill(options, self.predict_options)
+        self.answerer.check_options(answering)
+        return [reading, answering]
+
+    def _asked(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What decides the answers beside the inputs."""
+        return {**self.identity, "options": dict(options)}
