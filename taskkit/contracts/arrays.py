@@ -74,6 +74,11 @@ class ArrayTask(ABC):
         if conclusion:
             raise DataError(f"{type(self).__name__} does not read what was concluded after training.")
 
+    @classmethod
+    def answers(cls, section: Any) -> bool:
+        """Whether it answers as a task of these settings does; where it does not, torch is asked."""
+        return True
+
     def check_options(self, options: Any) -> None:
         """As `Task.check_options`."""
         return

@@ -26,7 +26,10 @@ FLAG = "flag_"
 
 def is_portable(recipe: Recipe) -> bool:
     """Whether the recipe's model and task can do without torch."""
-    return bool(recipe.model.component.portable and recipe.task.component.portable)
+    if not (recipe.model.component.portable and recipe.task.component.portable):
+        return False
+    task: type[ArrayTask] = _class(recipe.task, ArrayTask)
+    return task.answers(recipe.task.section)
 
 
 @contextmanager
@@ -161,7 +164,12 @@ def _marks(samples: Sequence[Encoded]) -> Prediction:
 
 
 def _made(owner: Chosen, kind: type[Any], *arguments: Any) -> Any:
-    """An object of a component's `portable`; raises PluginError where that cannot be."""
+    """An object of a component's `portable`."""
+    return _class(owner, kind)(*arguments)
+
+
+def _class(owner: Chosen, kind: type[Any]) -> type[Any]:
+    """The class that a component names as its `portable`; raises PluginError where there is no such."""
     reference = owner.component.portable
     try:
         made = load(reference)
@@ -172,4 +180,4 @@ def _made(owner: Chosen, kind: type[Any], *arguments: Any) -> Any:
         ) from error
     if not (isinstance(made, type) and issubclass(made, kind)):
         raise PluginError(f"{owner.name} ({owner.plugin}): {reference} is no taskkit.{kind.__name__}. {TELL_AUTHORS}")
-    return made(*arguments)
+    return made

@@ -245,8 +245,9 @@ def _without_torch(folder: Path, examples: Sequence[Example]) -> Sequence[Predic
     """What the folder answers in a process of its own; raises RunFailedError where that fails, or imports torch."""
     ended = subprocess.run(
         [sys.executable, "-P", "-c", _ASK, str(folder)],
-        # Without targets, as what is asked about has none.
-        input=pickle.dumps([replace(each, input=_arrays(each.input), target=None) for each in examples]),
+        input=pickle.dumps(
+            [replace(each, input=_arrays(each.input), target=_arrays(each.target)) for each in examples]
+        ),
         capture_output=True,
     )
     if ended.returncode:

@@ -4,7 +4,8 @@ import soundfile
 import torch
 
 from taskkit import DataError
-from taskkit_speech.audio import Clip, read_clip
+from taskkit_speech.audio import Clip
+from taskkit_speech.clips import read_clip
 
 
 def tone(seconds, rate, pitch=440.0):

@@ -8,7 +8,7 @@ import soundfile
 
 from taskkit import Classes, DataError, SourceError
 from taskkit_speech import sections
-from taskkit_speech.audio import read_clip
+from taskkit_speech.clips import read_clip
 from taskkit_speech.facts import Audio, Masked, Transcript
 from taskkit_speech.languages import Languages
 from taskkit_speech.librivox import LibrivoxSample

@@ -1,7 +1,8 @@
 import pytest
 
 from taskkit import DataError
-from taskkit_speech.audio import Clip, read_clip
+from taskkit_speech.audio import Clip
+from taskkit_speech.clips import read_clip
 from taskkit_speech.reading import read_audio
 from taskkit_speech.sections import ReadAudio
 

@@ -8,7 +8,8 @@ import soundfile
 
 from taskkit import Classes, DataError
 from taskkit_speech import sections
-from taskkit_speech.audio import Clip, read_clip
+from taskkit_speech.audio import Clip
+from taskkit_speech.clips import read_clip
 from taskkit_speech.facts import Audio, Masked, Transcript
 from taskkit_speech.table import Table
 

@@ -6,7 +6,7 @@ import soundfile
 
 from taskkit import Classes, DataError, SourceError
 from taskkit_speech import sections
-from taskkit_speech.audio import read_clip
+from taskkit_speech.clips import read_clip
 from taskkit_speech.facts import Audio, Transcript
 from taskkit_speech.torchaudio_data import TorchaudioData
 

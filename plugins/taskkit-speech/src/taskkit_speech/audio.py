@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import soundfile
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from taskkit import DataError
 from taskkit_speech.facts import MAX_SECONDS
@@ -80,7 +79,7 @@ class Sound(NamedTuple):
         return self.samples / self.rate
 
 
-def read_clip(clip: Clip | Path, sample_rate: int) -> Tensor:
+def read_samples(clip: Clip | Path, sample_rate: int) -> NDArray[np.int16]:
     """The samples of a clip at this rate: int16 (samples,); channels are mixed down.
 
     It takes 2 bytes for each sample and some megabytes, however many channels there are and at whatever rate. Raises
@@ -96,14 +95,14 @@ def read_clip(clip: Clip | Path, sample_rate: int) -> Tensor:
         for block in resampled(_mono(clip, sound), sound.rate, sample_rate):
             samples[filled : filled + len(block)] = np.rint(block * 32768).clip(-32768, 32767)
             filled += len(block)
-    return torch.from_numpy(samples)
+    return samples
 
 
 @contextmanager
 def opened(clip: Clip) -> Iterator[Sound]:
     """The sound of a clip of which only the header has been read.
 
-    Raises DataError as `read_clip` does, but for rates, lengths and samples that cannot be.
+    Raises DataError as `read_samples` does, but for rates, lengths and samples that cannot be.
     """
     if not os.path.isfile(clip.path):  # noqa: PTH113 - Path.is_file raises OSError for a name that is too long
         what = "this is no regular file" if os.path.lexists(clip.path) else "there is no such file"

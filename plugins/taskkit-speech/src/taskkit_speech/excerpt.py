@@ -10,7 +10,8 @@ from pathlib import Path
 import soundfile
 
 from taskkit import Attachment
-from taskkit_speech.audio import Clip, opened, read_clip
+from taskkit_speech.audio import Clip, opened
+from taskkit_speech.clips import read_clip
 
 SECONDS = 8.0
 """What is longer is cut."""

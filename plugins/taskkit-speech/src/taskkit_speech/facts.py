@@ -19,7 +19,7 @@ SUFFIXES = frozenset({".aif", ".aiff", ".au", ".flac", ".mp3", ".oga", ".ogg", "
 class Audio(Fact):
     """Each input is a recording: a `taskkit_speech.audio.Clip`, or the Path of an audio file.
 
-    `taskkit_speech.audio.read_clip` makes int16 samples of either.
+    `taskkit_speech.clips.read_clip` makes int16 samples of either.
     """
 
     sample_rate: int | None = None

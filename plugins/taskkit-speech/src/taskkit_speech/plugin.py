@@ -10,6 +10,13 @@ from taskkit import CLASSIFICATION_METRICS, Component, Guess, RecipeFile, UserDa
 taskkit_api = ">=0.2,<0.3"
 
 
+PORTABLE = {
+    "wav2vec2": "taskkit_speech.arrays:SpeechArrays",
+    "ctc": "taskkit_speech.arrays:CtcArrays",
+    "classification": "taskkit:ArrayClassification",
+}
+
+
 @hookimpl
 def taskkit_components() -> Iterable[Component]:
     """The tasks, models and data."""
@@ -96,4 +103,5 @@ def _component(
         input="taskkit_speech.facts:Audio",
         targets=tuple(f"{homes.get(target, 'taskkit_speech.facts')}:{target}" for target in targets),
         metrics=metrics or {},
+        portable=PORTABLE.get(name, ""),
     )

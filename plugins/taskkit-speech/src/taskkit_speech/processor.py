@@ -13,10 +13,11 @@ from torch.nn.utils.rnn import pad_sequence
 from taskkit import Batch, Classes, DataSpec, Example, Processor, Sample, SelfSupervised, TaskkitError, Unit
 from taskkit_speech import sections
 from taskkit_speech.alphabet import Alphabet, frames_needed
-from taskkit_speech.audio import read_clip
+from taskkit_speech.arrays import Audio, padded_length, seconds_of, windows
+from taskkit_speech.audio import read_samples
 from taskkit_speech.facts import Transcript
 from taskkit_speech.reading import read_audio
-from taskkit_speech.windows import Grid, cut, parts
+from taskkit_speech.windows import Grid, parts
 
 
 class FrontEnd(NamedTuple):
@@ -74,12 +75,13 @@ class SpeechProcessor(Processor):
         `target`, its number. Without any, a recording longer than `model.window` becomes several windows, with
         `target_frames`, the first and last frame kept; unlabelled training data are cut into parts without overlap.
         """
-        audio = read_clip(example.input, self.front_end.sample_rate)
+        samples = read_samples(example.input, self.front_end.sample_rate)
+        audio = torch.from_numpy(samples)
         if self.unlabelled:
             stretches = parts(len(audio), self._samples(self.config.window))
             return [{"audio": audio[first:last]} for first, last in stretches]
         if example.target is None:
-            return self._windows(audio)
+            return self._windows(samples)
         if self.alphabet is not None:
             return [{"audio": audio, **self._transcript(example.target, self.alphabet, len(audio))}]
         return [{"audio": audio, "target": torch.tensor(example.target)}]
@@ -100,7 +102,7 @@ class SpeechProcessor(Processor):
     def padded_length(self, length: int) -> int:
         """The next multiple of `model.pad_to`, and never less than the convolutions need to answer at all."""
         step = self._samples(self.config.pad_to)
-        return -(-max(length, self.grid.field) // step) * step
+        return padded_length(length, self.grid, step)
 
     def padded_size(self, batch: Batch) -> int:
         """The samples of a batch, padding included."""
@@ -154,18 +156,15 @@ class SpeechProcessor(Processor):
             )
 
     def _samples(self, seconds: float) -> int:
-        return max(1, round(seconds * self.front_end.sample_rate))
+        return seconds_of(seconds, self.front_end.sample_rate)
 
-    def _windows(self, audio: Tensor) -> list[Sample]:
+    def _windows(self, audio: Audio) -> list[Sample]:
         if not self.transcripts:
-            return [{"audio": audio}]
+            return [{"audio": torch.from_numpy(audio)}]
         if len(audio) > self._samples(self.config.window):
             self._check_overlap()
-        windows = cut(len(audio), self._samples(self.config.window), self._samples(self.config.overlap), self.grid)
-        return [
-            {"audio": audio[start:stop], "target_frames": torch.tensor([first, last, len(windows)])}
-            for start, stop, first, last in windows
-        ]
+        found = windows(audio, self._samples(self.config.window), self._samples(self.config.overlap), self.grid)
+        return [{name: torch.from_numpy(array) for name, array in each.items()} for each in found]
 
     def _transcript(self, text: str, alphabet: Alphabet, samples: int) -> dict[str, Tensor]:
         numbers = alphabet.spell(text)
