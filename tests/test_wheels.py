@@ -8,9 +8,11 @@ import sysconfig
 import venv
 import zipfile
 from collections.abc import Callable
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 RECIPES = {path.stem for path in ROOT.glob("recipes/*.yaml")}
@@ -143,3 +145,38 @@ def test_a_recipe_is_checked_trained_and_tested(call: Call, home: Path, tmp_path
     assert plugin == {**named, "record_sha256": plugin["record_sha256"]}
     searched = json.loads(call("taskkit", "plugins", "search", "--json").stdout)["plugins"]
     assert {each["installed"] for each in searched if each["name"].removeprefix("taskkit-") in PLUGINS} == {"0.2.0"}
+
+
+WITHOUT_TORCH = (
+    *("antlr4-python3-runtime", "click", "filelock", "jinja2", "markdown-it-py", "markupsafe", "mdurl", "numpy"),
+    *("omegaconf", "onnxruntime", "packaging", "pillow", "platformdirs", "pluggy", "psutil", "pyarrow", "pygments"),
+    *("pyyaml", "rich", "safetensors", "typing-extensions"),
+)
+"""All that an exported image classifier needs beside taskkit and its plugin."""
+
+
+def test_an_exported_folder_answers_where_there_is_no_torch(
+    call: Call, wheels: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "digits.yaml").write_text(RECIPE)
+    assert call("taskkit", "run", "digits.yaml", "--out", "run").returncode == 0
+    made = call("taskkit", "export", "run", "-o", "out", "--examples", "9")
+    assert made.returncode == 0, made.stderr
+    Image.new("L", (8, 8), 200).save(tmp_path / "a.png")
+    bare = tmp_path / "bare"
+    venv.create(bare)
+    site = Path(sysconfig.get_path("purelib", "venv", {"base": str(bare)}))
+    for name in WITHOUT_TORCH:
+        for file in distribution(name).files or ():
+            if (top := file.parts[0]) not in ("..", "__pycache__") and not (site / top).exists():
+                (site / top).symlink_to(distribution(name).locate_file(top))
+    ours = [str(wheels["taskkit_ml"]), str(wheels["taskkit_image"])]
+    _pip("--python", str(bare / "bin/python"), "install", "--no-deps", "--no-index", *ours)
+    (tmp_path / "run").rename(tmp_path / "gone")
+    words = ["predict", str(tmp_path / "out"), str(tmp_path / "a.png"), "--json"]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    ended = subprocess.run([bare / "bin/taskkit", *words], env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["prediction"] in "0123456789"
+    lacking = subprocess.run([bare / "bin/python", "-c", "import torch"], env=environment, capture_output=True)
+    assert lacking.returncode == 1

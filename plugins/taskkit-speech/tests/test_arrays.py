@@ -51,7 +51,7 @@ def test_windows_are_read_as_one_transcript_alike():
     frames = torch.tensor([[0, 5, 2], [2, 9, 2], [0, 7, 1]])
     emissions = Emissions(logits.log_softmax(-1), torch.tensor([9, 9, 7]))
     expected = task.predict({"target_frames": frames}, emissions, [], CtcOptions())
-    outputs = {"0": logits.numpy(), "1": emissions.lengths.numpy()}
+    outputs = {"logits": logits.numpy(), "lengths": emissions.lengths.numpy()}
     found = other.predict({"target_frames": frames.numpy()}, outputs, [], CtcOptions())
     assert found[2] == expected[2]
     assert other.join(found[:2], CtcOptions()) == task.join(expected[:2], CtcOptions())

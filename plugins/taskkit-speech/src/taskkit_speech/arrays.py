@@ -82,7 +82,7 @@ class CtcArrays(ArrayTask):
         self, batch: Arrays, outputs: Arrays, examples: Sequence[Example], options: sections.CtcOptions
     ) -> Sequence[Prediction]:
         """The transcript; of one of several windows its characters by frames, since words are read of all together."""
-        best, lengths = outputs["0"].argmax(-1), outputs["1"]
+        best, lengths = outputs["logits"].argmax(-1), outputs["lengths"]
         if "target_frames" not in batch:
             return [self._read(path[:length].tolist()) for path, length in zip(best, lengths.tolist(), strict=True)]
         frames = batch["target_frames"].tolist()
