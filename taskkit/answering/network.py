@@ -18,10 +18,6 @@ from taskkit.engine.evaluate import answers, joined, numbered, sequential, toget
 from taskkit.engine.guard import calling
 from taskkit.errors import DataError
 
-BATCH_SIZE = 64
-"""Samples that are answered at once."""
-
-
 class NetworkAnswerer(Answerer):
     """A task with its network, asked as it is; see `Answerer`."""
 
@@ -78,7 +74,9 @@ class NetworkAnswerer(Answerer):
     ) -> list[Prediction]:
         task, owner = self.built.task, self.built.recipe.task
         encoded = in_memory(samples, task.processor)
-        loader = sequential(encoded, task.processor, BATCH_SIZE, resident="no", workers=0)
+        section = self.built.recipe.loader
+        size = section.eval_batch_size or section.batch_size
+        loader = sequential(encoded, task.processor, size, section.budget, resident="no", workers=0)
         loader.place(self.device, rank=0, world=1)
         parts: list[tuple[tuple[int, int], Prediction]] = []
         with torch.inference_mode(), self.autocast():
