@@ -32,56 +32,11 @@ NAMED = 10
 
 @dataclass(frozen=True)
 class Requests:
-    """What a run is asked: the examples that were read, and how the task is to answer."""
+    """What is asked: the examples that were read, and how the task is to answer."""
 
     examples: Sequence[Example]
     options: Any
     """The task's `predict_options`."""
-
-
-def _read(answerer: Answerer, sources: Sequence[str], options: Any) -> list[Example]:
-    """The examples of all sources; raises one DataError that names each source which cannot be read."""
-    read: list[Example] = []
-    refused: list[str] = []
-    for number, source in enumerate(sources, 1):
-        try:
-            read += answerer.read(source, options)
-        except DataError as error:
-            if len(sources) == 1:
-                raise
-            refused.append(f"input {number}: {error}")
-    if refused:
-        more = [f"… and {len(refused) - NAMED} more"] if len(refused) > NAMED else []
-        raise DataError(
-            "\n".join(
-                [
-                    f"{len(refused)} of {len(sources)} inputs cannot be read. None is answered, since answers stand in "
-                    "the order of the inputs. Leave these out:",
-                    *refused[:NAMED],
-                    *more,
-                ]
-            )
-        )
-    return read
-
-
-def _sources(inputs: str | Path | Sequence[str]) -> Sequence[str]:
-    return [str(inputs) if isinstance(inputs, Path) else inputs] if isinstance(inputs, str | Path) else inputs
-
-
-def _beside(path: Path, out: str | Path | None) -> Path:
-    """Where predictions that are files are written."""
-    return path.with_name(f"{path.name}.files") if out is None else Path(out)
-
-
-def _tell(examples: Sequence[Example], answers: Sequence[Prediction]) -> None:
-    """Warn of the inputs that a processor marked, as those that it cut."""
-    flagged: dict[str, list[str]] = {}
-    for example, answer in zip(examples, answers, strict=True):
-        for flag in answer.get("flags", ()):
-            flagged.setdefault(flag, []).append(example.id)
-    for flag, ids in flagged.items():
-        log.warning("%d of %d inputs: %s (%s)", len(ids), len(examples), flag, some(ids))
 
 
 class Asked(ABC):
@@ -100,7 +55,7 @@ class Asked(ABC):
     @property
     @abstractmethod
     def identity(self) -> Mapping[str, Any]:
-        """What tells it from others that answer otherwise, as plain data."""
+        """What decides the answers beside inputs and options, as plain data: two that differ in it may answer apart."""
 
     @property
     def workers(self) -> int:
@@ -115,7 +70,7 @@ class Asked(ABC):
     @property
     def predict_options(self) -> tuple[type, type]:
         """The dataclasses of what `predict` takes beside inputs: the processor's and the task's."""
-        return self.built.processor.predict_options, self.built.task.predict_options
+        return self.answerer.predict_options
 
     def predict(
         self, inputs: str | Path | Sequence[str] = (), *, out: str | Path | None = None, **options: Any
@@ -132,7 +87,7 @@ class Asked(ABC):
         return self.answer(self.requests(inputs, **options), out)
 
     def requests(self, inputs: str | Path | Sequence[str] = (), **options: Any) -> Requests:
-        """Read what a run is to be asked; raises as `predict` does.
+        """Read what is to be asked; raises as `predict` does.
 
         With neither inputs nor options that name something to ask about, there are no examples in it.
         """
@@ -190,7 +145,7 @@ class Asked(ABC):
                 self.answerer,
                 requests,
                 path,
-                self._asked(options),
+                {**self.identity, "options": dict(options)},
                 answering,
                 out=_beside(path, out),
                 workers=workers,
@@ -221,7 +176,7 @@ class Asked(ABC):
                 f"{folder}: it is no folder. One in which files appear was expected. Make it, or name another."
             )
         reading, answering = self._options(options)
-        answers = Answers(path, {**self._asked(options), "folder": str(folder.resolve())})
+        answers = Answers(path, {**self.identity, "options": dict(options), "folder": str(folder.resolve())})
         try:
             with self.guarded():
                 Watch(self.answerer, folder, answers, reading, answering, _beside(path, out)).until(stopped, said)
@@ -234,6 +189,47 @@ class Asked(ABC):
         self.answerer.check_options(answering)
         return [reading, answering]
 
-    def _asked(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """What decides the answers beside the inputs."""
-        return {**self.identity, "options": dict(options)}
+
+def _read(answerer: Answerer, sources: Sequence[str], options: Any) -> list[Example]:
+    """The examples of all sources; raises one DataError that names each source which cannot be read."""
+    read: list[Example] = []
+    refused: list[str] = []
+    for number, source in enumerate(sources, 1):
+        try:
+            read += answerer.read(source, options)
+        except DataError as error:
+            if len(sources) == 1:
+                raise
+            refused.append(f"input {number}: {error}")
+    if refused:
+        more = [f"… and {len(refused) - NAMED} more"] if len(refused) > NAMED else []
+        raise DataError(
+            "\n".join(
+                [
+                    f"{len(refused)} of {len(sources)} inputs cannot be read. None is answered, since answers stand in "
+                    "the order of the inputs. Leave these out:",
+                    *refused[:NAMED],
+                    *more,
+                ]
+            )
+        )
+    return read
+
+
+def _sources(inputs: str | Path | Sequence[str]) -> Sequence[str]:
+    return [str(inputs) if isinstance(inputs, Path) else inputs] if isinstance(inputs, str | Path) else inputs
+
+
+def _beside(path: Path, out: str | Path | None) -> Path:
+    """Where predictions that are files are written."""
+    return path.with_name(f"{path.name}.files") if out is None else Path(out)
+
+
+def _tell(examples: Sequence[Example], answers: Sequence[Prediction]) -> None:
+    """Warn of the inputs that a processor marked, as those that it cut."""
+    flagged: dict[str, list[str]] = {}
+    for example, answer in zip(examples, answers, strict=True):
+        for flag in answer.get("flags", ()):
+            flagged.setdefault(flag, []).append(example.id)
+    for flag, ids in flagged.items():
+        log.warning("%d of %d inputs: %s (%s)", len(ids), len(examples), flag, some(ids))

@@ -18,6 +18,7 @@ from taskkit.engine.evaluate import answers, joined, numbered, sequential, toget
 from taskkit.engine.guard import calling
 from taskkit.errors import DataError
 
+
 class NetworkAnswerer(Answerer):
     """A task with its network, asked as it is; see `Answerer`."""
 
