@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from taskkit.contracts.component import Component, PluginInfo, RecipeFile, recipes_in
     from taskkit.contracts.data import Batch, DataModule, Prepared, Stream
     from taskkit.contracts.deprecation import deprecated
+    from taskkit.contracts.explained import Explained, Places
     from taskkit.contracts.facts import (
         Attachment,
         Catalogue,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         Split,
         TextLine,
         Values,
+        Word,
     )
     from taskkit.contracts.guess import Guess, UserData
     from taskkit.contracts.hookspecs import hookimpl
@@ -88,6 +90,8 @@ if TYPE_CHECKING:
         SourceError,
         TaskkitError,
     )
+    from taskkit.explanation.explain import explain
+    from taskkit.explanation.value import Explanation
     from taskkit.handover.loaded_export import LoadedExport, load_export
     from taskkit.loaded_run import LoadedRun, load_run
     from taskkit.wording import did_you_mean, path_text, percent
@@ -111,6 +115,9 @@ _HOMES = {
         "SourceError",
         "TaskkitError",
     ),
+    "contracts.explained": ("Explained", "Places"),
+    "explanation.explain": ("explain",),
+    "explanation.value": ("Explanation",),
     "contracts.guess": ("Guess", "UserData"),
     "contracts.hookspecs": ("hookimpl",),
     "contracts.model": ("Model", "Processor", "Sample", "Samples", "Unit"),
@@ -148,6 +155,7 @@ _HOMES = {
         "Split",
         "TextLine",
         "Values",
+        "Word",
     ),
     "data.splits": ("by_share", "hash_fraction", "stratified"),
     "data.tables": (
@@ -202,6 +210,8 @@ __all__ = [
     "Download",
     "Example",
     "ExampleLook",
+    "Explained",
+    "Explanation",
     "Fact",
     "FileMemory",
     "Gaps",
@@ -217,6 +227,7 @@ __all__ = [
     "NoOptions",
     "Of",
     "Origin",
+    "Places",
     "PluginError",
     "PluginInfo",
     "Prediction",
@@ -251,6 +262,7 @@ __all__ = [
     "Url",
     "UserData",
     "Values",
+    "Word",
     "and_more",
     "by_share",
     "cache_directory",
@@ -259,6 +271,7 @@ __all__ = [
     "decimal_points",
     "deprecated",
     "did_you_mean",
+    "explain",
     "fetch",
     "file_sha256",
     "find_duplicates",

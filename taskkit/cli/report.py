@@ -29,18 +29,36 @@ from taskkit.errors import TaskkitError
 )
 @click.option("--across-protocols", "across", is_flag=True, help="Mark figures of other protocols; do not refuse them.")
 @click.option("--no-data", is_flag=True, help="Do not read the data: no raw examples, no findings about the data.")
+@click.option("--explain", is_flag=True, help="Explain some answers of the one run; see taskkit explain.")
 @click.pass_obj
-def command(ours: Context, runs: tuple[str, ...], out: Path, metric: str | None, across: bool, no_data: bool) -> None:
+def command(
+    ours: Context,
+    runs: tuple[str, ...],
+    out: Path,
+    metric: str | None,
+    across: bool,
+    no_data: bool,
+    explain: bool,
+) -> None:
     """Write one HTML file about a run, or about several beside each other.
 
     RUN is a run directory, a directory of runs or a pattern. The file needs no network. It holds some raw examples of
     the test data, unless --no-data is given.
     """
-    write_report(ours, out, runs, metric, across=across, data=not no_data)
+    if explain and no_data:
+        raise click.UsageError("--explain needs the data that --no-data leaves out. Leave out one of them.")
+    write_report(ours, out, runs, metric, across=across, data=not no_data, explain=explain)
 
 
 def write_report(
-    ours: Context, out: Path, runs: Sequence[str], metric: str | None = None, *, across: bool = False, data: bool = True
+    ours: Context,
+    out: Path,
+    runs: Sequence[str],
+    metric: str | None = None,
+    *,
+    across: bool = False,
+    data: bool = True,
+    explain: bool = False,
 ) -> None:
     """Write the report of some runs and say where it is; raises TaskkitError as `taskkit.report.make` does."""
     from taskkit.report.make import check_place, report, write
@@ -49,7 +67,7 @@ def write_report(
     if data:
         with loading():
             import taskkit.report.data  # noqa: F401 - with torch
-    write(out, report(runs, ours.plugins, metric, across=across, data=data))
+    write(out, report(runs, ours.plugins, metric, across=across, data=data, explain=explain))
     say(f"report: {out} ({out.stat().st_size / 1000:,.0f} kB)")
 
 

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
 from taskkit.contracts.data import Batch, SectionT
+from taskkit.contracts.explained import Explained
 from taskkit.contracts.facts import Classes, DataSpec, Example, Prediction
 from taskkit.contracts.model import ProcessorT
 from taskkit.contracts.settings import ClassificationOptions
 from taskkit.contracts.statistics import Gaps, Mean, NoInterval, Of, Statistic
 from taskkit.contracts.task import Headline, Results, Step, Table, Task
 from taskkit.contracts.weighted import calibration_gaps, macro_f1, macro_precision, macro_recall
-from taskkit.errors import DataError
+from taskkit.errors import DataError, TaskkitError
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
@@ -152,6 +153,17 @@ class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
             for row, value in zip(rows, torch.special.entr(probabilities).sum(-1).tolist(), strict=True):
                 row["entropy"] = value
         return rows
+
+    def explained(self, batch: Batch, outputs: Tensor, wanted: str | None) -> Explained:
+        """The logit of the most probable class, or of the one that is `wanted`, from logits (1, classes).
+
+        Raises TaskkitError for what is no class.
+        """
+        if wanted is not None and wanted not in self.classes:
+            known = ", ".join(self.classes[:10]) + (", …" if len(self.classes) > 10 else "")
+            raise TaskkitError(f"{wanted!r} is no class of this run. Name one of {known}.")
+        number = int(outputs[0].argmax()) if wanted is None else self.classes.index(wanted)
+        return Explained(self.classes[number], "logit", lambda logits: logits[:, number])
 
     def baseline(self, train: Sequence[Example], test: Sequence[Example]) -> Mapping[str, float]:
         """Accuracy of always answering the commonest class of the training split."""

@@ -55,6 +55,14 @@ class Fact:
         """
         return value
 
+    def shades(self, value: Any) -> Sequence[Sequence[float]] | None:
+        """How dark an input that has no picture is drawn, from 0 to 1, in rows from the top: a spectrogram of a sound.
+
+        Columns follow the input's own order from beginning to end; `value` is the tensor that a network is given. By
+        default None: it is drawn as a line.
+        """
+        return None
+
     def agrees(self, other: Fact) -> bool:
         """Whether a network made for `other` can be judged on this; by default when they are equal."""
         return self == other
@@ -311,6 +319,17 @@ class DataProblem:
     message: str
     examples: tuple[str, ...] = ()
     """Ids or paths of some of the examples concerned."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """A part of an answer that lies at a stretch of the input."""
+
+    text: str
+    start: float
+    """Where it begins, as a share of the input, from 0 to 1."""
+    end: float
+    """Where it ends, as a share of the input."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from typing_extensions import TypeVar
 
 from taskkit.contracts.data import Batch, SectionT
+from taskkit.contracts.explained import Places
 from taskkit.contracts.facts import DataSpec, Example, Origin
 from taskkit.contracts.settings import NoOptions
 from taskkit.errors import DataError
@@ -102,6 +103,10 @@ class Processor(ABC):
         An exported network takes the same inputs always. By default the batch stays as it is.
         """
         return batch
+
+    def places(self, example: Example, sample: Sample) -> Places | None:
+        """What a person sees at each place of a sample's sequence, to show what an answer rests on; None: nothing."""
+        return None
 
     def length(self, sample: Sample) -> int:
         """The real size of a sample in units: tokens, audio samples, items; by default 1."""

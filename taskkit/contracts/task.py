@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple
 from torch import Tensor, nn
 
 from taskkit.contracts.data import Batch, SectionT
+from taskkit.contracts.explained import Explained
 from taskkit.contracts.facts import DataSpec, Example, Prediction, Split
 from taskkit.contracts.model import ProcessorT
 from taskkit.contracts.refusal import LIGHTNING, refuse_ignored
@@ -153,6 +154,29 @@ class Task(nn.Module, Generic[SectionT, ProcessorT], metaclass=ABCMeta):
     def join(self, parts: Sequence[Prediction], options: Any) -> Prediction:
         """Make one prediction of those of an example's windows, in order; only called when there are several."""
         raise NotImplementedError(f"{type(self).__name__} cannot join the predictions of several windows.")
+
+    def explained(self, batch: Batch, outputs: Any, wanted: str | None) -> Explained:
+        """Choose what is explained of the answer to a batch of one: the answer that was given, or the one `wanted`.
+
+        By default of outputs (batch, n) the largest number, and of outputs (batch,) the number itself. Raises
+        TaskkitError where an answer is wanted that there is not, and for outputs of another form.
+        """
+        if not isinstance(outputs, Tensor) or outputs.ndim > 2 or outputs.ndim == 0:
+            raise TaskkitError(
+                f"{type(self).__name__}: its network answers more than one number for each choice, so that nobody "
+                "knows what to explain. Write `Task.explained`."
+            )
+        if outputs.ndim == 1:
+            if wanted is not None:
+                raise TaskkitError(f"{wanted!r} is wanted, and the answer is one number. Leave it out.")
+            return Explained(f"{outputs.item():.4g}", "answer", lambda answer: answer)
+        count = outputs.shape[1]
+        if wanted is not None and not (wanted.isascii() and wanted.isdecimal() and int(wanted) < count):
+            raise TaskkitError(
+                f"{wanted!r} is wanted; the network answers {count} numbers. Name one: 0 to {count - 1}."
+            )
+        number = int(outputs[0].argmax()) if wanted is None else int(wanted)
+        return Explained(str(number), f"output {number}", lambda answer: answer[:, number])
 
     def baseline(self, train: Sequence[Example], test: Sequence[Example]) -> Mapping[str, float]:
         """Metrics on the test split of the trivial predictor that saw only the training targets; may be empty.

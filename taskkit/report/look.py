@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from taskkit.contracts.facts import DataProblem
+from taskkit.explanation.value import Explanation
 
 
 @dataclass(frozen=True)
@@ -20,3 +21,5 @@ class Look:
     problems: tuple[DataProblem, ...] = ()
     classes: Mapping[str, int] = field(default_factory=dict)
     """How many training examples each has."""
+    explained: tuple[Explanation, ...] = ()
+    """Why some answers are what they are."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from taskkit.compare.comparison import compare
 from taskkit.compare.reading import find
@@ -22,20 +24,31 @@ from taskkit.runs.listing import runs_below
 from taskkit.runs.manifest import Manifest
 from taskkit.runs.record import write_file
 
+if TYPE_CHECKING:
+    from taskkit.loaded_run import LoadedRun
+
 LEFT_OUT = Look("Raw examples and findings about the data were left out, as asked by --no-data.")
 
 
 def report(
-    words: Sequence[str], plugins: Plugins, metric: str | None = None, *, across: bool = False, data: bool = True
+    words: Sequence[str],
+    plugins: Plugins,
+    metric: str | None = None,
+    *,
+    across: bool = False,
+    data: bool = True,
+    explain: bool = False,
 ) -> str:
     """A report of the runs that words name, as HTML; without `data` none are prepared.
+
+    `explain`: with why the answers of one run that are shown first are what they are.
 
     Several runs are compared by `metric`, by default the headline, and `across` protocols where that is asked for.
     Raises CheckpointError for a word that names no run, and TaskkitError as `compare` does, or where one run is to be
     compared.
     """
     made = f"Made by taskkit {metadata.version('taskkit-ml')}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
-    return render(_page(words, plugins, made, metric, across=across, data=data))
+    return render(_page(words, plugins, made, metric, across=across, data=data, explain=explain))
 
 
 def check_place(path: Path) -> None:
@@ -62,7 +75,16 @@ def _is_report(path: Path) -> bool:
         return MARK.encode() in file.read(4096)
 
 
-def _page(words: Sequence[str], plugins: Plugins, made: str, metric: str | None, *, across: bool, data: bool) -> Page:
+def _page(
+    words: Sequence[str],
+    plugins: Plugins,
+    made: str,
+    metric: str | None,
+    *,
+    across: bool,
+    data: bool,
+    explain: bool,
+) -> Page:
     alone, notes = _alone(words)
     if alone is not None:
         if metric is not None or across:
@@ -71,8 +93,13 @@ def _page(words: Sequence[str], plugins: Plugins, made: str, metric: str | None,
                 "or name another run."
             )
         run = read(alone)
-        looked = _look(run.manifest, plugins, single.wanted(run)) if data else LEFT_OUT
+        opened = partial(_open, alone, plugins) if explain else None
+        looked = _look(run.manifest, plugins, single.wanted(run), opened) if data else LEFT_OUT
         return single.page(run, looked, made, notes)
+    if explain:
+        raise TaskkitError(
+            "--explain: the answers of one run are explained, and several are named. Name one, or leave it out."
+        )
     found = compare(words, plugins.components, metric, across=across)
     methods = [Method(line, tuple(read(Path(path)) for path in line.runs)) for line in found.lines]
     disagreement = Disagreement.of([(method.line.name, method.first) for method in methods], found.lines[0].metric)
@@ -81,11 +108,19 @@ def _page(words: Sequence[str], plugins: Plugins, made: str, metric: str | None,
     return several.page(found, methods, disagreement, looked, made)
 
 
-def _look(run: Manifest, plugins: Plugins, wanted: Mapping[str, int]) -> Look:
+def _look(
+    run: Manifest, plugins: Plugins, wanted: Mapping[str, int], opened: Callable[[], LoadedRun] | None = None
+) -> Look:
     # Only who looks at the data pays for importing torch.
     from taskkit.report.data import look
 
-    return look(run, plugins, wanted)
+    return look(run, plugins, wanted, opened)
+
+
+def _open(run: Path, plugins: Plugins) -> LoadedRun:
+    from taskkit.loaded_run import load_run
+
+    return load_run(run, plugins=plugins)
 
 
 def _alone(words: Sequence[str]) -> tuple[Path | None, list[str]]:

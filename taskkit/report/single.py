@@ -24,6 +24,7 @@ from taskkit.report.document import (
     Tone,
     grid,
 )
+from taskkit.report.explanations import LEGEND, gallery
 from taskkit.report.look import Look
 from taskkit.report.making import cost, data, environment, proofs, protocol, recipe
 from taskkit.report.reading import RunFiles
@@ -50,6 +51,7 @@ def page(run: RunFiles, look: Look, made: str, notes: Sequence[str] = ()) -> Pag
         Section("training", "Training", tuple(_training(run))),
         Section("classes", "Classes and calibration" if run.tables else "Scores", tuple(classes(run))),
         Section("examples", _kind(run), tuple(_examples(run, look))),
+        Section("explanations", "What answers rest on", tuple(_explanations(look))),
         Section("data", "Data", tuple(data(run, look))),
         Section("cost", "Cost", tuple(cost(run))),
         Section("proofs", "Proofs", tuple(proofs(run))),
@@ -272,6 +274,12 @@ def _examples(run: RunFiles, look: Look) -> Iterator[Part]:
         yield Prose(f"The worst{' of the others' if sure else ''}, {by}:")
     if worst:
         yield Gallery(tuple(_shown(run, row, shown) for row in worst))
+
+
+def _explanations(look: Look) -> Iterator[Part]:
+    if look.explained:
+        yield Prose(LEGEND)
+        yield gallery(look.explained)
 
 
 def _shown(run: RunFiles, row: int, shown: Mapping[str, Markup]) -> Shown:

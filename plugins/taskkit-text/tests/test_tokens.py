@@ -18,8 +18,8 @@ TOKENIZER = vocabulary.learn("words", [LETTERS], 50)
 
 
 def tokens(parts, max_length, truncate):
-    ids, _, truncated, _ = tokenise(TOKENIZER, parts, max_length, truncate)
-    return " ".join(map(TOKENIZER.id_to_token, ids)).replace(vocabulary.END, "|"), truncated
+    found = tokenise(TOKENIZER, parts, max_length, truncate)
+    return " ".join(map(TOKENIZER.id_to_token, found.ids)).replace(vocabulary.END, "|"), found.truncated
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from taskkit import (
     Batch,
     DataSpec,
     Example,
+    Explained,
     Headline,
     Mean,
     NoInterval,
@@ -122,6 +123,21 @@ class NextItem(Task[sections.NextItem, HistoryProcessor]):
             else {"prediction": listed(known, *row)}
             for nothing, *row in zip(empty, items.tolist(), scores.tolist(), strict=True)
         ]
+
+    def explained(self, batch: Batch, outputs: Answer, wanted: str | None) -> Explained:
+        """The score of the first item that is recommended, or of the one that is `wanted`, by its id or its title.
+
+        Raises TaskkitError for an item that the run does not know.
+        """
+        if wanted is None:
+            items, _ = recommend(outputs, batch["target_seen"], 1, self.config.logits_budget)
+            number = int(items[0, 0])
+        elif (known := self.processor.directory.item(wanted)) is None:
+            raise TaskkitError(f"{wanted!r} is no item of this run. Name one by its id or its title.")
+        else:
+            number = known
+        name = self.processor.histories.title(number)
+        return Explained(name, "score", lambda answer: answer.scores(0, len(answer[0]))[:, number])
 
     def baseline(self, train: Sequence[Example], test: Sequence[Example]) -> Mapping[str, float]:
         """The metrics of recommending to everybody what most users took."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from taskkit import Batch, DataError, DataSpec, Example, Processor, Sample, Unit
+from taskkit import Batch, DataError, DataSpec, Example, Places, Processor, Sample, Unit
 from taskkit_recsys.arrays import CATALOGUES, NONE, histories, history_of, padded, query
 from taskkit_recsys.facts import Histories, NextItem
 from taskkit_recsys.history import History, Pair, Query
@@ -102,6 +102,11 @@ class HistoryProcessor(Processor):
             sample["target"] = self._target(example)
         return [sample]
 
+    def places(self, example: Example, sample: Sample) -> Places:
+        """What people call the items of the window, the oldest first."""
+        items = sample["history"][: self.length(sample)].tolist()
+        return Places([self.histories.title(item) for item in items], "items", {"history": NONE, "user": NONE})
+
     def length(self, sample: Sample) -> int:
         """The items of the window."""
         return int((sample["history"] != NONE).sum())
@@ -179,6 +184,10 @@ class PairProcessor(Processor):
         if example.target is not None:
             sample["target"] = torch.tensor(float(example.target))
         return [sample]
+
+    def places(self, example: Example, sample: Sample) -> Places:
+        """That either may be unknown."""
+        return Places((), "items", {"user": NONE, "item": NONE})
 
     def settings(self) -> Mapping[str, Any]:
         """Nothing: which items training has a rating of is in the state."""

@@ -16,6 +16,7 @@ from taskkit import (
     Batch,
     DataSpec,
     Example,
+    Explained,
     Headline,
     Mean,
     Prediction,
@@ -25,10 +26,11 @@ from taskkit import (
     Step,
     Task,
     TaskkitError,
+    Word,
 )
 from taskkit_speech import sections
 from taskkit_speech.alignment import align
-from taskkit_speech.alphabet import BLANK
+from taskkit_speech.alphabet import BLANK, frames_needed
 from taskkit_speech.decoding import decoder, sha256
 from taskkit_speech.errors import Rate, best_constant, count_errors, rate
 from taskkit_speech.processor import SpeechProcessor
@@ -149,6 +151,33 @@ class Ctc(Task[sections.Ctc, SpeechProcessor]):
     def join(self, parts: Sequence[Prediction], options: sections.CtcOptions) -> Prediction:
         """Read the frames of all windows as those of one recording."""
         return self._transcribe(torch.cat([part["log_probs"] for part in parts]), options)
+
+    def explained(self, batch: Batch, outputs: Emissions, wanted: str | None) -> Explained:
+        """The logarithm of the probability of the transcript, or of the one that is `wanted`, over all its paths.
+
+        Raises TaskkitError for a transcript that cannot be what is said.
+        """
+        frames = int(outputs.lengths[0])
+        text = self._texts(outputs, self.predict_options())[0] if wanted is None else wanted
+        numbers = torch.tensor(self.alphabet.spell(text), dtype=torch.int64, device=outputs.log_probs.device)
+        if frames_needed(numbers.tolist()) > frames or self.alphabet.unknown(text):
+            raise TaskkitError(
+                f"{text!r} cannot be what is said: it needs {frames_needed(numbers.tolist())} of {frames} frames, and "
+                f"{self.alphabet.unknown(text)} of its characters are unknown. Name a transcript that fits."
+            )
+
+        def score(emissions: Emissions) -> Tensor:
+            count = len(emissions.log_probs)
+            lengths = torch.full((count,), len(numbers), device=numbers.device)
+            time_first = emissions.log_probs.transpose(0, 1)
+            return -F.ctc_loss(
+                time_first, numbers.repeat(count), emissions.lengths, lengths, blank=BLANK, reduction="none"
+            )
+
+        seconds = frames * self.frame_seconds
+        aligned = align(outputs.log_probs[0, :frames].cpu(), text, self.alphabet, self.frame_seconds) if text else []
+        words = [Word(each.word, each.start / seconds, each.end / seconds) for each in aligned]
+        return Explained(text, "log-probability", score, words)
 
     def baseline(self, train: Sequence[Example], test: Sequence[Example]) -> Mapping[str, float]:
         """The error rates of always predicting the one training transcript that is nearest to the others."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,12 @@ class Audio(Fact):
         from taskkit_speech.excerpt import excerpt
 
         return excerpt(value)
+
+    def shades(self, value: Any) -> Sequence[Sequence[float]]:
+        """A spectrogram of samples (samples,), the highest band at the top."""
+        from taskkit_speech.spectrogram import spectrogram
+
+        return spectrogram(value)
 
     def agrees(self, other: Fact) -> bool:
         """Whether the other is audio too: whatever its sample rate, it is resampled."""

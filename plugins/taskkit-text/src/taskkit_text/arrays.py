@@ -20,10 +20,13 @@ Truncate = Literal["head", "head_tail"]
 
 
 class Tokenised(NamedTuple):
-    """Token numbers, which text of a pair each is of, whether the text was longer, and whether any is known."""
+    """Token numbers, which text of a pair each is of, where each lies in its text, whether that was longer, and whether
+    any is known."""
 
     ids: list[int]
     type_ids: list[int]
+    spans: list[tuple[int, int]]
+    """Where each begins and ends; nowhere, (0, 0), for one that marks an end."""
     truncated: bool
     known: bool
 
@@ -205,11 +208,11 @@ def tokenise(tokenizer: Tokenizer, parts: Sequence[str], max_length: int, trunca
     unknown = tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "")
     known = any(number != unknown for encoding in encodings for number in encoding.ids)
     if kept == lengths:
-        return Tokenised(whole.ids, whole.type_ids, truncated=False, known=known)
+        return Tokenised(whole.ids, whole.type_ids, whole.offsets, truncated=False, known=known)
     # The library's own way of cutting keeps all that it cuts off, for a pair in all combinations.
     left = _left(whole.special_tokens_mask, lengths, kept, truncate)
     ids, types = ([column[place] for place in left] for column in (whole.ids, whole.type_ids))
-    return Tokenised(ids, types, truncated=True, known=known)
+    return Tokenised(ids, types, [whole.offsets[place] for place in left], truncated=True, known=known)
 
 
 def pad(samples: Sequence[Arrays], length: int, padding: int) -> dict[str, Any]:

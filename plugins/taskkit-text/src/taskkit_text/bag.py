@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from taskkit import Batch, Classes, DataError, DataSpec, Example, Model, Sample, Unit
+from taskkit import Batch, Classes, DataError, DataSpec, Example, Model, Places, Sample, Unit
 from taskkit_text import sections, vocabulary
 from taskkit_text.arrays import Bags, together
 from taskkit_text.processor import TextProcessor, as_arrays, target, tensors
@@ -74,6 +74,10 @@ class BagProcessor(TextProcessor):
         if "target" in samples[0]:
             batch["target"] = torch.stack([sample["target"] for sample in samples])
         return batch
+
+    def places(self, example: Example, sample: Sample) -> Places:
+        """The n-grams."""
+        return Places([self.bags.ngrams[number] for number in sample["ngrams"].tolist()], "items")
 
     def length(self, sample: Sample) -> int:
         """N-grams."""

@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from taskkit import Batch, DataSpec, Example, Sample
+from taskkit import Batch, DataSpec, Example, Places, Sample
 from taskkit_text import arrays
 from taskkit_text.arrays import Truncate
 from taskkit_text.processor import TextProcessor, as_arrays, target, tensors
@@ -63,6 +63,12 @@ class TokenProcessor(TextProcessor):
             return batch
         return {**batch, "attention_mask": torch.ones_like(batch["input_ids"], dtype=torch.bool)}
 
+    def places(self, example: Example, sample: Sample) -> Places:
+        """The piece of the text that each token is, with the blanks and whatever was cut out behind it."""
+        parts = self.cut.parts(example.input)
+        tokens = arrays.tokenise(self.tokenizer, parts, self.max_length, self.truncate)
+        return Places(_pieces(parts, tokens, self.tokenizer), "text", {"input_ids": self.padding})
+
     def length(self, sample: Sample) -> int:
         """Tokens."""
         return len(sample["input_ids"])
@@ -96,6 +102,21 @@ class TokenProcessor(TextProcessor):
     @property
     def _tokens(self) -> arrays.Tokens:
         return arrays.Tokens(self.tokenizer, self.cut, self.max_length, self.round_to, self.padding, self.segments)
+
+
+def _pieces(parts: Sequence[str], tokens: arrays.Tokenised, tokenizer: Tokenizer) -> list[str]:
+    """What each token stands for, up to where the next one of the same text begins; of a mark of an end its name."""
+    pieces: list[str] = []
+    for at, (number, kind, (start, end)) in enumerate(zip(tokens.ids, tokens.type_ids, tokens.spans, strict=True)):
+        if start == end:
+            pieces.append(tokenizer.id_to_token(number) or "")
+            continue
+        text = parts[min(kind, len(parts) - 1)]
+        after = tokens.spans[at + 1] if at + 1 < len(tokens.spans) else (0, 0)
+        # Blanks belong to what stands before them; what was cut out belongs to nobody.
+        blanks = text[end : after[0]] if after[0] >= end else text[end:]
+        pieces.append(text[start:end] + (blanks if not blanks.strip() else " … "))
+    return pieces
 
 
 def pad(samples: Sequence[Sample], length: int, padding: int) -> dict[str, Tensor]:
