@@ -35,6 +35,7 @@ VERBS = {
     "export": ("taskkit.cli.export:command", "Hand a run over as a folder: a program or weights, and a model card."),
     "card": ("taskkit.cli.card:command", "Print a model card of a run or an exported folder."),
     "explain": ("taskkit.cli.explain:command", "Say what answers rest on."),
+    "serve": ("taskkit.cli.serve:command", "Answer over HTTP."),
     "verify": ("taskkit.cli.verify:command", "Prove that a run can be resumed, repeated and trusted."),
     "runs": ("taskkit.cli.runs:command", "List runs with their status, score, cost and age."),
     "reproduce": ("taskkit.cli.reproduce:command", "Run a run again and compare the scores."),

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from taskkit import DataError, Example, PseudonymKey, did_you_mean, read_json_lines, setting
+from taskkit import DataError, Example, PseudonymKey, TextLine, did_you_mean, read_json_lines, setting
 from taskkit_recsys.facts import Histories
 from taskkit_recsys.history import Pair, Query
 
@@ -208,6 +208,8 @@ def _refuse_user_and_source(source: str, user: str | None) -> None:
 
 def _file(source: str, example: str) -> Path | None:
     """The file of JSON lines such as `example` that a person means; None: it is no file."""
+    if isinstance(source, TextLine):
+        return None
     path = Path(source).expanduser()
     suffix = path.suffix.lower()
     # A title or a list of ids may be longer than any file name.

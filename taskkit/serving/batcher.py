@@ -1,0 +1,124 @@
+"""Inputs of many requests, answered together by one thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from taskkit.answering.answerer import Answerer, Encoded
+from taskkit.contracts.facts import Example, Prediction
+from taskkit.serving.limits import Limits
+from taskkit.serving.refused import Refused
+
+ALIKE = 2
+"""Samples are answered together when the longest is at most so many times as long as the shortest."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """An encoded example that waits for its prediction."""
+
+    example: Example
+    samples: Sequence[Encoded]
+    options: Any
+    """How it is to be answered; only inputs with equal options are answered together."""
+    length: int
+    """Of its longest sample."""
+    future: Future[Prediction] = field(default_factory=Future)
+    since: float = field(default_factory=time.monotonic)
+
+
+class Batcher:
+    """A bounded queue of jobs, and the thread that answers them; `observe` is told how many samples each batch has.
+
+    A request that waits no longer cancels its jobs, which are then left out.
+    """
+
+    def __init__(self, answerer: Answerer, limits: Limits, observe: Callable[[int], None]) -> None:
+        self._answerer = answerer
+        self._limits = limits
+        self._observe = observe
+        self._jobs: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs nobody has begun yet."""
+        return len(self._jobs)
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Queue jobs, all or none; raises Refused (429) where they are too many."""
+        with self._changed:
+            if self._closed:
+                raise Refused(503, "This model is being replaced or stopped. Ask again.", again=1)
+            if len(self._jobs) + len(jobs) > self._limits.queue:
+                raise Refused(429, f"{len(self._jobs)} inputs wait already. Ask again later.", again=1)
+            self._jobs.extend(jobs)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Take no more jobs, and return when those that wait are answered."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while batch := self._next():
+            live = [job for job in batch if job.future.set_running_or_notify_cancel()]
+            for together in _alike(live):
+                self._observe(sum(len(job.samples) for job in together))
+                self._answer(together)
+
+    def _next(self) -> list[Job]:
+        """The next jobs with the options of the first; none: it is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._closed)
+            if not self._jobs:
+                return []
+            until = self._jobs[0].since + self._limits.batch_ms / 1000
+            self._changed.wait_for(
+                lambda: self._closed or len(self._jobs) >= self._limits.batch, timeout=until - time.monotonic()
+            )
+            taken: list[Job] = []
+            left: deque[Job] = deque()
+            size = 0
+            for job in self._jobs:
+                fits = not taken or (job.options == taken[0].options and size + len(job.samples) <= self._limits.batch)
+                (taken if fits else left).append(job)
+                size += len(job.samples) if fits else 0
+            self._jobs = left
+            return taken
+
+    def _answer(self, jobs: Sequence[Job]) -> None:
+        try:
+            found = self._answerer.answer([job.example for job in jobs], [job.samples for job in jobs], jobs[0].options)
+        except Exception as error:
+            if len(jobs) == 1:
+                jobs[0].future.set_exception(error)
+                return
+            # One of them may be at fault: the others are not to suffer from it.
+            for job in jobs:
+                self._answer([job])
+            return
+        for job, prediction in zip(jobs, found, strict=True):
+            job.future.set_result(prediction)
+
+
+def _alike(jobs: Sequence[Job]) -> list[list[Job]]:
+    """The jobs in groups of about the same length, so that little is computed on padding."""
+    groups: list[list[Job]] = []
+    for job in sorted(jobs, key=lambda job: job.length):
+        if groups and job.length <= ALIKE * max(groups[-1][0].length, 1):
+            groups[-1].append(job)
+        else:
+            groups.append([job])
+    return groups
