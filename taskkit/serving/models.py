@@ -126,6 +126,7 @@ def load(name: str, path: Path, plugins: Plugins, limits: Limits, meter: Measure
     """Open a run directory to be served, and ask it once; raises CheckpointError for one that is none of ours.
 
     `warm` is what it is asked, a text or the path of a file; None: a text, a picture, a sound, or what its test says.
+    Raises DataError where it cannot be read.
     """
     run = load_run(path, plugins=plugins)
     served = Served(name, run.answerer, card(name, run.manifest), limits, meter)
