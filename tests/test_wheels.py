@@ -148,7 +148,7 @@ def test_a_recipe_is_checked_trained_and_tested(call: Call, home: Path, tmp_path
 
 
 WITHOUT_TORCH = (
-    *("antlr4-python3-runtime", "click", "filelock", "jinja2", "markdown-it-py", "markupsafe", "mdurl", "numpy"),
+    *("click", "filelock", "jinja2", "markdown-it-py", "markupsafe", "mdurl", "numpy"),
     *("omegaconf", "onnxruntime", "packaging", "pillow", "platformdirs", "pluggy", "psutil", "pyarrow", "pygments"),
     *("pyyaml", "rich", "safetensors", "typing-extensions"),
 )
