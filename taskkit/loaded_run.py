@@ -21,6 +21,7 @@ from taskkit.engine.evaluate import Evaluation
 from taskkit.engine.guard import blaming
 from taskkit.engine.machine import in_words
 from taskkit.engine.placement import alone, place
+from taskkit.engine.quantise import quantise
 from taskkit.errors import CheckpointError, DataError
 from taskkit.plugins.discovery import from_environment
 from taskkit.plugins.registry import Plugins
@@ -104,7 +105,11 @@ class LoadedRun(Asked):
         """The task with its network and processor, rebuilt from the checkpoint alone."""
         since.check_plugins(self.path, self.manifest, self.plugins)
         saved = checkpoint.read(self.checkpoint)
-        return build.rebuild(saved, recipes.from_plain(saved.recipe, self.plugins), self.plugins.components)
+        built = build.rebuild(saved, recipes.from_plain(saved.recipe, self.plugins), self.plugins.components)
+        small = self.manifest.compressed
+        if small is not None and "quantise" in small.settings:
+            quantise(built.network.eval(), small.settings["quantise"])
+        return built
 
     @property
     @override

@@ -176,8 +176,10 @@ def _without(run: Tested, *keys: str) -> str:
 
 
 def _made_of(run: Tested) -> list[str]:
-    """What tells a run that was made of others from those: all folds together, or the members of an average."""
-    derived = run.manifest.derived
+    """What tells a run that was made of others from those: folds, the members of an average, or how it is smaller."""
+    derived, small = run.manifest.derived, run.manifest.compressed
+    if small is not None:
+        return ["compressed", json.dumps(dict(small.settings), sort_keys=True)]
     if derived is None:
         return []
     return [derived.kind, *(derived.members if derived.kind == "ensemble" else ())]

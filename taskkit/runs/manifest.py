@@ -211,6 +211,25 @@ class Derived:
 
 
 @dataclass(frozen=True)
+class Compressed:
+    """How a run's network was made smaller, and what that gave; measured for both in one process."""
+
+    parent: str
+    """The directory of the run that it was made of, relative to its own."""
+    settings: Mapping[str, Any]
+    """`quantise`, the form of its weights; or `prune`, the share left out, `structured` and the share of `zeros`."""
+    bytes_before: int | None = None
+    """What the weights take in memory; None: not measured yet."""
+    bytes_after: int | None = None
+    inference_before: Inference | None = None
+    inference_after: Inference | None = None
+
+    def where(self, path: Path) -> str:
+        """Its parent, of a run in this directory."""
+        return os.path.normpath(path / self.parent)
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What run.json says; a key that is None there, or missing, is not known yet."""
 
@@ -255,6 +274,8 @@ class Manifest:
     """`best` and `last`, relative to the directory."""
     derived: Derived | None = None
     """None: it was trained."""
+    compressed: Compressed | None = None
+    """None: its network is as it was trained."""
     scrubbed: tuple[Mapping[str, Any], ...] = ()
     """What was removed by `taskkit scrub`, call by call: when it `ended`, and what was `removed`."""
     schema: int = SCHEMA
@@ -290,6 +311,7 @@ _PARTS: Mapping[str, type] = {
     "tested": WeightsTested,
     "attempts": Attempts,
     "derived": Derived,
+    "compressed": Compressed,
 }
 
 
@@ -343,6 +365,12 @@ def _manifest(found: Mapping[str, Any]) -> Manifest:
         values["cost"] = replace(values["cost"], inference=_part(Inference, inference))
     if (energy := cost.get("energy")) is not None:
         values["cost"] = replace(values["cost"], energy=_part(Energy, energy))
+    if (small := values.get("compressed")) is not None:
+        timed = {
+            name: None if (each := getattr(small, name)) is None else _part(Inference, each)
+            for name in ("inference_before", "inference_after")
+        }
+        values["compressed"] = replace(small, **timed)
     values["intervals"] = {name: _part(Interval, each) for name, each in values.get("intervals", {}).items()}
     if "protocol" in values and not all(
         isinstance(each, dict) for each in dict(values["protocol"].statistics).values()

@@ -1,0 +1,1 @@
+"""Smaller networks of a run: with numbers of fewer bits, or with fewer weights."""
