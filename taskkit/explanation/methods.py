@@ -234,7 +234,10 @@ def _check_gradient(ask: Callable[..., Tensor], values: Tensors) -> None:
     asked = tuple(value.clone().requires_grad_() for value in values)
     with torch.enable_grad():
         score = ask(*asked)
-    if not score.requires_grad:
+    # Layers of few bits let none through, though what stands behind them has one.
+    if not score.requires_grad or any(
+        slope is None for slope in torch.autograd.grad(score.sum(), asked, allow_unused=True)
+    ):
         raise Inapplicable("its network answers without a gradient to its input")
 
 
@@ -286,9 +289,9 @@ def _last_maps(question: Question, values: Tensors) -> str:
 
 def _slopes(score: Tensor, mixed: Tensor) -> Tensor:
     """How strongly the score depends on each place (places,) of what the last attention gave; they add up to one."""
-    if not score.requires_grad:
-        raise Inapplicable("its network answers without a gradient")
-    (slope,) = torch.autograd.grad(score.sum(), mixed)
+    slope = torch.autograd.grad(score.sum(), mixed, allow_unused=True)[0] if mixed.requires_grad else None
+    if slope is None:
+        raise Inapplicable("its network answers without a gradient to what it attends to")
     by_place = slope.movedim(-2, 0).flatten(1).norm(dim=1)
     shares: Tensor = by_place / by_place.sum().clamp(min=1e-12)
     return shares

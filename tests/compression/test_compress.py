@@ -135,6 +135,18 @@ def test_runs_of_each_modality_are_quantised_and_asked(
     assert opened(tmp_path / "small").evaluate("test").metrics == found.run.metrics
 
 
+def test_a_quantised_network_is_explained_without_gradients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(OLD, tmp_path / "old")
+    monkeypatch.chdir(tmp_path / "old")
+    monkeypatch.setenv("TASKKIT_CACHE", str(tmp_path / "cache"))
+    found = compress(opened(Path("image")), Quantise("int8"), tmp_path / "small")
+    explained = taskkit.explain(found.run, "data/images/across")[0]
+    assert explained.method == "shap"
+    assert explained.sum is not None
+    assert explained.sum.holds
+    assert "without a gradient" in explained.settings["instead of"]
+
+
 def test_the_command_line_says_what_it_costs_and_others_go_on_from_there(
     waves: Path, series_site: Path, environment: Callable[..., dict[str, str]]
 ) -> None:
