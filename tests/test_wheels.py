@@ -155,6 +155,7 @@ WITHOUT_TORCH = (
 """All that an exported image classifier needs beside taskkit and its plugin."""
 
 
+@pytest.mark.slow
 def test_an_exported_folder_answers_where_there_is_no_torch(
     call: Call, wheels: dict[str, Path], tmp_path: Path
 ) -> None:
