@@ -11,7 +11,9 @@ import click
 from taskkit.cli import Context
 from taskkit.cli.loading import loading
 from taskkit.cli.output import say
-from taskkit.errors import TaskkitError
+from taskkit.errors import DataError, TaskkitError
+from taskkit.runs import manifest
+from taskkit.serving import keys
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 MEGABYTE = 2**20
@@ -30,8 +32,8 @@ MEGABYTE = 2**20
 @click.option("--drain", type=click.IntRange(1), default=30, show_default=True, help="Seconds to end in, when stopped.")
 @click.option("--api-key-file", type=click.Path(path_type=Path), help="Answer those alone whose key is in this file.")
 @click.option("--new-key", metavar="NAME", help="Add a key to --api-key-file, print it, and end.")
-@click.option("--tls-cert", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A PEM file.")
-@click.option("--tls-key", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A PEM file.")
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="A PEM file.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="A PEM file.")
 @click.option("--warm-up", metavar="TEXT|FILE", help="What each model is asked before it is ready.")
 @click.pass_obj
 def command(
@@ -55,26 +57,28 @@ def command(
     """Answer over HTTP with each RUN, under its name or that of its directory, until SIGTERM or Ctrl-C."""
     _needed()
     if new_key is not None:
-        from taskkit.serving.keys import new_key as make_key
-
         if api_key_file is None:
             raise click.UsageError("--new-key needs --api-key-file FILE, which keeps a hash of it.")
-        say(make_key(api_key_file, new_key))
+        say(keys.new_key(api_key_file, new_key))
         return
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key need each other.")
+    for file in filter(None, (tls_cert, tls_key)):
+        if not file.is_file():
+            raise DataError(f"{file}: there is no such file. A PEM file was expected. Correct the path.")
     named = dict(_named(runs))
     if not named:
         raise click.UsageError("Name a run to serve.")
     if len(named) < len(runs):
         raise click.UsageError("Two runs have the same name. Give one another: NAME=RUN.")
+    for path in named.values():
+        manifest.read(path)
+    if api_key_file is not None:
+        keys.Keys.read(api_key_file)
     with loading():
-        from taskkit.loaded_run import load_run
         from taskkit.serving.limits import Limits
         from taskkit.serving.server import Place, Service, serve
 
-        for path in named.values():
-            load_run(path, plugins=ours.plugins)
     limits = Limits(
         body=max_body * MEGABYTE,
         inputs=max_inputs,

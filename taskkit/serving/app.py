@@ -6,23 +6,24 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from taskkit.serving import logs
+from taskkit.serving import bodies, logs, oip
 from taskkit.serving.inputs import Asked, Upload
 from taskkit.serving.keys import Keys
 from taskkit.serving.limits import Limits
 from taskkit.serving.measured import Measured
 from taskkit.serving.models import Models, Served
+from taskkit.serving.page import Page
 from taskkit.serving.refused import Refused
 from taskkit.serving.schema import Forms, Problem
 
@@ -91,10 +92,13 @@ def app(models: Models, limits: Limits, keys: Keys | None, meter: Measured, relo
     made.add_middleware(_Observed, meter=meter)
     locked = [Depends(_checked(keys))]
     _about(made, models, meter, locked)
+    _page(made, models, keys is not None)
+    forms = {served.name: Forms(served) for served in models}
+    oip.add(made, models, forms, limits, meter, locked)
     for served in models:
         paths = [f"/models/{served.name}", *([""] if len(list(models)) == 1 else [])]
         for path in paths:
-            _model(made, path, served, models, limits, meter, locked)
+            _model(made, path, served.name, forms[served.name], models, limits, meter, locked)
         if reload is not None:
             _reload(made, f"/models/{served.name}/reload", served.name, reload, locked)
     return made
@@ -125,11 +129,18 @@ def _about(made: FastAPI, models: Models, meter: Measured, locked: Any) -> None:
         return Response(meter.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _model(
-    made: FastAPI, path: str, first: Served, models: Models, limits: Limits, meter: Measured, locked: Any
-) -> None:
-    name, forms = first.name, Forms(first)
+def _page(made: FastAPI, models: Models, locked: bool) -> None:
+    page = Page()
 
+    @made.get("/", include_in_schema=False)
+    async def ask() -> Response:
+        policy = {"Content-Security-Policy": page.policy, "Referrer-Policy": "no-referrer"}
+        return HTMLResponse(page.text(models, locked), headers=policy)
+
+
+def _model(
+    made: FastAPI, path: str, name: str, forms: Forms, models: Models, limits: Limits, meter: Measured, locked: Any
+) -> None:
     async def predict(request: Request) -> Response:
         request.state.model = name
         asked = await _asked(request, forms, limits)
@@ -207,33 +218,16 @@ def _checked(keys: Keys | None) -> Callable[..., Awaitable[None]]:
 async def _asked(request: Request, forms: Forms, limits: Limits) -> Asked:
     """What a request asks; raises Refused for a body that is too large, too slow, or not what it says."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    try:
-        async with asyncio.timeout(limits.timeout):
-            if kind == "application/json":
-                return forms.asked(b"".join([chunk async for chunk in _chunks(request, limits)]))
-            if kind == "multipart/form-data":
-                return await _form(request, forms, limits)
-    except TimeoutError:
-        raise Refused(408, f"The body did not come within {limits.timeout:g} s. Send less, or faster.") from None
+    if kind == "application/json":
+        return forms.asked(await bodies.whole(request, limits))
+    if kind == "multipart/form-data":
+        async with bodies.in_time(limits):
+            return await _form(request, forms, limits)
     raise Refused(415, f"The content type {kind!r} is not read. Send application/json or multipart/form-data.")
 
 
-async def _chunks(request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
-    """The body as it comes; raises Refused once it is larger than it may be."""
-    too_large = Refused(413, f"The body has more than {limits.body:,} bytes. Send less at once.")
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared[:20]) > limits.body:
-        raise too_large
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limits.body:
-            raise too_large
-        yield chunk
-
-
 async def _form(request: Request, forms: Forms, limits: Limits) -> Asked:
-    parser = MultiPartParser(request.headers, _chunks(request, limits), max_files=limits.inputs)
+    parser = MultiPartParser(request.headers, bodies.chunks(request, limits), max_files=limits.inputs)
     try:
         form = await parser.parse()
     except (MultiPartException, KeyError, UnicodeDecodeError, LookupError) as error:
@@ -255,12 +249,13 @@ async def _form(request: Request, forms: Forms, limits: Limits) -> Asked:
     return Asked(uploads, forms.from_fields(fields))
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     headers = {} if error.again is None else {"Retry-After": str(error.again)}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse({"detail": error.detail}, error.status, headers)
+    name = "error" if request.url.path.startswith(oip.ROOT) else "detail"
+    return JSONResponse({name: error.detail}, error.status, headers)
 
 
 async def _failed(request: Request, error: Exception) -> Response:

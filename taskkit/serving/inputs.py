@@ -77,7 +77,8 @@ def read(asked: Asked, answerer: Answerer, folder: Path, texts: bool, most: int)
         try:
             found = answerer.read(source, reading)
         except DataError as error:
-            raise Refused(422, f"input {number}: {without_folder(str(error), source, folder, called)}") from None
+            words = without_folder(str(error), source, folder, called)
+            raise Refused(422, words if words.startswith(called) else f"input {number}: {words}") from None
         for example in found:
             if not _inside(example.input, folder, texts):
                 raise Refused(

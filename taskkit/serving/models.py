@@ -123,10 +123,10 @@ class Served:
 
 
 def load(name: str, path: Path, plugins: Plugins, limits: Limits, meter: Measured, warm: str | None = None) -> Served:
-    """Open a run directory to be served, and ask it once; raises CheckpointError for one that is none of ours.
+    """Open a run directory to be served, and ask it once.
 
     `warm` is what it is asked, a text or the path of a file; None: a text, a picture, a sound, or what its test says.
-    Raises DataError where it cannot be read.
+    Raises CheckpointError for a directory that is none of ours, and DataError where `warm` is not answered.
     """
     run = load_run(path, plugins=plugins)
     served = Served(name, run.answerer, card(name, run.manifest), limits, meter)

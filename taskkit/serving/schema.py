@@ -35,7 +35,7 @@ class Forms:
             setting.name: _field(setting)
             for taker in served.answerer.predict_options
             for setting in settings(taker)
-            if not _is_path(setting.type)
+            if offered(setting)
         }
         self._most = served.limits.inputs
         fields: dict[str, Any] = self._options
@@ -54,8 +54,11 @@ class Forms:
 
     def from_fields(self, fields: Mapping[str, str]) -> Mapping[str, Any]:
         """The options among the fields of a form, which are all text; raises Refused for what does not fit."""
-        values = {name: self._value(name, text) for name, text in fields.items()}
-        return _valid(self.options, values).model_dump(exclude_unset=True)
+        return self.checked({name: self._value(name, text) for name, text in fields.items()})
+
+    def checked(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """These options, once they fit; raises Refused."""
+        return _valid(self.options, options).model_dump(exclude_unset=True)
 
     def body(self) -> Mapping[str, Any]:
         """The bodies that a request may have, for OpenAPI."""
@@ -77,7 +80,7 @@ class Forms:
 
     def _value(self, name: str, text: str) -> Any:
         setting = self._options.get(name)
-        return text if setting is None or _takes_text(setting[0]) else scalar(text)
+        return text if setting is None or takes_text(setting[0]) else scalar(text)
 
     def _request(self, served: Served) -> type[BaseModel]:
         rows = dict[str, JsonValue]
@@ -142,12 +145,17 @@ def _field(setting: Setting) -> tuple[Any, Any]:
     return setting.type, Field(default, description=setting.doc, **bounds)
 
 
-def _takes_text(hint: Any) -> bool:
+def offered(setting: Setting) -> bool:
+    """Whether a request may give it: not where it is a file, of the server's."""
+    return not _is_path(setting.type)
+
+
+def takes_text(hint: Any) -> bool:
+    """Whether a setting of this type is a text, which is taken as it is written."""
     return hint is str or hint == str | None
 
 
 def _is_path(hint: Any) -> bool:
-    """A file of the server, which no request may name."""
     return hint is Path or any(_is_path(each) for each in get_args(hint))
 
 

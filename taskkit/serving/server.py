@@ -136,6 +136,8 @@ def _socket(config: uvicorn.Config) -> socket.socket:
             f"{config.host}:{config.port} cannot be served ({error.strerror}). Give another --host or --port."
         ) from None
     bound.set_inheritable(True)
+    # Who comes before a process accepts connections waits instead of being refused.
+    bound.listen(2048)
     scheme = "https" if config.is_ssl else "http"
     host, port = bound.getsockname()[:2]
     logs.event("listening", url=f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}")

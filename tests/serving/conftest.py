@@ -33,7 +33,7 @@ title: Pictures
 seed: 1
 task: {name: image.classification}
 model: {name: image.mlp, widths: [8], image_size: 8}
-data: {name: image.folder, root: pictures}
+data: {name: image.folder, root: shades}
 loader: {batch_size: 16}
 trainer: {max_epochs: 1, accelerator: cpu}
 """
@@ -49,6 +49,9 @@ class Server:
     listening: threading.Event = field(default_factory=threading.Event)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
+    def __post_init__(self) -> None:
+        self.reader = threading.Thread(target=self._read, daemon=True)
+
     @classmethod
     def start(cls, *words: str, cwd: Path, **variables: str) -> Server:
         """Call the verb, and return when the server is ready."""
@@ -57,7 +60,7 @@ class Server:
         made = cls(
             subprocess.Popen(command, cwd=cwd, env=environment, stderr=subprocess.PIPE, text=True, encoding="utf-8")
         )
-        threading.Thread(target=made._read, daemon=True).start()
+        made.reader.start()
         assert made.listening.wait(120), made.lines
         made.line("Application startup complete.")
         return made
@@ -86,7 +89,9 @@ class Server:
     def stop(self) -> int:
         """Ask it to stop, and return how it ended."""
         self.process.terminate()
-        return self.process.wait(60)
+        self.reader.join(60)
+        with self.process:
+            return self.process.wait(60)
 
 
 @pytest.fixture(scope="session")
@@ -98,10 +103,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [(" ".join(chance.choices(kinds[kind], k=5)) + f" {n}", kind) for n in range(60) for kind in kinds]
     (place / "texts.csv").write_text("text,label\n" + "\n".join(map(",".join, rows)))
     for kind, shade in (("dark", 20), ("light", 220)):
-        (place / "pictures" / kind).mkdir(parents=True)
+        (place / "shades" / kind).mkdir(parents=True)
         for number in range(20):
             noise = torch.randint(0, 30, (3, 8, 8), generator=torch.Generator().manual_seed(number))
-            write_png((noise + shade).to(torch.uint8), str(place / "pictures" / kind / f"{number}.png"))
+            write_png((noise + shade).to(torch.uint8), str(place / "shades" / kind / f"{number}.png"))
     for name, recipe in (("words", WORDS), ("pictures", PICTURES)):
         (place / f"{name}.yaml").write_text(recipe)
         run = [sys.executable, "-m", "taskkit", "run", f"{name}.yaml", "--out", name]

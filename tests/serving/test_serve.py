@@ -47,7 +47,7 @@ def test_answers_are_those_of_predict(ask: Ask, place: Path) -> None:
 
 
 def test_files_are_sent_as_they_are(ask: Ask, place: Path) -> None:
-    pictures = [place / "pictures" / kind / "3.png" for kind in ("dark", "light")]
+    pictures = [place / "shades" / kind / "3.png" for kind in ("dark", "light")]
     files = [("file", (f"../../{path.parent.name}.png", path.read_bytes())) for path in pictures]
     found = ask("pictures", files=files).json()["predictions"]
     expected = load_run(place / "pictures").predict([str(path) for path in pictures])
@@ -64,7 +64,7 @@ def test_a_table_and_rows_have_an_answer_for_each_row(ask: Ask) -> None:
 
 def test_no_file_of_the_server_is_read(ask: Ask, place: Path) -> None:
     (place / "secret.txt").write_text(f"fine {SECRET}\n")
-    secret, picture = str(place / "secret.txt"), str(place / "pictures" / "dark" / "3.png")
+    secret, picture = str(place / "secret.txt"), str(place / "shades" / "dark" / "3.png")
     assert SECRET not in ask("words", json={"inputs": [f"{secret}", f"fine {secret}"]}).text
     answers = [
         ask("pictures", json={"inputs": [picture]}),
@@ -109,7 +109,7 @@ def test_a_body_without_a_length_is_counted(server: Server) -> None:
 
 
 def test_a_bad_file_fails_alone_and_is_named(ask: Ask, place: Path) -> None:
-    good = (place / "pictures" / "dark" / "3.png").read_bytes()
+    good = (place / "shades" / "dark" / "3.png").read_bytes()
 
     def send(content: bytes) -> httpx.Response:
         return ask("pictures", files={"file": ("mine.png", content)})
@@ -279,9 +279,8 @@ def test_a_stopped_server_answers_what_it_was_asked(place: Path) -> None:
         url = httpx.URL(server.url)
         body = b'{"inputs": ["fine"]}'
         lines = ["POST /predict HTTP/1.1", "Host: x", "Content-Type: application/json", f"Content-Length: {len(body)}"]
-        head = "\r\n".join([*lines, "", ""])
         with socket.create_connection((url.host, url.port)) as client:
-            client.sendall(head.encode() + body)
+            client.sendall("\r\n".join([*lines, "", ""]).encode() + body)
             # What comes after it in another connection is answered first, so that the server has it.
             httpx.get(f"{server.url}/health")
             ended = pool.submit(server.stop)
