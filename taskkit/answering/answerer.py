@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -12,11 +13,33 @@ Encoded = Mapping[str, Any]
 """A sample, as tensors or arrays by name: its way in made it, and what answers takes it."""
 
 
+def in_numbers(examples: Sequence[Example], answers: Sequence[Prediction]) -> list[Prediction]:
+    """The answers; raises DataError, which names the example, where one holds nan or an infinity.
+
+    Such numbers come of inputs that overflow in the network. They say nothing, and no JSON can hold them.
+    """
+    for example, answer in zip(examples, answers, strict=True):
+        for name, value in answer.items():
+            if (found := _no_number(value)) is not None:
+                raise DataError(
+                    f"example {example.id!r}: the {name} of its answer is {found}, no number. The network cannot "
+                    "compute with this input; values may be too large. Correct it, or leave it out."
+                )
+    return list(answers)
+
+
+def _no_number(value: Any) -> float | None:
+    if isinstance(value, float):
+        return None if math.isfinite(value) else value
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return next((found for part in parts if (found := _no_number(part)) is not None), None)
+
+
 class Answerer(Protocol):
     """What can be asked about new inputs; several threads may ask at once.
 
     An input goes one way: `read` makes examples of it, `encode` samples of each example, `answer` a prediction of
-    these. Each step raises DataError where it is the input that is at fault.
+    these. Each step raises DataError where it is the input that is at fault, the last where an answer is no number.
     """
 
     @property

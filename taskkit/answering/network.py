@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from typing_extensions import override
 
-from taskkit.answering.answerer import Answerer, Encoded
+from taskkit.answering.answerer import Answerer, Encoded, in_numbers
 from taskkit.batches.encode import encode_each, in_memory, samples_of
 from taskkit.contracts.data import Batch
 from taskkit.contracts.facts import DataSpec, Example, Prediction
@@ -92,6 +92,7 @@ class NetworkAnswerer(Answerer):
         for flag, numbers in encoded.flagged().items():
             for number in numbers:
                 marks.setdefault(number, []).append(flag)
-        return [
+        marked = [
             {**found, **({"flags": marks[str(at)]} if str(at) in marks else {})} for at, found in enumerate(predictions)
         ]
+        return in_numbers(examples, marked)

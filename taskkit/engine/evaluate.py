@@ -19,7 +19,7 @@ from taskkit.compare.intervals import intervals
 from taskkit.compare.rows import Rows
 from taskkit.contracts.component import Chosen
 from taskkit.contracts.data import Batch, Stream
-from taskkit.contracts.facts import DataSpec, Example, Prediction, Split
+from taskkit.contracts.facts import Attachment, DataSpec, Example, Prediction, Split
 from taskkit.contracts.model import Processor
 from taskkit.contracts.statistics import NoInterval, Ratio, Statistic
 from taskkit.contracts.task import Results, Step, Task
@@ -209,7 +209,26 @@ def answers(
                 f"{owner.name} ({owner.plugin}): `predict` returned a tensor as a prediction. Plain values were "
                 f"expected: call `.tolist()`, or give a taskkit.Attachment. {TELL_AUTHORS}"
             )
+        if (odd := _not_plain(prediction["prediction"])) is not None:
+            raise RunFailedError(
+                f"{owner.name} ({owner.plugin}): `predict` returned a prediction that holds a {odd}. Text, numbers, "
+                "lists of such and mappings by text were expected, which JSON can hold, or a taskkit.Attachment. "
+                f"{TELL_AUTHORS}"
+            )
     return predictions
+
+
+def _not_plain(value: Any) -> str | None:
+    """The type of the first thing in a prediction that no JSON holds; None: there is none."""
+    if value is None or isinstance(value, str | bool | int | float | Attachment):
+        return None
+    if isinstance(value, Mapping):
+        return next((f"key of type {type(key).__name__}" for key in value if not isinstance(key, str)), None) or next(
+            filter(None, map(_not_plain, value.values())), None
+        )
+    if isinstance(value, list | tuple):
+        return next(filter(None, map(_not_plain, value)), None)
+    return type(value).__name__
 
 
 def joined(parts: Sequence[Prediction], task: Task, options: Any) -> Prediction:

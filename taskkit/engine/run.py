@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -18,9 +19,11 @@ from rich.console import Console
 from taskkit.batches.encode import EncodeProgress
 from taskkit.batches.loader import Loader
 from taskkit.compare.intervals import in_words
+from taskkit.contracts.component import Chosen
 from taskkit.contracts.data import Batch, DataModule, Prepared, Stream
 from taskkit.contracts.facts import Example, Split
 from taskkit.contracts.recipe import Recipe
+from taskkit.contracts.task import Task
 from taskkit.engine import build, concluding, describe, inference, optim, outcome
 from taskkit.engine.build import Built
 from taskkit.engine.chance import FirstLoss, chance_of
@@ -42,14 +45,14 @@ from taskkit.engine.space import check_room
 from taskkit.engine.threads import set_threads
 from taskkit.engine.tracking import Tracking, tracking
 from taskkit.engine.trainer import early_stopping, make_trainer, quiet, refuse_no_batches
-from taskkit.errors import TaskkitError
+from taskkit.errors import RunFailedError, TaskkitError
 from taskkit.plugins.registry import Plugins
 from taskkit.runs import checkpoint, since
 from taskkit.runs.checkpoint import Saved
 from taskkit.runs.encryption import EncryptionKey
 from taskkit.runs.manifest import Cost
 from taskkit.runs.record import Record, environment
-from taskkit.wording import percent, printable
+from taskkit.wording import TELL_AUTHORS, did_you_mean, percent, printable
 
 ENCODING_SECONDS = 5.0
 """How often to print how far the encoding of samples is."""
@@ -66,6 +69,22 @@ class Fitted:
     """The last one that was trained, counted from 0."""
     lines: int
     """How many lines of metrics there are."""
+
+
+def _check_baseline(owner: Chosen, task: Task, baseline: Mapping[str, float]) -> None:
+    """Raise RunFailedError for what is no number, and for what is no metric of the task, which nobody would see."""
+    metrics = task.metrics()
+    for name, value in baseline.items():
+        if name not in metrics and owner.component.direction(name) is None:
+            raise RunFailedError(
+                f"{owner.name} ({owner.plugin}): `baseline` gave {name!r}, which is no metric of it. Some of "
+                f"{', '.join(metrics)} were expected.{did_you_mean(name, metrics)} {TELL_AUTHORS}"
+            )
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise RunFailedError(
+                f"{owner.name} ({owner.plugin}): `baseline` gave {value!r} for {name}. A number was expected: leave "
+                f"out what the trivial predictor has none of. {TELL_AUTHORS}"
+            )
 
 
 class Run:
@@ -305,6 +324,7 @@ class Run:
             return {}
         with calling(self.recipe.task, "baseline"):
             baseline = built.task.baseline(build.head(prepared, "train"), build.head(prepared, "test"))
+        _check_baseline(self.recipe.task, built.task, baseline)
         return {f"test/{name}": value for name, value in baseline.items()}
 
     def _test_loader(self, loaders: Loaders) -> Loader | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from taskkit.answering.answerer import Answerer, Encoded
+from taskkit.answering.answerer import Answerer, Encoded, in_numbers
 from taskkit.contracts.arrays import ArrayProcessor, Arrays, ArrayTask
 from taskkit.contracts.component import Chosen, load
 from taskkit.contracts.facts import DataSpec, Example, Prediction
@@ -137,10 +137,11 @@ class PortableAnswerer(Answerer):
                 self._batch([examples[at] for at, _ in here], [samples[a][b] for a, b in here], answering),
                 strict=True,
             )
-        return [
+        marked = [
             {**self._joined([parts[at, window] for window in range(len(each))], answering), **_marks(each)}
             for at, each in enumerate(samples)
         ]
+        return in_numbers(examples, marked)
 
     def _batch(self, examples: Sequence[Example], samples: Sequence[Encoded], answering: Any) -> Sequence[Prediction]:
         plain = [{name: value for name, value in each.items() if not name.startswith(FLAG)} for each in samples]

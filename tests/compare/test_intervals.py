@@ -47,6 +47,12 @@ def test_an_accuracy_of_all_or_nothing_has_an_interval_with_a_width(right: float
     assert "group" in grouped.note
 
 
+def test_counts_that_happen_to_be_small_are_no_share_of_right_answers() -> None:
+    off = rows(off=[float(number % 3 == 0) for number in range(60)])
+    assert one(off, Mean("off", ideal=0.0)).method == "BCa"
+    assert one(off, Mean("off")).method == "exact binomial"
+
+
 def test_right_answers_of_groups_are_not_counted_as_if_they_were_independent() -> None:
     right = [float(speaker % 4 != 0) for speaker in range(40) for _ in range(10)]
     speakers = [str(speaker) for speaker in range(40) for _ in range(10)]

@@ -1,5 +1,6 @@
 """Promises of the contracts that a stranger relies on, each kept or refused by name; every one was broken once."""
 
+import json
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -337,6 +338,8 @@ def test_a_step_that_is_wrong_is_named_with_what_was_expected(odd: Odd, run: Run
         ("return outputs", r"`predict` returned a Tensor of predictions|returned a Tensor"),
         ("return [{'prediction': row} for row in outputs]", r"`predict` returned a tensor as a prediction"),
         ("return [1 for _ in examples]", r"`predict` returned a int for a sample"),
+        ("return [{'prediction': [{1}]} for _ in examples]", r"`predict` returned a prediction that holds a set"),
+        ("return [{'prediction': {2: 'a'}} for _ in examples]", r"that holds a key of type int"),
     ],
 )
 def test_predictions_of_another_number_or_kind_are_named(odd: Odd, run: Run, body: str, why: str) -> None:
@@ -345,6 +348,34 @@ def test_predictions_of_another_number_or_kind_are_named(odd: Odd, run: Run, bod
     )
     with pytest.raises(RunFailedError, match=why):
         run(plugins, "task.name=odd.task")
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("{'may': 0.5}", r"`baseline` gave 'may', which is no metric of it\. .*Did you mean 'mae'\?"),
+        ("{'mae': float('nan')}", r"`baseline` gave nan for mae\. A number was expected"),
+        ("{'mae': 'x'}", r"`baseline` gave 'x' for mae"),
+    ],
+)
+def test_a_baseline_that_is_no_metric_or_no_number_is_refused_before_training(
+    odd: Odd, run: Run, tmp_path: Path, given: str, why: str
+) -> None:
+    plugins = odd(f"class Task(Forecast):\n    def baseline(self, train, test):\n        return {given}\n", "task")
+    with pytest.raises(RunFailedError, match=why):
+        run(plugins, "task.name=odd.task")
+    assert not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
+
+
+def test_an_answer_that_is_no_number_is_an_error_of_its_input_alone(odd: Odd, run: Run, tmp_path: Path) -> None:
+    trained = run(discover({"series"}))
+    huge = ",".join(["1e308"] * 12)
+    with pytest.raises(taskkit.DataError, match=r"the prediction of its answer is -?(nan|inf), no number"):
+        trained.predict([huge])
+    trained.predict_into([VALUES, huge, VALUES], tmp_path / "answers.jsonl")
+    first, second, third = map(json.loads, (tmp_path / "answers.jsonl").read_text().splitlines())
+    assert first["prediction"] == third["prediction"]
+    assert "no number" in second["error"]
 
 
 # A run that could not be read back is refused before its first step, not after its last.
