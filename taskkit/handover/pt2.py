@@ -25,8 +25,8 @@ _OPERATORS = re.compile(r"torch\.ops\.(aten|prims|higher_order)(\.\w+)+|_operato
 _REFUSED = re.compile(r"torch\.ops\.aten\.(from_file|_print)\b.*|.*\b__\w*")
 _WORDS = re.compile(r"[A-Za-z_]\w*")
 _FUNCTIONS = re.compile(
-    r"Abs|And|CeilDiv|CeilToInt|CleanDiv|Eq|False|FloatTrueDiv|FloorDiv|FloorToInt|Ge|Gt|Identity|IntTrueDiv|Le|Lt|Max|Min"
-    r"|Mod|ModularIndexing|Ne|Not|Or|Piecewise|PowByNatural|PythonMod|RoundToInt|ToFloat|True|TruncToInt|Where|ceiling"
+    r"Abs|Add|And|CeilDiv|CeilToInt|CleanDiv|Eq|False|FloatTrueDiv|FloorDiv|FloorToInt|Ge|Gt|Identity|IntTrueDiv|Integer|Le|Lt|Max|Min"
+    r"|Mod|ModularIndexing|Mul|Ne|Not|Or|Piecewise|Pow|PowByNatural|PythonMod|Rational|RoundToInt|ToFloat|True|TruncToInt|Where|ceiling"
     r"|floor|int_oo|oo"
 )
 _SYMBOL = re.compile(r"(s|u|z|zf|uf)\d+")
