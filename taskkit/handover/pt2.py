@@ -25,10 +25,14 @@ _OPERATORS = re.compile(r"torch\.ops\.(aten|prims|higher_order)(\.\w+)+|_operato
 _REFUSED = re.compile(r"torch\.ops\.aten\.(from_file|_print)\b.*|.*\b__\w*")
 _WORDS = re.compile(r"[A-Za-z_]\w*")
 _FUNCTIONS = re.compile(
-    r"Abs|Add|And|CeilDiv|CeilToInt|CleanDiv|Eq|False|FloatTrueDiv|FloorDiv|FloorToInt|Ge|Gt|Identity|IntTrueDiv|Integer|Le|Lt|Max|Min"
-    r"|Mod|ModularIndexing|Mul|Ne|Not|Or|Piecewise|Pow|PowByNatural|PythonMod|Rational|RoundToInt|ToFloat|True|TruncToInt|Where|ceiling"
-    r"|floor|int_oo|oo"
+    r"Abs|Add|And|BooleanFalse|BooleanTrue|CeilDiv|CeilToInt|CleanDiv|Eq|Equality|False|Float|FloatPow"
+    r"|FloatTrueDiv|FloorDiv|FloorToInt|Ge|GreaterThan|Gt|Half|Identity|Infinity|IntTrueDiv|Integer"
+    r"|IsNonOverlappingAndDenseIndicator|LShift|Le|LessThan|Lt|Max|Min|Mod|ModularIndexing|Mul|Ne"
+    r"|NegativeInfinity|NegativeOne|Not|One|Or|Piecewise|Pow|PowByNatural|PythonMod|RShift|Rational"
+    r"|RoundDecimal|RoundToInt|StrictGreaterThan|StrictLessThan|ToFloat|True|TruncToFloat|TruncToInt|Unequality"
+    r"|Where|Zero|ceiling|floor|int_oo|oo"
 )
+"""Numbers, relations and arithmetic of sympy, and those that torch adds, by the names of classes and functions."""
 _SYMBOL = re.compile(r"(s|u|z|zf|uf)\d+")
 _DECLARED = re.compile(r"Symbol\('((?:s|u|z|zf|uf)\d+)'(?:, \w+=(?:True|False))*\)")
 _ARITHMETIC = re.compile(r"[\w\s+\-*/(),<>=!&|~.]*")

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import zipfile
@@ -258,6 +259,18 @@ def test_a_program_that_names_what_could_run_is_refused(
     changed(copy / "program.pt2", name, lambda content: content.replace(old.encode(), new.encode()))
     with pytest.raises(taskkit.CheckpointError, match=f"refused, since it holds {why}"):
         pt2.check(copy / "program.pt2")
+
+
+@pytest.mark.parametrize("size", ["Mul(Integer(16), ", "LessThan(Integer(2), ", "Max(1, ", "2*("])
+def test_a_program_whose_sizes_are_computed_is_read(place: Path, tmp_path: Path, size: str) -> None:
+    copy = copied(place / "torch", tmp_path)
+    symbol = re.compile(rb"Symbol\('s\d+'(, \w+=True)*\)")
+    changed(
+        copy / "program.pt2",
+        "program/models/model.json",
+        lambda content: symbol.sub(lambda found: size.encode() + found.group() + b")", content),
+    )
+    pt2.check(copy / "program.pt2")
 
 
 def copied(folder: Path, target: Path) -> Path:
