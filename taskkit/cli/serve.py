@@ -54,7 +54,10 @@ def command(
     tls_key: Path | None,
     warm_up: str | None,
 ) -> None:
-    """Answer over HTTP with each RUN, under its name or that of its directory, until SIGTERM or Ctrl-C."""
+    """Answer over HTTP with each RUN, under its name or that of its directory, until SIGTERM or Ctrl-C.
+
+    Raises DataError for a file of TLS that is not there.
+    """
     _needed()
     if new_key is not None:
         if api_key_file is None:

@@ -73,9 +73,11 @@ def disagreement(metric: float, value: float) -> str:
 def _binary(rows: Rows, statistic: Statistic) -> bool:
     """Whether the examples are independent and each is right or wrong; where all are alike, groups are counted."""
     # Of a mean of counts all values may be 0 or 1 by chance: what is said to be best at 0 may be one.
-    if not isinstance(statistic, Mean) or statistic.ideal not in (None, 1):
+    if not isinstance(statistic, Mean):
         return False
     values = rows.columns[statistic.column].astype(float)
+    if statistic.ideal not in (None, 1) and not bool((values == values[0]).all()):
+        return False
     return bool(np.isin(values, (0, 1)).all()) and (not _grouped(rows) or bool((values == values[0]).all()))
 
 

@@ -58,10 +58,11 @@ def test_a_slow_process_is_told_once_and_waited_for(caplog: pytest.LogCaptureFix
 
 
 def test_a_process_that_hangs_is_not_waited_for_for_ever() -> None:
+    before = {process.pid for process in multiprocessing.active_children()}
     with pytest.raises(MachineError, match=r"1 processes that read samples gave no batch for 0 seconds.*workers=0"):
         list(received(of(Waiting()), hung=0.4))
     # Where one were left to end later, torch's handler of SIGCHLD would raise wherever this process is then.
-    assert not multiprocessing.active_children()
+    assert {process.pid for process in multiprocessing.active_children()} <= before
 
 
 def test_a_process_that_is_killed_is_told() -> None:

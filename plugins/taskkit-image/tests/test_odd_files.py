@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from taskkit import DataError
-from taskkit_image.decode import TURNS, pixels
+from taskkit_image.arrays import TURNS
+from taskkit_image.decode import pixels
 from taskkit_image.opening import ORIENTATION
 
 RED, GREEN, BLUE, GREY, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128), (255, 255, 255)
