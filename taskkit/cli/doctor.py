@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import psutil
 
-from taskkit import cachedir
+from taskkit import cachedir, cores
 from taskkit.batches import entries
 from taskkit.batches.entries import size_text
 from taskkit.cli import Context
@@ -49,7 +49,7 @@ def _machine(ours: Context) -> Iterator[Check]:
 
 
 def _threads(ours: Context) -> Iterator[Check]:
-    able, said = len(os.sched_getaffinity(0)), os.environ.get("OMP_NUM_THREADS")
+    able, said = len(cores.usable()), os.environ.get("OMP_NUM_THREADS")
     found = f"{able} cores for this process of {os.cpu_count()}; OMP_NUM_THREADS {said or 'not set'}"
     if said is not None and not said.split(",")[0].strip().isdigit():
         yield Check("wrong", "threads", found, "Set OMP_NUM_THREADS to a number, or not at all.")

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from taskkit import cores
 from taskkit.errors import CheckpointError, Failure, TaskkitError
 from taskkit.runs.encryption import EncryptionKey, writing
 from taskkit.runs.lock import is_free
@@ -244,8 +245,7 @@ def cpu() -> str:
         names = re.findall(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:
         names = []
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} x {names[0] if names else platform.processor() or platform.machine()}"
+    return f"{len(cores.usable())} x {names[0] if names else platform.processor() or platform.machine()}"
 
 
 def git_state() -> dict[str, Any] | None:

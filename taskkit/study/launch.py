@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from taskkit import cores
 from taskkit.errors import CheckpointError
 from taskkit.runs import manifest
 from taskkit.study.remote import Remote, words_of
@@ -83,8 +84,7 @@ def threads(processes: int) -> Mapping[str, str]:
     """
     if processes == 1 or "OMP_NUM_THREADS" in os.environ:
         return {}
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return {"OMP_NUM_THREADS": str(max(1, cores // processes))}
+    return {"OMP_NUM_THREADS": str(max(1, len(cores.usable()) // processes))}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import os
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -56,14 +57,12 @@ def test_no_question_is_lost_when_a_process_is_killed(place: Path, tmp_path: Pat
             threads = [threading.Thread(target=ask) for _ in range(4)]
             for thread in threads:
                 thread.start()
-            while len(answers) < 20:
-                time.sleep(0.01)
+            _wait(lambda: len(answers) >= 20)
             os.kill(first.pop(), 9)
             # Of the process that takes its place.
             server.line("Application startup complete.", 3)
             before = len(answers)
-            while len(answers) < before + 20:
-                time.sleep(0.01)
+            _wait(lambda: len(answers) >= before + 20)
             stop.set()
             for thread in threads:
                 thread.join()
@@ -73,6 +72,14 @@ def test_no_question_is_lost_when_a_process_is_killed(place: Path, tmp_path: Pat
         server.stop()
     assert set(answers) == {"good"}
     assert len(_counted(found)) == 1
+
+
+def _wait(there: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for what threads do; fails where it does not come, as when all of them ended."""
+    end = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def _workers(parent: psutil.Process) -> list[int]:
