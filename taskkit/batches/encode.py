@@ -20,6 +20,7 @@ from taskkit.batches.workers import SLOW_SECONDS, received
 from taskkit.cachedir import exclusive, filling
 from taskkit.contracts.facts import Example
 from taskkit.errors import DataError, MachineError
+from taskkit.wording import without_stop
 
 if TYPE_CHECKING:
     from taskkit.contracts.model import Processor, Sample
@@ -130,9 +131,9 @@ def _make(entry: Path, work: _Work, workers: int, progress: EncodeProgress | Non
                 writer.save({**about, "processor": class_name(work.processor)})
         except OSError as error:
             raise MachineError(
-                f"{entry}: the encoded samples cannot be written: {error}. Room in the cache was expected. "
-                "Make some, as with `taskkit cache --prune`, name another with TASKKIT_CACHE=FOLDER, or do without it "
-                "with loader.cache=false."
+                f"{entry}: the encoded samples cannot be written: {without_stop(str(error))}. Room in the cache was "
+                "expected. Make some, as with `taskkit cache --prune`, name another with TASKKIT_CACHE=FOLDER, or do "
+                "without it with loader.cache=false."
             ) from error
         return Encoded.open(entry)
 

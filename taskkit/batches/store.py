@@ -27,6 +27,7 @@ from taskkit.batches.entries import ABOUT, INDEX, mark_used
 from taskkit.cachedir import HELD, Hold, file_sha256, hold
 from taskkit.contracts.facts import Fact
 from taskkit.errors import DataError
+from taskkit.wording import without_stop
 
 if TYPE_CHECKING:
     from taskkit.contracts.model import Processor, Sample
@@ -103,7 +104,8 @@ class Encoded(Dataset["Sample"]):
             }
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
-                f"{folder}: the encoded samples are damaged: {error}. Remove the folder to encode them again."
+                f"{folder}: the encoded samples are damaged: {without_stop(str(error))}. Remove the folder to "
+                "encode them again."
             ) from error
         mark_used(folder)
         return cls(columns, tables["example_of"], tables["lengths"], index["ids"], folder, held)

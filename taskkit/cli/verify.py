@@ -62,7 +62,9 @@ def command(
 
     subjects, proofs = _told_apart(words)
     files, overrides = split(subjects)
-    run = Path(files[0]) if len(files) == 1 and Path(files[0], FILE).exists() else None
+    run = Path(files[0]) if files and Path(files[0], FILE).exists() else None
+    if run is not None and files[1:]:
+        raise click.UsageError(f"There is no proof named {files[1]!r}. Expected some of {', '.join(finding.PROOFS)}.")
     if run is not None and overrides:
         raise click.UsageError(
             f"{run} is a run: it is verified as it was. Give {run}/recipe.yaml with changes instead."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import psutil
 
 from taskkit.errors import DataError
+from taskkit.wording import without_stop
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,7 +38,7 @@ def read_parquet(path: Path) -> pa.Table:
             "file anew."
         ) from None
     except (pa.ArrowException, ValueError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = without_stop(str(error).partition("\n")[0])
         raise DataError(f"{path}: it cannot be read: {reason}. A Parquet file was expected.") from None
     return content
 

@@ -21,7 +21,7 @@ from taskkit.data.files import read_json_lines
 from taskkit.data.separated import no_row, read_separated
 from taskkit.data.workbook import read_workbook
 from taskkit.errors import DataError
-from taskkit.wording import did_you_mean
+from taskkit.wording import did_you_mean, without_stop
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -247,7 +247,8 @@ def read_table(path: Path, delimiter: str | None = None, encoding: str | None = 
     suffix = table_suffix(path)
     if not suffix:
         expected = ", ".join(TABLE_SUFFIXES)
-        raise DataError(f"{path}: not a table by its name. A file that ends in {expected} was expected.")
+        found = "a folder, and no table" if path.is_dir() else "not a table by its name"
+        raise DataError(f"{path}: {found}. A file that ends in {expected} was expected.")
     try:
         # A FIFO would be waited for, and a device may have no end.
         if not (path.is_dir() or stat.S_ISREG(path.stat().st_mode)):
@@ -260,7 +261,7 @@ def read_table(path: Path, delimiter: str | None = None, encoding: str | None = 
         ) from None
     except OSError as error:
         raise DataError(
-            f"{path}: it cannot be read: {error.strerror or error}. A {suffix} file was expected."
+            f"{path}: it cannot be read: {without_stop(error.strerror or str(error))}. A {suffix} file was expected."
         ) from None
     doubled = [name for name, count in Counter(content.column_names).items() if count > 1]
     if doubled:

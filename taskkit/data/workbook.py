@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskkit.errors import DataError
+from taskkit.wording import without_stop
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,7 +71,7 @@ def _rows(path: Path) -> list[list[Any]]:
         book = CalamineWorkbook.from_path(str(path))
         sheets = {name: book.get_sheet_by_name(name).to_python() for name in book.sheet_names}
     except CalamineError as error:
-        raise DataError(f"{path}: it cannot be read: {error}. An Excel workbook was expected. Save it again.") from None
+        raise _unreadable(path, error) from None
     filled = {name: rows for name, rows in sheets.items() if rows}
     if len(filled) > 1:
         raise DataError(
@@ -78,6 +79,11 @@ def _rows(path: Path) -> list[list[Any]]:
             "meant as a file of its own."
         )
     return next(iter(filled.values()), [])
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    why = without_stop(str(error))
+    return DataError(f"{path}: it cannot be read: {why}. An Excel workbook was expected. Save it again.")
 
 
 def _not_computed(path: Path) -> list[str]:
@@ -88,7 +94,7 @@ def _not_computed(path: Path) -> list[str]:
             # The library that reads cells does not tell such ones from empty ones.
             cells = [cell for name in sheets for cell in _FORMULA.findall(parts.read(name))]
     except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise DataError(f"{path}: it cannot be read: {error}. An Excel workbook was expected. Save it again.") from None
+        raise _unreadable(path, error) from None
     names = [_NAME.search(attributes) for attributes in cells if b't="str"' not in attributes]
     return [name[1].decode() if name else "one" for name in names]
 
@@ -99,7 +105,7 @@ def _check_size(path: Path) -> None:
         with zipfile.ZipFile(path) as parts:
             size = sum(part.file_size for part in parts.infolist())
     except zipfile.BadZipFile as error:
-        raise DataError(f"{path}: it cannot be read: {error}. An Excel workbook was expected. Save it again.") from None
+        raise _unreadable(path, error) from None
     if size > LARGEST:
         raise DataError(
             f"{path}: it holds {size / 2**30:.1f} GiB once it is unpacked, in memory. {LARGEST // 2**30} GiB at most "

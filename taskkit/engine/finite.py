@@ -120,9 +120,9 @@ class Trail:
                 f"{what}{all_of}. The batch's inputs and all gradients before it were finite: the "
                 "numbers grew too large in the network or in the loss."
             )
-        return NonfiniteError(f"{where[0].upper()}{where[1:]} {self._advice(at_fault)}")
+        return NonfiniteError(f"{where[0].upper()}{where[1:]} {self._advice(at_fault, step)}")
 
-    def _advice(self, at_fault: str | None) -> str:
+    def _advice(self, at_fault: str | None, step: int) -> str:
         last = self.directory / "checkpoints" / "last.ckpt"
         saved = checkpoint.read(last).step if last.exists() else None
         rate = f"optim.lr={self.recipe.optim.lr / 2:g} trainer.gradient_clip_val=1"
@@ -130,6 +130,12 @@ class Trail:
         anew = f"taskkit run {self.directory}/recipe.yaml"
         if at_fault is not None:
             return f"{good} Mend that example or leave it out, and begin again: {anew}"
+        if step == 1:  # No rate had a part in it.
+            exact = "" if self.recipe.trainer.precision == "32-true" else " trainer.precision=32-true"
+            return (
+                "No weight was changed before, so the network as it begins or the loss makes it. Find the operation "
+                f"with: {anew} trainer.detect_anomaly=true{exact}"
+            )
         if saved is None:
             return f"{good} Begin again with: {anew} {rate}; trainer.detect_anomaly=true finds the operation."
         return (

@@ -43,6 +43,15 @@ def fits(components: Mapping[Kind, Component], plugins: Plugins) -> Found:
         yield (other, "name"), f"{_misfit(stated[needy], side, stated[other])}. {advice}"
 
 
+def check_usable(component: Component, plugin: PluginInfo) -> None:
+    """Raise PluginError where a component's class is not in its module, or its section or facts do not load."""
+    _check_implemented(component, plugin)
+    section_of(component, plugin)
+    for reference in (component.input, *component.targets):
+        if reference:
+            fact(component, reference, plugin)
+
+
 @dataclass(frozen=True)
 class _Stated:
     """A component with its facts imported."""

@@ -11,8 +11,11 @@ from packaging.requirements import InvalidRequirement
 from packaging.specifiers import SpecifierSet
 
 from taskkit.contracts.component import PluginInfo
+from taskkit.errors import PluginError
 from taskkit.plugins import installed
+from taskkit.plugins.compatibility import check_usable
 from taskkit.plugins.registry import Plugins
+from taskkit.wording import TELL_AUTHORS
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,25 @@ def version(package: str) -> str:
 
 
 def _plugins(plugins: Plugins) -> Iterator[Check]:
-    troubled = {each.plugin for each in plugins.problems}
+    unusable = [*_unusable(plugins)]
+    troubled = {each.plugin for each in plugins.problems} | {plugin for plugin, _ in unusable}
     good = [str(info) for info in plugins.plugins if info not in troubled]
     yield Check("ok", "plugins", ", ".join(dict.fromkeys(good)) or "none")
     for problem in plugins.problems:
         name = problem.plugin.entry_point or problem.distribution
         yield Check("wrong", f"plugin {name}", problem.reason, problem.hint)
+    for plugin, reason in unusable:
+        yield Check("wrong", f"plugin {plugin.entry_point or plugin.distribution}", reason, TELL_AUTHORS)
+
+
+def _unusable(plugins: Plugins) -> Iterator[tuple[PluginInfo, str]]:
+    """Owners of components whose class is not there, or whose section or facts do not load, and the reason."""
+    for component in plugins.components:
+        plugin = plugins.owner(component)
+        try:
+            check_usable(component, plugin)
+        except PluginError as error:
+            yield plugin, str(error).removesuffix(f" {TELL_AUTHORS}")
 
 
 def _requirements(plugins: Plugins) -> Iterator[Check]:

@@ -66,7 +66,7 @@ class Draft:
         for kind in KINDS:
             values = self.tree.values.get(kind)
             if values is not None and not isinstance(values, dict):
-                self.problems.append(((kind,), f"{kind} is {shown(values)}. {self._write(kind)}"))
+                self.problems.append(((kind,), f"{kind} is {shown(values)}. {self._write(kind, values)}"))
             elif not values or values.get("name") is None:
                 missing = f"the recipe has no {kind}" if values is None else f"{kind}.name is missing"
                 self.problems.append(((kind,), f"{missing}. {self._write(kind)}"))
@@ -78,10 +78,15 @@ class Draft:
                 except PluginError as error:
                     self.problems.append(((kind, "name"), " ".join(str(error).split())))
 
-    def _write(self, kind: Kind) -> str:
+    def _write(self, kind: Kind, given: Any = None) -> str:
+        """How a component is named, in a file or a change, and which there are; `given`: what stands there."""
         names = [component.name for component in self.plugins.components if component.kind == kind]
+        name, changed = given if isinstance(given, str) else "…", self.tree.where((kind,)).startswith("override")
+        form = f"{kind}.name={name}" if changed else f"`{kind}: {{name: {name}}}`"
+        if name in names:
+            return f"Write {form}."
         known = f"one of {', '.join(names)}" if names else "no installed plugin brings one"
-        return f"Write `{kind}: {{name: …}}`; {known}."
+        return f"Write {form}; {known}."
 
     def _refuse_unknown(self) -> None:
         names = self.form.names

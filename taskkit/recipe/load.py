@@ -15,7 +15,7 @@ from taskkit.recipe import interpolate, rules
 from taskkit.recipe.draft import Draft, Form
 from taskkit.recipe.dump import document
 from taskkit.recipe.merge import CHANGES, SIZE, Layer, Origin, Tree, dotted, file_layer, override_layer
-from taskkit.wording import did_you_mean, shown
+from taskkit.wording import did_you_mean, nearest, shown
 
 if TYPE_CHECKING:
     from taskkit.plugins.discovery import Plugins
@@ -120,9 +120,10 @@ def find(name: str | Path, plugins: Plugins, *, alone: bool = False) -> Path:
     if clash := plugins.clash("recipe", str(name)):
         raise _no_recipe(str(name), f"{clash.reason}. {clash.hint}")
     beside = [str(file) for folder in (path.parent, Path("recipes")) for file in sorted(folder.glob("*.yaml"))]
-    # `mlp` is meant for recipes/mlp.yaml, and `recipes/mlp` too.
-    same = [known for known in (*shipped, *beside) if Path(known).stem == path.name]
-    near = f" Did you mean {same[0]!r}?" if same else did_you_mean(str(name), [*shipped, *beside])
+    # `mlp` is meant for recipes/mlp.yaml, and `recipes/mlp` too; endings, which all files share, make none alike.
+    stems = {known if known in shipped else Path(known).stem: known for known in (*beside, *shipped)}
+    wanted = path.stem if path.suffix in (".yaml", ".yml") else path.name
+    near = f" Did you mean {stems[found]!r}?" if (found := nearest(wanted, stems)) else ""
     if not near and not path.suffix and (broken := plugins.broken):
         # What a plugin that does not load would ship is not known.
         told = "\n".join(map(str, broken))

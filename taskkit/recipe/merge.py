@@ -167,7 +167,11 @@ def dotted(key: Key) -> str:
     return ".".join(key)
 
 
-EXAMPLES = {"recipe": "model: {name: image.vit}", "study": "recipes: [recipes/mlp.yaml]"}
+EXAMPLES = {
+    "recipe": "model: {name: image.vit}",
+    "study": "recipes: [recipes/mlp.yaml]",
+    "conformance.yaml": "recipes: {short: [NAME, trainer.max_epochs=1]}",
+}
 """What may stand in a file, by what the file is."""
 
 

@@ -74,7 +74,10 @@ def described(subject: Subject) -> Seen:
 
 
 def recipes(subject: Subject) -> Seen:
-    """Whether each recipe that is shipped has no problems, but for settings that it leaves to its user."""
+    """Whether each recipe that is shipped, and each that it is tried by, has no problems.
+
+    A shipped recipe may leave settings to its user.
+    """
     _loaded(subject)
     wrong: list[str] = []
     for shipped in subject.shipped:
@@ -83,9 +86,15 @@ def recipes(subject: Subject) -> Seen:
         except RecipeError as error:
             left = set(_left(subject, shipped))
             wrong += [f"{shipped.name}: {each}" for each in error.problems if each.key not in left]
+    named = subject.declared.recipes
+    wrong += [
+        f"{name} of conformance.yaml: {tried.problem}"
+        for name, tried in subject.tried.items()
+        if name in named and tried.problem
+    ]
     if wrong:
         return Seen("; ".join(wrong), "`taskkit check NAME` shows it; mend the recipe.", wrong)
-    return Seen(f"{len(subject.shipped)} recipes have no problems")
+    return Seen(f"{len({*named, *(each.name for each in subject.shipped)})} recipes have no problems")
 
 
 def names(subject: Subject) -> Seen:

@@ -73,7 +73,7 @@ def read(path: Path, checks: Iterable[str]) -> Declared:
     except OSError as error:
         message = f"cannot be read ({error.strerror}). A {FILE} was expected. Name another, or leave it out."
         raise RecipeError([Problem(str(path), "", message)]) from None
-    layer = file_layer(str(path), content)
+    layer = file_layer(str(path), content, FILE)
     try:
         found: Declared = to_section(Declared, layer.values, (), path.name)
     except Misfit as misfit:

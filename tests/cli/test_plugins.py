@@ -120,6 +120,24 @@ def test_doctor_says_what_is_wrong_and_what_to_do(site: Site, sound_site: Path, 
 
 
 @pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({"implementation": "'hollow:Model'"}, "hollow:Model of taskkit-hollow 0.1 is not there: hollow has no Model"),
+        ({"section": "'hollow:Section'"}, "hollow:Section of taskkit-hollow 0.1 failed to load"),
+        ({"input": "'hollow_facts:Sound'"}, "hollow_facts:Sound of taskkit-hollow 0.1 failed to load"),
+    ],
+)
+def test_doctor_finds_what_is_declared_and_not_there(
+    fields: dict[str, str], found: str, site: Site, checks: Any
+) -> None:
+    site.add("taskkit-hollow", {"hollow": "hollow"}, {"hollow.py": declaring("hollow.model", **fields)})
+    code, wrong = checks(site.path, TASKKIT_PLUGINS="hollow")
+    assert code == 1
+    assert found in wrong["plugin hollow"]["found"]
+    assert wrong["plugin hollow"]["do"]
+
+
+@pytest.mark.parametrize(
     ("required", "found", "do"),
     [
         ("torchaudio-of-old>=2", "torchaudio-of-old is not installed", "pip install 'torchaudio-of-old>=2'"),

@@ -51,6 +51,14 @@ class Poison(pl.Callback):
                     parameter.grad[0] = torch.nan
 
 
+class Unborn(pl.Callback):
+    """Makes the network begin with a weight that is not a number."""
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        with torch.no_grad():
+            next(pl_module.parameters())[0] = torch.nan
+
+
 EACH = ("checkpoint.every_n_steps=1", "meter.every_n_steps=100")
 
 
@@ -80,6 +88,15 @@ def test_a_parameter_whose_gradient_was_the_first_is_named_and_the_last_checkpoi
         "--resume run --from-good"
     ), said
     assert all(value.isfinite().all() for value in weights(Path("run")).values())
+
+
+def test_of_the_first_step_no_rate_is_blamed() -> None:
+    with pytest.raises(RunFailedError) as caught:
+        taskkit.run("waves.yaml", EACH, out="run", plugins=with_callback(Unborn()))
+    said = str(caught.value)
+    assert said.startswith("In step 1 the training loss was nan"), said
+    assert "No weight was changed before" in said
+    assert "optim.lr" not in said
 
 
 def test_without_a_checkpoint_since_the_bad_step_the_next_loss_tells() -> None:

@@ -111,8 +111,8 @@ class TimmModel(Model[sections.Timm, ImageProcessor]):
             model = timm.create_model(architecture, num_classes=classes, **more)
         except (TypeError, AssertionError, ValueError) as error:
             raise TaskkitError(
-                f"model: timm cannot make {architecture} with {_as_text(more)}: {error}. Settings that it has "
-                "were expected. Leave out image_size, dropout or drop_path."
+                f"model: timm cannot make {architecture} with {_as_text(more)}: {str(error).rstrip('.')}. "
+                "Settings that it has were expected. Leave out image_size, dropout or drop_path."
             ) from None
         assert isinstance(model, nn.Module)
         return model

@@ -87,7 +87,7 @@ def _read(name: str, folder: Path, split: Split) -> tuple[ImageExamples, list[st
         dataset = getattr(datasets, name)(str(folder), **(known.train if split == "train" else known.test))
     except (RuntimeError, OSError, ValueError, ImportError) as error:
         raise DataError(
-            f"{folder}: torchvision cannot read {name} from it: {error}. The files that torchvision "
+            f"{folder}: torchvision cannot read {name} from it: {str(error).rstrip('.')}. The files that torchvision "
             "downloads were expected. Replace them, or leave data.root out."
         ) from None
     images = torch.as_tensor(dataset.data)

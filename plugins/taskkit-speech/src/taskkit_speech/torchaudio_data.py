@@ -136,8 +136,8 @@ class TorchaudioData(DataModule[sections.TorchaudioData]):
             return getattr(datasets, name)(str(folder), **arguments)
         except (RuntimeError, OSError, ValueError) as error:
             raise DataError(
-                f"{folder}: torchaudio cannot read {name} from it: {error}. The files that torchaudio downloads were "
-                "expected. Replace them, or leave data.root out."
+                f"{folder}: torchaudio cannot read {name} from it: {str(error).rstrip('.')}. The files "
+                "that torchaudio downloads were expected. Replace them, or leave data.root out."
             ) from None
 
 
