@@ -50,7 +50,19 @@ def blocks(page: Path) -> Iterator[Block]:
         yield Block(page, language, title, text)
 
 
+LISTING = re.compile(r"^(<!-- listing: (\S+) -->\n\n```[^\n]*\n).*?^```", re.MULTILINE | re.DOTALL)
+"""A file of the repository that a page shows whole: the comment names it."""
+
+
+def with_listings(text: str) -> str:
+    """A page with each listing as its file is."""
+    return LISTING.sub(lambda found: f"{found[1]}{(ROOT / found[2]).read_text().rstrip()}\n```", text)
+
+
 BLOCKS = [block for page in PAGES for block in blocks(page)]
+LISTED = {
+    (ROOT / name).read_text().rstrip() for page in PAGES for _, name in LISTING.findall((ROOT / page).read_text())
+}
 
 
 def commands(block: Block) -> Iterator[tuple[str, ...]]:
@@ -84,7 +96,7 @@ def place(tmp_path: Path, series_site: Path, tabular_site: Path, monkeypatch: py
         (tmp_path / folder).mkdir()
     (tmp_path / "flowers").symlink_to(ROOT / "tests/runs/0.1/data/images")
     for block in BLOCKS:
-        if block.title and not block.text.startswith("--8<--"):
+        if block.title and block.text.rstrip() not in LISTED:
             (tmp_path / block.title).write_text(block.text)
     for site in (series_site, tabular_site):
         monkeypatch.syspath_prepend(str(site))
@@ -97,6 +109,12 @@ def place(tmp_path: Path, series_site: Path, tabular_site: Path, monkeypatch: py
 def test_there_are_pages_and_commands() -> None:
     assert len(PAGES) > 10
     assert len(COMMANDS) > 20
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_a_listing_is_its_file(page: Path) -> None:
+    text = (ROOT / page).read_text()
+    assert text == with_listings(text), "run `python tests/test_docs.py`"
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -147,7 +165,7 @@ def _without_options(words: list[str]) -> list[str]:
 
 @pytest.mark.parametrize(
     "block",
-    [block for block in BLOCKS if block.language == "yaml" and "--8<--" not in block.text],
+    [block for block in BLOCKS if block.language == "yaml" and block.text.rstrip() not in LISTED],
     ids=lambda block: f"{block.page}: {block.title or block.text[:30]!r}",
 )
 def test_a_recipe_in_the_documentation_has_no_problems(block: Block, place: Path) -> None:
@@ -167,7 +185,7 @@ def test_a_recipe_in_the_documentation_has_no_problems(block: Block, place: Path
 
 
 @pytest.mark.parametrize(
-    "block", [block for block in BLOCKS if block.language == "python" and "--8<--" not in block.text], ids=str
+    "block", [block for block in BLOCKS if block.language == "python" and block.text.rstrip() not in LISTED], ids=str
 )
 def test_python_in_the_documentation_takes_names_that_exist(block: Block) -> None:
     imports = [node for node in ast.walk(ast.parse(block.text)) if isinstance(node, ast.ImportFrom)]
@@ -273,3 +291,8 @@ def test_the_reference_has_every_verb_component_and_public_name(built: Path) -> 
     assert names
     assert names <= anchors("components")
     assert {f"taskkit.{name}" for name in taskkit.__all__} <= anchors("python")
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        (ROOT / page).write_text(with_listings((ROOT / page).read_text()))
