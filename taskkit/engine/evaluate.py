@@ -55,6 +55,16 @@ class Evaluation:
         return {f"{self.split}/{name}": interval for name, interval in found.items()}
 
     @property
+    def without_interval(self) -> Mapping[str, Sequence[str]]:
+        """The metrics that should have an interval by their task and have none, by the reason."""
+        found: dict[str, list[str]] = {}
+        for name, statistic in self.statistics.items():
+            interval = self.intervals.get(f"{self.split}/{name}")
+            if interval is not None and interval.low is None and not isinstance(statistic, NoInterval):
+                found.setdefault(interval.note, []).append(name)
+        return found
+
+    @property
     def numbers(self) -> dict[str, float]:
         """The metrics that are one number."""
         from taskkit.engine.judge import numbers  # whose libraries an answer needs not

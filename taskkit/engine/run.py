@@ -52,7 +52,7 @@ from taskkit.runs.checkpoint import Saved
 from taskkit.runs.encryption import EncryptionKey
 from taskkit.runs.manifest import Cost
 from taskkit.runs.record import Record, environment
-from taskkit.wording import TELL_AUTHORS, did_you_mean, percent, printable
+from taskkit.wording import TELL_AUTHORS, did_you_mean, percent, printable, some
 
 ENCODING_SECONDS = 5.0
 """How often to print how far the encoding of samples is."""
@@ -384,6 +384,8 @@ class Run:
         found = evaluation.intervals.get(headline)
         said = f", {in_words(found)}" if found is not None else ""
         self.output(f"{headline} {evaluation.metrics[headline]:.4f}{said}{trivial}", style="bold")
+        for note, names in evaluation.without_interval.items():
+            self.output(f"no interval for {some([f'test/{name}' for name in names])}: {note}")
         remarks = tuple(module.remarks("test"))
         for remark in remarks:
             self.output(remark)

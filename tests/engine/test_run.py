@@ -668,3 +668,14 @@ def test_a_statistic_that_runs_could_not_be_compared_by_is_refused_before_traini
         with pytest.raises(taskkit.RunFailedError, match=said):
             taskkit.run(recipe, out=tmp_path / str(number), plugins=plugins)
         assert not (tmp_path / str(number) / "metrics.jsonl").exists()
+
+
+def test_a_statistic_of_a_column_that_there_is_not_is_told_at_the_test(
+    recipe: Path, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from taskkit_series.forecast import Forecast
+
+    monkeypatch.setattr(Forecast, "statistics", lambda self: {"mae": taskkit.Mean("error", ideal=0.0)})
+    run = taskkit.run(recipe, out=tmp_path / "run", plugins=plugins)
+    log = (run.path / "log.txt").read_text()
+    assert "no interval for test/mae: the rows have no column 'error'" in log
