@@ -1,4 +1,4 @@
-"""`python -m tests.testing.table`: all checks of the kit for each plugin of this repository, minutes.
+"""`python -m tests.testing.table`: all checks of the kit for each plugin of this repository, half an hour.
 
 It writes docs/results/conformance.md, and the levels that were computed into taskkit/plugins/index.json.
 """
@@ -6,9 +6,12 @@ It writes docs/results/conformance.md, and the levels that were computed into ta
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +19,7 @@ from typing import Any
 
 from taskkit.runs.record import cpu
 from taskkit.wording import some
+from tests.conftest import install
 
 HOME = Path(__file__).parents[2]
 PAGE = Path("docs/results/conformance.md")
@@ -34,22 +38,26 @@ What `taskkit plugins check` says of the plugins of this repository ({date}, com
 
 
 def found(folder: str) -> Mapping[str, Any]:
-    """What the kit says of a plugin's source folder."""
+    """What the kit says of a plugin's source folder, and the `minutes` that it took."""
     words = [sys.executable, "-m", "taskkit", "plugins", "check", folder, "--json"]
+    begun = time.monotonic()
     ended = subprocess.run(words, capture_output=True, text=True, cwd=HOME)
     if not ended.stdout:
         raise SystemExit(ended.stderr)
-    report: Mapping[str, Any] = json.loads(ended.stdout)
-    return report
+    report: dict[str, Any] = json.loads(ended.stdout)
+    return report | {"minutes": (time.monotonic() - begun) / 60}
 
 
 def page(reports: Mapping[str, Mapping[str, Any]]) -> str:
     """The page, with what did not pass below its table, and why."""
-    lines = ["| plugin | level | checks due | passed | failed | exempt | not run |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| plugin | level | checks due | passed | failed | exempt | not run | minutes |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for each in reports.values():
         name = f"{each['distribution']} {each['version']}"
         counts = " | ".join(str(each[count]) for count in ("due", "pass", "fail", "exempt", "not_run"))
-        lines.append(f"| {name} | {(each['level'] or 'none').capitalize()} | {counts} |")
+        lines.append(f"| {name} | {(each['level'] or 'none').capitalize()} | {counts} | {each['minutes']:.0f} |")
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
     return TEXT.format(
         date=datetime.now(UTC).date(),
@@ -73,7 +81,11 @@ def _reasons(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def main() -> None:
-    reports = {folder: found(folder) for folder in (*PLUGINS, *EXAMPLES)}
+    with tempfile.TemporaryDirectory() as site:
+        for folder in EXAMPLES:
+            install(HOME / folder, Path(site))
+        os.environ["PYTHONPATH"] = site
+        reports = {folder: found(folder) for folder in (*PLUGINS, *EXAMPLES)}
     (HOME / PAGE).write_text(page(reports))
     index = json.loads((HOME / INDEX).read_text())
     levels = {reports[folder]["distribution"]: reports[folder]["level"] for folder in PLUGINS}
