@@ -81,7 +81,8 @@ def test_other_data_and_another_metric_go_with_what_is_there_and_a_verb_reads_th
 ) -> None:
     run = guides.run("data", tmp_path / "run")
     assert 0 < run.metrics["test/brier"] < 2
-    assert "test/brier" in run.manifest.intervals
+    for name in ("test/brier", "test/kappa"):
+        assert run.manifest.intervals[name].low is not None, run.manifest.intervals[name].note
     ended = CliRunner().invoke(main, ["confused", str(tmp_path / "run")])
     assert ended.exit_code == 0, ended.output
     assert {line.partition("\t")[2] for line in ended.output.splitlines()} <= {

@@ -1,16 +1,19 @@
-"""taskkit's own classification, with one metric more."""
+"""taskkit's own classification, with two metrics more."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 
-from taskkit import Batch, Classification, ClassificationSection, Mean, NoInterval, Processor, Statistic, Step
+from taskkit import Batch, Classification, ClassificationSection, Mean, NoInterval, Of, Processor, Statistic, Step
 from torch import Tensor
 from torch.nn import functional
 from torchmetrics import MeanMetric, Metric
+from torchmetrics.classification import MulticlassCohenKappa
+
+from taskkit_guides.agreement import kappa
 
 
 class Classify(Classification[ClassificationSection, Processor]):
-    """Choose one class for each image, judged by the Brier score too."""
+    """Choose one class for each image, judged by the Brier score and Cohen's kappa too."""
 
     def step(self, batch: Batch) -> Step:
         """What stands under a metric's own name is for that metric alone."""
@@ -19,16 +22,17 @@ class Classify(Classification[ClassificationSection, Processor]):
         return replace(step, scored={**step.scored, "brier": {"value": scores}})
 
     def metrics(self) -> Mapping[str, Metric]:
-        """Any of torchmetrics will do, or one of your own."""
-        return {**super().metrics(), "brier": MeanMetric()}
+        """Any of torchmetrics will do, or one of your own; kappa takes what the others take."""
+        return {**super().metrics(), "brier": MeanMetric(), "kappa": MulticlassCohenKappa(len(self.classes))}
 
     def scores(self, batch: Batch, step: Step) -> Mapping[str, Tensor]:
         """One number for each example, kept in predictions.parquet."""
         return {**super().scores(batch, step), "brier": brier(step.outputs, batch["target"])}
 
     def statistics(self) -> Mapping[str, Statistic | NoInterval]:
-        """How the metric follows from these: then it has an interval, and `taskkit compare` tests its differences."""
-        return {**super().statistics(), "brier": Mean("brier", ideal=0.0)}
+        """How they follow from these: then they have intervals, and `taskkit compare` tests their differences."""
+        ours = {"brier": Mean("brier", ideal=0.0), "kappa": Of(kappa, ("target", "prediction"), ideal=1.0)}
+        return {**super().statistics(), **ours}
 
 
 def brier(logits: Tensor, target: Tensor) -> Tensor:

@@ -55,12 +55,13 @@ def taskkit_components() -> Iterable[Component]:
     yield Component(
         kind="task",
         name="guides.classification",
-        summary="choose one class for each image, judged by the Brier score too",
+        summary="choose one class for each image, judged by the Brier score and Cohen's kappa too",
         implementation="taskkit_guides.metric:Classify",
         section="taskkit:ClassificationSection",
         input=IMAGES,
         targets=(CLASSES,),
-        metrics={**CLASSIFICATION_METRICS, "brier": "min"},
+        metrics={**CLASSIFICATION_METRICS, "brier": "min", "kappa": "max"},
+        statistics=("taskkit_guides.agreement:kappa",),
     )
     yield Component(
         kind="data",
