@@ -240,6 +240,7 @@ class Recipe:
     title: str = setting(doc="what the run is called; left out: the name of the recipe file")
     seed: int = setting(0, "decides every random choice of the run", ge=0, lt=2**32)
     compile: bool = setting(False, "compile the network with torch.compile")
+    channels_last: bool = setting(False, "keep the channels of images last in memory, for faster 2-d convolutions")
     requires: list[str] = setting([], "packages that must be installed, each as pip writes it: taskkit-image>=0.2")
     task: Chosen
     model: Chosen
@@ -264,9 +265,12 @@ class Recipe:
             kind: {"name": chosen.name, **to_plain(chosen.section)} for kind, chosen in self.chosen().items()
         }
         sections = {name: to_plain(getattr(self, name)) for name in SECTIONS}
-        roots = {"title": self.title, "seed": self.seed, "compile": self.compile, "requires": [*self.requires]}
+        roots = {name: getattr(self, name) for name in ROOTS} | {"requires": [*self.requires]}
         return {**roots, **components, **sections}
 
+
+ROOTS = ("title", "seed", "compile", "channels_last", "requires")
+"""The values that stand outside of any section."""
 
 SECTIONS: Mapping[str, type] = {
     "loader": LoaderSection,
@@ -290,4 +294,4 @@ SWITCHES = frozenset({"trackers"})
 
 def root_settings() -> tuple[Setting, ...]:
     """Describe the values that stand outside of any section."""
-    return tuple(setting for setting in settings(Recipe) if setting.name in ("title", "seed", "compile", "requires"))
+    return tuple(setting for setting in settings(Recipe) if setting.name in ROOTS)

@@ -256,7 +256,20 @@ def _model(recipe: Recipe, spec: DataSpec) -> tuple[Model, Processor]:
 
 def _network(recipe: Recipe, model: Model, spec: DataSpec, processor: Processor) -> nn.Module:
     with calling(recipe.model, "network"):
-        return returned(recipe.model, "network", model.network(spec, processor), nn.Module)
+        network: nn.Module = returned(recipe.model, "network", model.network(spec, processor), nn.Module)
+    if recipe.channels_last:
+        _put_channels_last(recipe, network)
+    return network
+
+
+def _put_channels_last(recipe: Recipe, network: nn.Module) -> None:
+    """Raises TaskkitError where that does nothing. What a convolution gives has the order of its weights."""
+    if not any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in network.modules()):
+        raise TaskkitError(
+            f"channels_last is true, and the network of {recipe.model.name} has no 2-d convolution, so nothing would "
+            "be faster. Expected a network that has some. Leave channels_last out."
+        )
+    nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
 
 
 def _task(recipe: Recipe, network: nn.Module, processor: Processor, spec: DataSpec) -> Task:
