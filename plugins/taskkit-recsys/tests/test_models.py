@@ -203,3 +203,9 @@ def test_a_model_that_counts_says_that_it_takes_no_steps(cycle, model):
     with pytest.raises(TaskkitError, match="max_epochs"):
         task.step(batch_of(task, cycle.train()))
     assert isinstance(task.eval()(batch_of(task, cycle.test())), Scores)
+
+
+@everything
+def test_processes_can_send_each_other_what_a_network_holds(cycle, model):
+    network = task_of(cycle, model).network
+    assert all(tensor.layout is torch.strided for tensor in (*network.buffers(), *network.parameters()))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import torch
 from scipy import sparse
@@ -55,6 +53,8 @@ class Graph(nn.Module):
 
     to_item: Tensor
     to_user: Tensor
+    item_weight: Tensor
+    user_weight: Tensor
 
     def __init__(self, config: sections.Lightgcn, interactions: sparse.csr_matrix) -> None:
         super().__init__()
@@ -63,8 +63,11 @@ class Graph(nn.Module):
         self.user = nn.Parameter(torch.randn(users, config.width) * 0.1)
         self.item = nn.Parameter(torch.randn(items, config.width) * 0.1)
         edges = normalised(interactions)
-        self.register_buffer("to_user", _tensor(edges), persistent=False)
-        self.register_buffer("to_item", _tensor(edges.T.tocsr()), persistent=False)
+        # Two dense buffers each: processes that train together cannot send each other a sparse one.
+        for name, matrix in (("user", edges), ("item", edges.T.tocsr())):
+            at = matrix.tocoo()
+            self.register_buffer(f"to_{name}", torch.from_numpy(np.stack([at.row, at.col]).astype(np.int64)), False)
+            self.register_buffer(f"{name}_weight", torch.from_numpy(matrix.data.astype(np.float32)), False)
 
     def forward(self, history: Tensor, user: Tensor) -> Vectors:
         """Users (batch,) in, with a window of each (batch, length + 1), whose items their vectors are to find."""
@@ -76,10 +79,12 @@ class Graph(nn.Module):
         with torch.autocast(self.user.device.type, enabled=False):
             users: list[Tensor] = [self.user]
             items: list[Tensor] = [self.item]
+            to_user = _matrix(self.to_user, self.user_weight, len(self.user), len(self.item))
+            to_item = _matrix(self.to_item, self.item_weight, len(self.item), len(self.user))
             for _ in range(self.depth):
                 user, item = users[-1], items[-1]
-                users.append(self.to_user @ item)
-                items.append(self.to_item @ user)
+                users.append(to_user @ item)
+                items.append(to_item @ user)
             return torch.stack(users).mean(0), torch.stack(items).mean(0)
 
 
@@ -90,10 +95,7 @@ def normalised(interactions: sparse.csr_matrix) -> sparse.csr_matrix:
     return (by_user @ interactions @ by_item).tocsr()
 
 
-def _tensor(edges: sparse.csr_matrix) -> Tensor:
-    at, values = edges.tocoo(), edges.data.astype(np.float32)
-    where = torch.from_numpy(np.stack([at.row, at.col]))
-    with warnings.catch_warnings():
-        # It warns that nothing is checked even where `check_invariants` is true.
-        warnings.filterwarnings("ignore", "Sparse invariant checks")
-        return torch.sparse_coo_tensor(where, values, edges.shape, is_coalesced=True, check_invariants=True)
+def _matrix(at: Tensor, values: Tensor, rows: int, columns: int) -> Tensor:
+    # Else it warns that nothing is checked.
+    with torch.sparse.check_sparse_tensor_invariants(enable=False):  # type: ignore[no-untyped-call]
+        return torch.sparse_coo_tensor(at, values, (rows, columns), is_coalesced=True)
