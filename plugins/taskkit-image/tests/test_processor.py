@@ -47,6 +47,27 @@ def test_a_photo_taken_sideways_is_turned_upright(tmp_path):
     assert pixels(saved(tmp_path / "a.tif", flat, exif=exif), channels=3).shape == (3, 16, 8)
 
 
+@pytest.mark.parametrize(("enough", "shape"), [(75, (75, 100)), (76, (150, 200)), (160, (300, 400)), (700, (600, 800))])
+def test_a_large_photo_is_decoded_no_larger_than_is_enough(tmp_path, enough, shape):
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (800, 600)).save(path)
+    assert pixels(path, 3, enough=enough).shape == (3, *shape)
+    assert pixels(path, 3).shape == (3, 600, 800)
+
+
+def test_a_large_photo_becomes_what_it_becomes_decoded_whole(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (8, 10, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    large = Image.fromarray(noise).resize((800, 600), Image.Resampling.BICUBIC)
+    large.save(tmp_path / "a.jpg", quality=90, exif=exif)
+    Image.open(tmp_path / "a.jpg").save(tmp_path / "a.png", exif=exif)
+    processor = ImageProcessor(3, 48, 32, crop=0.875)
+    reduced, whole = (processor.encode(Example("a", tmp_path / name))[0]["image"] for name in ("a.jpg", "a.png"))
+    assert (reduced.int() - whole.int()).abs().max() <= 3
+    assert not torch.equal(reduced, whole)  # Else it was not reduced.
+
+
 def test_of_a_moving_image_the_first_frame_counts(tmp_path):
     frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])

@@ -12,10 +12,16 @@ from taskkit_image.facts import BACKGROUND, MAX_PIXELS
 
 
 def pixels(
-    source: Tensor | Path, channels: int, *, max_pixels: int = MAX_PIXELS, background: str = BACKGROUND
+    source: Tensor | Path,
+    channels: int,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    background: str = BACKGROUND,
+    enough: int | None = None,
 ) -> Tensor:
-    """The pixels of an image or an image file: uint8 (channels, height, width); raises as `arrays.pixels` does."""
-    return tensor(arrays.pixels(array(source), channels, max_pixels=max_pixels, background=background))
+    """The pixels of an image or an image file: uint8 (channels, height, width); as `arrays.pixels`, which raises."""
+    found = arrays.pixels(array(source), channels, max_pixels=max_pixels, background=background, enough=enough)
+    return tensor(found)
 
 
 def array(source: Tensor | Path) -> arrays.Pixels | Path:

@@ -20,7 +20,7 @@ SMALL = 64
 
 def thumbnail(value: Tensor | Path, images: Images) -> Attachment:
     """An image (channels, height, width), or its file, as a PNG where it is small and as a JPEG where it is not."""
-    found = pixels(value, images.channels, max_pixels=images.max_pixels, background=images.background)
+    found = pixels(value, images.channels, max_pixels=images.max_pixels, background=images.background, enough=2 * SIDE)
     picture, file = to_pil_image(found), io.BytesIO()
     if max(picture.size) <= SMALL:
         picture.save(file, "PNG", optimize=True)
