@@ -20,13 +20,13 @@ from taskkit.engine.build import Built
 from taskkit.engine.evaluate import Evaluation
 from taskkit.engine.guard import blaming
 from taskkit.engine.machine import in_words
+from taskkit.engine.opening import checkpoint_of, opened
 from taskkit.engine.placement import alone, place
-from taskkit.engine.quantise import quantise
 from taskkit.errors import CheckpointError, DataError
 from taskkit.plugins.discovery import from_environment
 from taskkit.plugins.registry import Plugins
 from taskkit.recipe import load as recipes
-from taskkit.runs import checkpoint, history, manifest, since
+from taskkit.runs import checkpoint, history, manifest
 from taskkit.runs.encryption import reading
 from taskkit.runs.manifest import Manifest
 from taskkit.runs.rows import read_rows
@@ -82,34 +82,12 @@ class LoadedRun(Asked):
     @cached_property
     def checkpoint(self) -> Path:
         """The best checkpoint, or the last where none is best; raises CheckpointError when there is none."""
-        for name in ("best.ckpt", "last.ckpt"):
-            if (path := self.path / "checkpoints" / name).exists():
-                return path
-        if any(each["file"].startswith("checkpoints/") for call in self.manifest.scrubbed for each in call["removed"]):
-            raise CheckpointError(
-                f"{self.path}: its checkpoints were removed by taskkit scrub. It can be compared, or run "
-                f"again: taskkit run {self.path}/recipe.yaml"
-            )
-        if self.manifest.derived is not None:
-            raise CheckpointError(
-                f"{self.path}: it was made of other runs ({self.manifest.derived.kind}) and has no checkpoint. Name "
-                f"one of its members, such as {self.manifest.derived.where(self.path)}"
-            )
-        raise CheckpointError(
-            f"{self.path}: no checkpoint was written before the run ended ({self.status}). "
-            f"Go on with it first: taskkit run --resume {self.path}"
-        )
+        return checkpoint_of(self.path, self.manifest)
 
     @cached_property
     def built(self) -> Built:
         """The task with its network and processor, rebuilt from the checkpoint alone."""
-        since.check_plugins(self.path, self.manifest, self.plugins)
-        saved = checkpoint.read(self.checkpoint)
-        built = build.rebuild(saved, recipes.from_plain(saved.recipe, self.plugins), self.plugins.components)
-        small = self.manifest.compressed
-        if small is not None and "quantise" in small.settings:
-            quantise(built.network.eval(), small.settings["quantise"])
-        return built
+        return opened(self.path, self.manifest, self.plugins)
 
     @property
     @override

@@ -15,6 +15,7 @@ from taskkit.runs.manifest import Compressed
 
 @click.command(name="compress", short_help="Make a run's network smaller, and say what that costs.")
 @click.argument("run", type=click.Path(path_type=Path))
+@click.argument("words", nargs=-1, metavar="[KEY=VALUE|OVERLAY]…")
 @click.option(
     "--quantise",
     type=click.Choice(["int8", "int4", "fp8"]),
@@ -23,30 +24,50 @@ from taskkit.runs.manifest import Compressed
 @click.option("--prune", type=float, metavar="SHARE", help="Leave out the smallest weights: 0.5 is half of them.")
 @click.option("--structured", is_flag=True, help="With --prune: whole rows and channels of each layer.")
 @click.option(
+    "--distil",
+    metavar="STUDENT.yaml",
+    help="Train the network of another recipe on RUN's answers, by its distil section.",
+)
+@click.option(
     "-o", "--out", type=click.Path(path_type=Path), help="The run directory; by default beside RUN, named after it."
 )
 @click.pass_obj
 def command(
-    ours: Context, run: Path, quantise: str | None, prune: float | None, structured: bool, out: Path | None
+    ours: Context,
+    run: Path,
+    words: tuple[str, ...],
+    quantise: str | None,
+    prune: float | None,
+    structured: bool,
+    distil: str | None,
+    out: Path | None,
 ) -> None:
     """Make a run directory of RUN with a smaller network, test it, and compare the two on the same examples.
 
-    The new run is evaluated, asked, compared, reported and explained like any other. Raises TaskkitError as
-    `taskkit.compression.compress` does.
+    The new run is evaluated, asked, compared, reported and explained like any other. Changes and overlays are those of
+    STUDENT.yaml, as of `taskkit run`. Raises TaskkitError as `taskkit.compression.compress` does.
     """
-    if (quantise is None) == (prune is None):
-        raise click.UsageError("Choose one of --quantise and --prune.")
+    if sum(each is not None for each in (quantise, prune, distil)) != 1:
+        raise click.UsageError("Choose one of --quantise, --prune and --distil.")
+    if words and distil is None:
+        raise click.UsageError(f"{words[0]!r} would change a recipe, and only --distil takes one. Leave it out.")
     if structured and prune is None:
         raise click.UsageError("--structured says how --prune chooses. Add --prune 0.5, or leave it out.")
     with loading():
+        from rich.console import Console
+
         from taskkit.compare.layout import text
-        from taskkit.compression.compress import Prune, Quantise, compress
+        from taskkit.compression import compress as room
         from taskkit.loaded_run import load_run
 
         parent = load_run(run, plugins=ours.plugins)
-    how = Quantise(quantise) if quantise is not None else Prune(prune or 0.0, structured)
-    label = quantise or f"pruned-{prune:g}{'-structured' if structured else ''}"
-    found = compress(parent, how, out or run.with_name(f"{run.resolve().name}_{label}"))
+    label = quantise or (f"pruned-{prune:g}{'-structured' if structured else ''}" if prune is not None else "distilled")
+    target = out or run.with_name(f"{run.resolve().name}_{label}")
+    if distil is not None:
+        found = room.distil(parent, room.Distil([distil, *words]), target, Console())
+    else:
+        how = room.Quantise(quantise) if quantise is not None else room.Prune(prune or 0.0, structured)
+        found = room.compress(parent, how, target)
     made = found.run.manifest.compressed
     if made is None:
         raise TaskkitError(f"{found.run.path}: it lost what it was made of. Compress again.")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
+from taskkit.api import start
 from taskkit.compare.comparison import Comparison, compare
 from taskkit.compression.prune import prune
 from taskkit.contracts.data import Stream
@@ -20,7 +23,9 @@ from taskkit.engine.quantise import layers_of, weight_bytes
 from taskkit.engine.trainer import quiet
 from taskkit.errors import TaskkitError
 from taskkit.loaded_run import LoadedRun, load_run
+from taskkit.recipe import load as recipes
 from taskkit.runs import checkpoint as runs_checkpoint
+from taskkit.runs.encryption import EncryptionKey
 from taskkit.runs.manifest import Compressed, Inference, Manifest
 from taskkit.runs.record import RECIPE, Record, check_unused, write_file
 
@@ -49,11 +54,41 @@ class Prune:
 
 
 @dataclass(frozen=True)
+class Distil:
+    """Train the network of another recipe on the run's answers, by the recipe's `distil` section."""
+
+    recipe: Sequence[str]
+    """Recipe files and `key=value` changes, as `taskkit run` takes them; the teacher is the run that is compressed."""
+
+
+@dataclass(frozen=True)
 class Result:
     """A compressed run beside its parent."""
 
     run: LoadedRun
     compared: Comparison
+
+
+def distil(parent: LoadedRun, how: Distil, out: Path, console: Console) -> Result:
+    """Train a smaller network on a run's answers, and compare the two on the same examples.
+
+    It is a run like any other: where it is stopped, `taskkit run --resume` goes on with it. Raises TaskkitError for a
+    parent that was not tested, RecipeError for the recipe, and what a run raises.
+    """
+    _check_tested(parent)
+    check_unused(out)
+    files, changes = recipes.split(how.recipe)
+    resolved = recipes.load(files, [*changes, f"distil.teacher={json.dumps(str(parent.path))}"], parent.plugins)
+    section = resolved.recipe.distil
+    assert section is not None
+    before, held = _measured(parent), weight_bytes(parent.built.network)
+    run = start(resolved, parent.plugins, out, console)
+    after = run.manifest.cost.inference
+    settings = {"distil": {"temperature": section.temperature, "alpha": section.alpha}}
+    made = Compressed(_parent(parent, out), settings, held, weight_bytes(run.built.network), before, after)
+    Record(out, run.manifest, EncryptionKey.of(resolved.recipe.privacy)).update(compressed=made)
+    compared = compare([str(parent.path), str(out)], parent.plugins.components)
+    return Result(load_run(out, plugins=parent.plugins), compared)
 
 
 def compress(parent: LoadedRun, how: Quantise | Prune, out: Path) -> Result:
@@ -116,14 +151,19 @@ def _check(parent: LoadedRun, how: Quantise | Prune) -> None:
     said = parent.manifest
     if said.resolved.get("privacy", {}).get("encrypt"):
         raise TaskkitError(f"{parent.path}: it is encrypted, and what compress writes would not be. Compress another.")
-    if said.protocol is None or not said.metrics:
-        raise TaskkitError(f"{parent.path}: it was never tested ({said.status}), so that nothing could be compared.")
+    _check_tested(parent)
     if said.compressed is not None and "quantise" in said.compressed.settings:
         raise TaskkitError(
             f"{parent.path}: it is quantised already. Compress its parent: {said.compressed.where(parent.path)}"
         )
     if isinstance(how, Prune) and not 0 < how.share < 1:
         raise TaskkitError(f"--prune {how.share:g}: a share between 0 and 1 was expected, such as 0.5.")
+
+
+def _check_tested(parent: LoadedRun) -> None:
+    said = parent.manifest
+    if said.protocol is None or not said.metrics:
+        raise TaskkitError(f"{parent.path}: it was never tested ({said.status}), so that nothing could be compared.")
 
 
 def _parent(parent: LoadedRun, out: Path) -> str:

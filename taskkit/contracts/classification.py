@@ -55,6 +55,15 @@ class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
         """Mix a training batch and return its target probabilities (batch, classes); by default it stays as it is."""
         return batch, None
 
+    @property
+    def mixes(self) -> bool:
+        """Whether there is a `soften`; a subclass whose settings may turn it off says whether they do."""
+        return type(self).soften is not Classification.soften
+
+    def logits(self, outputs: Tensor) -> Tensor:
+        """What the network answers: logits (batch, classes)."""
+        return outputs
+
     def step(self, batch: Batch) -> Step:
         """Cross-entropy of the logits, with label smoothing and class weights in training only."""
         soft = None

@@ -157,6 +157,17 @@ class EarlyStoppingSection:
 
 
 @dataclass
+class DistilSection:
+    """Learn from the answers of a run that was trained before, as well as from the targets (Hinton et al., 2015)."""
+
+    teacher: str = setting(doc="the directory of the run that is learnt from, trained on the same data")
+    temperature: float = setting(2.0, "what logits of both are divided by; higher: more of what is improbable", gt=0)
+    alpha: float = setting(
+        0.5, "the share of the loss that the teacher's answers have; the task's has the rest", ge=0, le=1
+    )
+
+
+@dataclass
 class CheckpointSection:
     """When the run is saved, besides its end and each validation."""
 
@@ -249,6 +260,7 @@ class Recipe:
     optim: OptimSection = field(default_factory=OptimSection)
     trainer: TrainerSection = field(default_factory=TrainerSection)
     early_stopping: EarlyStoppingSection | None = None
+    distil: DistilSection | None = None
     checkpoint: CheckpointSection = field(default_factory=CheckpointSection)
     meter: MeterSection = field(default_factory=MeterSection)
     privacy: PrivacySection = field(default_factory=PrivacySection)
@@ -277,6 +289,7 @@ SECTIONS: Mapping[str, type] = {
     "optim": OptimSection,
     "trainer": TrainerSection,
     "early_stopping": EarlyStoppingSection,
+    "distil": DistilSection,
     "checkpoint": CheckpointSection,
     "meter": MeterSection,
     "privacy": PrivacySection,
@@ -285,7 +298,7 @@ SECTIONS: Mapping[str, type] = {
 }
 """The host's own sections."""
 
-SWITCHED_OFF = frozenset({"early_stopping"})
+SWITCHED_OFF = frozenset({"early_stopping", "distil"})
 """Sections that are null unless a recipe gives them."""
 
 SWITCHES = frozenset({"trackers"})

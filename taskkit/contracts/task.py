@@ -146,6 +146,24 @@ class Task(nn.Module, Generic[SectionT, ProcessorT], metaclass=ABCMeta):
             )
         return super().__getattr__(name)
 
+    def logits(self, outputs: Any) -> Tensor:
+        """The logits (samples, choices) in what the network answered, of choices that are those of the target's fact.
+
+        By them one network may be distilled into another. A task that chooses nothing by one softmax has none: this
+        raises TaskkitError.
+        """
+        raise TaskkitError(f"{type(self).__name__} has no `logits`, by which a network could be distilled.")
+
+    @property
+    def has_logits(self) -> bool:
+        """Whether it has a `logits` of its own."""
+        return type(self).logits is not Task.logits
+
+    @property
+    def mixes(self) -> bool:
+        """Whether `step` mixes the examples of a training batch, so that an answer is to no single one of them."""
+        return False
+
     @property
     def joins(self) -> bool:
         """Whether it has a `join` of its own."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from taskkit.contracts.component import Chosen
 from taskkit.contracts.data import Batch, Stream
 from taskkit.contracts.facts import DataSpec, Example, Split
 from taskkit.contracts.task import Results, Step, Task
+from taskkit.engine.distil import Lesson
 from taskkit.engine.evaluate import Collector, Evaluation
 from taskkit.engine.guard import calling, returned
 from taskkit.engine.judge import Judge, numbers, statistics_of
@@ -45,11 +46,12 @@ class TaskModule(pl.LightningModule):
         augment: Callable[[Batch], Batch] | None = None,
         optimisers: Optimisers | None = None,
         loader: Loader | StreamLoader | None = None,
+        lesson: Lesson | None = None,
     ) -> None:
         super().__init__()
         self.task = task
         self.owner = owner
-        self.host = _Host(augment, optimisers, Window(loader), Skipped())
+        self.host = _Host(augment, optimisers, Window(loader), Skipped(), lesson)
         self.judges = nn.ModuleDict({split: Judge(task, owner) for split in ("val", "test")})
         self.rows: Collector | None = None
         self.results: dict[str, Results] = {}
@@ -64,6 +66,8 @@ class TaskModule(pl.LightningModule):
         if stage == "fit":
             self.host.window.open(self.trainer.accumulate_grad_batches, self.trainer.world_size)
             self.host.skipped.open(self.trainer)
+            if self.host.lesson is not None:
+                self.host = replace(self.host, lesson=self.host.lesson.on(self.trainer.strategy.root_device))
 
     def on_after_batch_transfer(self, batch: HostBatch, dataloader_idx: int) -> HostBatch:
         """Distort training batches once they are on the device."""
@@ -75,7 +79,7 @@ class TaskModule(pl.LightningModule):
         """Take the task's step; the loss is weighed among those of its optimiser step, the scalars are as they are."""
         if self.task.phases:
             return self._phases(batch.tensors)
-        step = self._step(batch.tensors, "step")
+        step = self._taught(batch.tensors, self._step(batch.tensors, "step"))
         loss = self._trainable(step, "step")
         scalars = {"loss": loss, **step.scalars}
         return {
@@ -237,6 +241,14 @@ class TaskModule(pl.LightningModule):
         with calling(self.owner, method, batch=batch):
             return returned(self.owner, method, self.task.step(batch), Step)
 
+    def _taught(self, batch: Batch, step: Step) -> Step:
+        """A training step with the teacher's share of its loss, where there is a teacher."""
+        if self.host.lesson is None:
+            return step
+        with calling(self.owner, "logits"):
+            logits = self.task.logits(step.outputs)
+        return self.host.lesson.taught(step, logits, batch["example"])
+
     def _trainable(self, step: Step, method: str) -> Tensor:
         """The loss of a training step; raises RunFailedError where it has none, or one that trains nothing."""
         loss = step.loss
@@ -317,6 +329,8 @@ class _Host:
     optimisers: Optimisers | None
     window: Window
     skipped: Skipped
+    lesson: Lesson | None
+    """What a teacher says of the training examples; None: there is no teacher."""
 
     def __deepcopy__(self, memo: Any) -> _Host:
         return self

@@ -24,10 +24,11 @@ from taskkit.contracts.data import Batch, DataModule, Prepared, Stream
 from taskkit.contracts.facts import Example, Split
 from taskkit.contracts.recipe import Recipe
 from taskkit.contracts.task import Task
-from taskkit.engine import build, concluding, describe, inference, optim, outcome
+from taskkit.engine import build, concluding, describe, inference, optim, outcome, teaching
 from taskkit.engine.build import Built
 from taskkit.engine.chance import FirstLoss, chance_of
 from taskkit.engine.checkpointing import Checkpointer, check_planned
+from taskkit.engine.distil import Lesson
 from taskkit.engine.ending import end, ending
 from taskkit.engine.evaluate import Evaluation
 from taskkit.engine.finite import Trail
@@ -138,11 +139,12 @@ class Run:
         )
         self._fit_at_once(built, loaders)
         self._describe(built, loaders)
+        lesson = self._lesson(built, prepared)
         if begun is None and self.record is not None:
             check_room(built, self.directory, validated="val" in loaders)
         baseline = self._baseline(built, prepared, loaders)
         with tracking(self.recipe, self.record, built.task.headline.metric, self.output) as track:
-            fitted = self._fit(built, data, loaders, track, begun)
+            fitted = self._fit(built, data, loaders, track, begun, lesson)
             checkpoints, trainer = self.directory / "checkpoints", fitted.trainer
             best = concluding.use_best(built, checkpoints)
             forward = trainer.precision_plugin.forward_context
@@ -214,7 +216,28 @@ class Run:
             with calling(self.recipe.model, "fit"):
                 built.model.fit(built.network, train.encoded)
 
-    def _fit(self, built: Built, data: DataModule, loaders: Loaders, track: Tracking, begun: Begun | None) -> Fitted:
+    def _lesson(self, built: Built, prepared: Prepared) -> Lesson | None:
+        """What the recipe's teacher says of the training examples; None: it names none."""
+        section = self.recipe.distil
+        if section is None:
+            return None
+        found = teaching.taught(section, built, describe.protocol(built), prepared, self.plugins)
+        if self.record is not None:
+            teaching.check_same(self.record.manifest.teacher, found.teacher, self.directory)
+            self.record.update(teacher=found.teacher)
+        rows, choices = found.lesson.logits.shape
+        self.output(f"taught by {found.teacher.run}: its answers to {rows:,} examples, {choices:,} choices each")
+        return found.lesson
+
+    def _fit(
+        self,
+        built: Built,
+        data: DataModule,
+        loaders: Loaders,
+        track: Tracking,
+        begun: Begun | None,
+        lesson: Lesson | None,
+    ) -> Fitted:
         r, headline, train = self.recipe, built.task.headline, loaders["train"]
         count = train.__len__ if isinstance(train, Loader) else _unknown
         contents = partial(checkpoint.contents, r.plain(), built.spec, built.processor.state_dict(), built.plugins)
@@ -243,6 +266,7 @@ class Run:
                 batches=count,
             ),
             loader=train,
+            lesson=lesson,
         )
         others = [*self._callbacks(built, module.host.skipped, "val" in loaders), *self.plugins.callbacks(r)]
         callbacks = [place, *others, meter, checkpointer]
@@ -284,7 +308,9 @@ class Run:
                     section.freeze, {**dict(built.network.named_parameters()), **optim.own_parameters(built.task)}
                 )
             )
-        if (chance := chance_of(built.task, self.recipe.task)) is not None:
+        # A teacher's share of the loss is no cross-entropy of the targets, and chance says nothing of it.
+        chance = chance_of(built.task, self.recipe.task) if self.recipe.distil is None else None
+        if chance is not None:
             callbacks.append(FirstLoss(chance, bool(built.origins), self.output))
         if section.ema is not None:
             callbacks.append(optim.moving_average(section.ema, skipped))

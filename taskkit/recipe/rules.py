@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import util
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskkit.contracts.component import KINDS, Component, Kind
@@ -18,6 +19,7 @@ from taskkit.wording import TELL_AUTHORS, did_you_mean
 if TYPE_CHECKING:
     from taskkit.contracts.component import Direction
     from taskkit.contracts.recipe import (
+        DistilSection,
         EarlyStoppingSection,
         Key,
         LoaderSection,
@@ -81,6 +83,8 @@ def _sections(parts: Mapping[str, Any], task: Component | None) -> Found:
         yield from loader_problems(loader, trainer)
     if optim:
         yield from optim_problems(optim, trainer.max_steps if trainer else None)
+    if distil := parts.get("distil"):
+        yield from distil_problems(distil)
     if stopping:
         yield from stopping_problems(stopping, trainer)
     if stopping and stopping.monitor is not None and task:
@@ -293,6 +297,16 @@ def stopping_problems(stopping: EarlyStoppingSection, trainer: TrainerSection | 
             ("early_stopping", "mode"),
             f"early_stopping.mode is {stopping.mode} without a monitor, and the task knows how its own metric goes. "
             "Name a monitor, or remove mode.",
+        )
+
+
+def distil_problems(section: DistilSection) -> Found:
+    """Whether there is a teacher."""
+    if not (Path(section.teacher) / "run.json").is_file():
+        yield (
+            ("distil", "teacher"),
+            f"distil.teacher is {section.teacher!r}, where there is no run.json. Name the directory of a run, such as "
+            "`taskkit run` prints at its end.",
         )
 
 

@@ -217,7 +217,8 @@ class Compressed:
     parent: str
     """The directory of the run that it was made of, relative to its own."""
     settings: Mapping[str, Any]
-    """`quantise`, the form of its weights; or `prune`, the share left out, `structured` and the share of `zeros`."""
+    """`quantise`, the form of its weights; `prune`, the share left out, `structured` and the share of `zeros`; or
+    `distil`, the temperature and alpha by which another network learnt from it."""
     bytes_before: int | None = None
     """What the weights take in memory; None: not measured yet."""
     bytes_after: int | None = None
@@ -227,6 +228,16 @@ class Compressed:
     def where(self, path: Path) -> str:
         """Its parent, of a run in this directory."""
         return os.path.normpath(path / self.parent)
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The run whose answers a run learnt from, wherever that lies now."""
+
+    run: str
+    """Its id."""
+    sha256: str
+    """Of its weights."""
 
 
 @dataclass(frozen=True)
@@ -276,6 +287,8 @@ class Manifest:
     """None: it was trained."""
     compressed: Compressed | None = None
     """None: its network is as it was trained."""
+    teacher: Teacher | None = None
+    """None: it learnt from no other run's answers."""
     scrubbed: tuple[Mapping[str, Any], ...] = ()
     """What was removed by `taskkit scrub`, call by call: when it `ended`, and what was `removed`."""
     schema: int = SCHEMA
@@ -312,6 +325,7 @@ _PARTS: Mapping[str, type] = {
     "attempts": Attempts,
     "derived": Derived,
     "compressed": Compressed,
+    "teacher": Teacher,
 }
 
 

@@ -28,6 +28,11 @@ class ImageClassification(Classification[sections.ImageClassification, Processor
             mixers.append(v2.CutMix(alpha=config.cutmix, num_classes=count))
         self.mix = v2.RandomChoice(mixers) if mixers else None
 
+    @property
+    def mixes(self) -> bool:
+        """Whether a mixer is on."""
+        return self.mix is not None
+
     def soften(self, batch: Batch) -> tuple[Batch, Tensor | None]:
         """Mix each image of a training batch with another, by one of the mixers that are on."""
         if self.mix is None:

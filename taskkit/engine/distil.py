@@ -1,0 +1,48 @@
+"""What a student learns from: the logits of a teacher for each training example, and the loss that they give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the field's own name
+
+from taskkit.contracts.recipe import DistilSection
+from taskkit.contracts.task import Step
+from taskkit.errors import RunFailedError
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A teacher's answers to the training examples, by their numbers."""
+
+    logits: Tensor
+    """float32, (examples, choices)."""
+    section: DistilSection
+
+    def on(self, device: torch.device) -> Lesson:
+        """The same on a device."""
+        return replace(self, logits=self.logits.to(device))
+
+    def taught(self, step: Step, logits: Tensor, examples: Tensor) -> Step:
+        """A training step with the teacher's share of the loss (Hinton et al., 2015, section 2).
+
+        `logits` (samples, choices) are the student's, and `examples` (samples) the numbers of what they answer to.
+        Raises RunFailedError where they are no such logits.
+        """
+        wanted = (len(examples), self.logits.shape[1])
+        if logits.shape != wanted or step.loss is None:
+            raise RunFailedError(
+                f"A student's step gave logits of the shape {tuple(logits.shape)}; {wanted} and a loss were expected, "
+                "as of its teacher. Look at the task's `logits`, or set distil=null."
+            )
+        heat, share = self.section.temperature, self.section.alpha
+        apart = heat**2 * F.kl_div(
+            (logits.float() / heat).log_softmax(-1),
+            (self.logits[examples] / heat).log_softmax(-1),
+            reduction="batchmean",
+            log_target=True,
+        )
+        scalars = {**step.scalars, "task_loss": step.loss, "teacher_loss": apart}
+        return replace(step, loss=share * apart + (1 - share) * step.loss, scalars=scalars)

@@ -1,0 +1,155 @@
+"""A teacher is opened, found to fit its student, and asked once about each training example."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from pytorch_lightning.utilities.seed import isolate_rng
+from torch import Tensor
+
+from taskkit.compare.protocol import between
+from taskkit.contracts.data import Prepared, Stream
+from taskkit.contracts.recipe import DistilSection
+from taskkit.engine.build import Built
+from taskkit.engine.distil import Lesson
+from taskkit.engine.guard import calling
+from taskkit.engine.loaders import encoded_split, for_judging
+from taskkit.engine.opening import opened
+from taskkit.engine.placement import place
+from taskkit.errors import CheckpointError, DataError, TaskkitError
+from taskkit.plugins.registry import Plugins
+from taskkit.runs import manifest
+from taskkit.runs.manifest import Protocol, Teacher
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a student learns from, and what run.json says of that."""
+
+    lesson: Lesson
+    teacher: Teacher
+
+
+def taught(section: DistilSection, student: Built, own: Protocol, prepared: Prepared, plugins: Plugins) -> Taught:
+    """Ask the teacher that a recipe names about the student's training examples, as it would answer anybody.
+
+    `own` is the student's protocol. No random number of the student's is drawn. Raises TaskkitError where one cannot
+    learn from the other, and CheckpointError where there is no such run.
+    """
+    path = Path(section.teacher)
+    said = manifest.read(path)
+    check_student(student, prepared)
+    with isolate_rng():
+        teacher = opened(path, said, plugins)
+        _check_teacher(path, said.protocol, teacher, student, own)
+        record = Teacher(said.id, weights_sha256(teacher.task.state_dict()))
+        return Taught(Lesson(_answers(path, teacher, student, prepared), section), record)
+
+
+def check_same(before: Teacher | None, now: Teacher, run: Path) -> None:
+    """Raise CheckpointError where a run that is gone on with would learn from another teacher than it began with."""
+    if before is not None and before != now:
+        raise CheckpointError(
+            f"distil.teacher: {run} learnt from {before.run}, whose weights had the SHA-256 {before.sha256[:12]}…; "
+            f"there now is {now.run} with {now.sha256[:12]}…. Put that teacher back, or begin another run: "
+            f"taskkit run {run}/recipe.yaml"
+        )
+
+
+def weights_sha256(state: Mapping[str, object]) -> str:
+    """A hash of weights, by name: their dtypes, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        if isinstance(value, Tensor):
+            plain = value.detach().cpu().contiguous()
+            digest.update(f"{name}:{plain.dtype}:{tuple(plain.shape)}:".encode())
+            digest.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def check_student(student: Built, prepared: Prepared) -> None:
+    """Raise TaskkitError where no answers to single training examples could be learnt from."""
+    recipe, task = student.recipe, student.task
+    if not task.has_logits:
+        raise TaskkitError(
+            f"distil: {recipe.task.name} ({recipe.task.plugin}) does not choose by one softmax for each example, so "
+            "that there are no logits of a teacher to learn from. A classifier was expected. Set distil=null."
+        )
+    if task.mixes:
+        raise TaskkitError(
+            f"distil: {recipe.task.name} mixes training examples, and the teacher answers to each by itself, so that "
+            "its answers would be to others. Turn that off in the task section, or set distil=null."
+        )
+    if task.phases:
+        raise TaskkitError(f"distil: {recipe.task.name} trains in phases, of which none is a student. Set distil=null.")
+    if isinstance(prepared.examples("train"), Stream):
+        raise TaskkitError(
+            f"distil: the training split of {recipe.data.name} is a stream, whose examples have no numbers to keep "
+            "answers by. Set distil=null."
+        )
+
+
+def _check_teacher(path: Path, protocol: Protocol | None, teacher: Built, student: Built, own: Protocol) -> None:
+    if protocol is None:
+        raise TaskkitError(f"distil.teacher: {path} does not say what it was trained on. Name a run that ended.")
+    if not teacher.task.has_logits:
+        raise TaskkitError(
+            f"distil.teacher: {path} is a run of {teacher.recipe.task.name}, which has no logits to learn from. Name a "
+            "run of a classifier."
+        )
+    differing = between(protocol, _as_recorded(own), own.headline[0], own.headline[0])
+    if differing:
+        raise TaskkitError(
+            f"distil.teacher: {path} was trained and tested otherwise than this run ({'; '.join(differing)}), so that "
+            "it may have seen what its student is tested on. Name a teacher of the same task, data and splits."
+        )
+    if not teacher.spec.target.agrees(student.spec.target):
+        raise TaskkitError(
+            f"distil.teacher: {path} chooses among {teacher.spec.target}, this run among {student.spec.target}. The "
+            "same choices in the same order were expected. Name another teacher."
+        )
+
+
+def _as_recorded(own: Protocol) -> Protocol:
+    """A protocol as run.json gives it back, in which a tuple is a list."""
+    plain = json.loads(json.dumps(asdict(own), default=str))
+    parts = {name: plain[name] for name in ("metrics", "task_protocol", "data_protocol", "statistics")}
+    return replace(own, **parts)
+
+
+def _answers(path: Path, teacher: Built, student: Built, prepared: Prepared) -> Tensor:
+    """The teacher's logits, float32 (examples, choices), on the CPU."""
+    examples = prepared.examples("train")
+    assert not isinstance(examples, Stream)
+    shared = student.recipe.loader
+    section = replace(teacher.recipe.loader, fraction=shared.fraction, cache=shared.cache)
+    built = replace(teacher, recipe=replace(teacher.recipe, loader=section), spec=prepared.spec)
+    encoded = encoded_split(examples, built, "train")
+    loader = for_judging(built, encoded, resident="no", workers=0)
+    device, autocast = place(
+        replace(teacher.recipe.trainer, accelerator=student.recipe.trainer.accelerator), built.task
+    )
+    loader.place(device, rank=0, world=1)
+    task = built.task.eval().to(device)
+    numbers, answers = list[Tensor](), list[Tensor]()
+    with torch.inference_mode(), autocast():
+        for host in loader:
+            batch = {name: tensor.to(device) for name, tensor in host.tensors.items()}
+            with calling(built.recipe.task, "logits"):
+                answers.append(task.logits(task(batch)).float().cpu())
+            numbers.append(host.tensors["example"].cpu())
+    order = torch.cat(numbers) if numbers else torch.zeros(0, dtype=torch.long)
+    times = torch.bincount(order, minlength=len(examples))
+    if (times != 1).any():
+        odd = int((times != 1).nonzero()[0])
+        raise DataError(
+            f"distil.teacher: {path} makes {int(times[odd])} samples of the training example {examples[odd].id}, as by "
+            "windows. One sample and one answer for each example were expected. Name another teacher."
+        )
+    table = torch.cat(answers)
+    return torch.empty_like(table).index_copy_(0, order, table)
