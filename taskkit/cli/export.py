@@ -31,7 +31,7 @@ from taskkit.wording import path_text
     type=click.Choice(FORMS),
     default="onnx",
     show_default=True,
-    help="A program of torch.export or in ONNX, or the weights alone.",
+    help="A program of torch.export or in ONNX, the weights alone, or a folder for transformers.",
 )
 @click.option(
     "--precision",
@@ -77,4 +77,7 @@ def command(
         answers = "" if each.answers is None else f"{len(each.changed)} of {each.answers} predictions are others"
         say(f"{each.precision}: {each.what}: {size}{answers}", err=True)
     say(f"{path_text(output)}: {sum(file.bytes for file in record.files.values()) / 1e6:.1f} MB")
-    say(f"ask it:  taskkit predict {path_text(output)} INPUT")
+    if record.form == "huggingface":
+        say(f"read it:  from_pretrained({str(output)!r}) of transformers' Auto classes")
+    else:
+        say(f"ask it:  taskkit predict {path_text(output)} INPUT")

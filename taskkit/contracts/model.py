@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol
 
 import torch
@@ -15,7 +16,7 @@ from taskkit.contracts.data import Batch, SectionT
 from taskkit.contracts.explained import Places
 from taskkit.contracts.facts import DataSpec, Example, Origin
 from taskkit.contracts.settings import NoOptions
-from taskkit.errors import DataError
+from taskkit.errors import DataError, TaskkitError
 
 Sample = Mapping[str, Tensor]
 """What a Processor makes of an example: tensors by name, on the CPU, without a batch dimension.
@@ -180,6 +181,18 @@ class Model(ABC, Generic[SectionT, ProcessorT]):
         as a Python number. Raises TaskkitError, with the reason, for what no program can hold, as boosted trees.
         """
         return network
+
+    def save_pretrained(
+        self, network: nn.Module, folder: Path, spec: DataSpec, processor: ProcessorT
+    ) -> Callable[[Example, Sample], Any]:
+        """Write the network as a folder that `from_pretrained` of transformers reads, with what reads its inputs.
+
+        Gives what asks that folder, read back, about one example and the sample that was made of it: it answers as the
+        network does to a batch of that sample, and is compared with it. Called in evaluation mode, with float32
+        weights. Raises TaskkitError, with the reason, where transformers has no class that answers alike; by default
+        always.
+        """
+        raise TaskkitError(f"{type(self).__name__} is no model of transformers.")
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
         """The network's blocks from input to output, for layer-wise learning-rate decay; by default unknown."""

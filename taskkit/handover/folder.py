@@ -19,7 +19,7 @@ PROCESSOR, TASK, STATE = "processor.json", "task.json", "state.safetensors"
 """What the processor learnt; what the task has beside its network; the tensors that either holds."""
 CARD, RECIPE, LABELS, LICENCES, WEIGHTS = "README.md", "recipe.yaml", "labels.json", "LICENCES.md", "model.safetensors"
 PROGRAMS = {"torch": "program.pt2", "onnx": "program.onnx"}
-Form = Literal["torch", "onnx", "safetensors"]
+Form = Literal["torch", "onnx", "safetensors", "huggingface"]
 Precision = Literal["fp32", "fp16", "bf16"]
 FORMS: tuple[Form, ...] = get_args(Form)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -82,7 +82,7 @@ class ExportRecord:
     """Of what it was written by."""
     files: Mapping[str, File]
     program: ProgramFacts | None = None
-    """None: the folder holds weights, and the plugin's code builds the network."""
+    """None: the folder holds weights, and the plugin's code, or transformers, builds the network."""
     compared: tuple[Compared, ...] = ()
     schema: int = SCHEMA
 

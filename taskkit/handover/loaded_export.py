@@ -82,6 +82,11 @@ class LoadedExport(Asked):
     @cached_property
     def answerer(self) -> Answerer:
         """What answers, on the CPU; raises CheckpointError, which names it, for a file that is not what was written."""
+        if self.record.form == "huggingface":
+            raise CheckpointError(
+                f"{self.path}: it is for transformers, whose from_pretrained reads it, and not for taskkit. Ask the "
+                "run, or what is exported with --to onnx."
+            )
         spec = packing.unpack(self.record.spec, packing.declared_facts(self.plugins.components))
         if self.is_portable:
             return self._portable(spec)

@@ -59,7 +59,7 @@ def parity(
     The samples are asked over again where they are fewer than a batch; batches of the shapes that were `used` to export
     are left out. `others` is the share of predictions that may be others.
     """
-    apart, seen, changed, compared = [], list[Shapes](), list[str](), 0
+    differences, seen, changed, compared = list[Difference](), list[Shapes](), list[str](), 0
     for numbers in _batches(len(samples)):
         few, own = [samples[n] for n in numbers], [examples[n] for n in numbers]
         _, answer, eager = asked(built, batch_of(built, few, complete=False))
@@ -69,7 +69,7 @@ def parity(
         if (here := shapes(inputs)) in used:
             continue
         seen += [here] if here not in seen else []
-        apart.append(_apart(tensors(answer), tensors(outputs), f"of a batch of {len(few)}"))
+        differences.append(apart(tensors(answer), tensors(outputs), f"of a batch of {len(few)}"))
         if predicts(built):
             with torch.no_grad():
                 one, other = (
@@ -80,7 +80,7 @@ def parity(
             changed += [example.id for example, mine, theirs in pairs if not same(mine, theirs, limit)]
             compared += len(own)
     answered = compared if predicts(built) else None
-    return Parity(largest(apart), tuple(seen), answered, tuple(dict.fromkeys(changed)), limit, others)
+    return Parity(largest(differences), tuple(seen), answered, tuple(dict.fromkeys(changed)), limit, others)
 
 
 def _batches(count: int) -> Iterator[list[int]]:
@@ -92,7 +92,8 @@ def _batches(count: int) -> Iterator[list[int]]:
         at += size
 
 
-def _apart(network: Outputs, program: Outputs, where: str) -> Difference:
+def apart(network: Outputs, program: Outputs, where: str) -> Difference:
+    """How far two answers are apart, in units of the largest magnitude of each output, or of 1."""
     lacking = [Difference(float("inf"), f"{name} {where}") for name in network.keys() ^ program.keys()]
     both = network.keys() & program.keys()
     return largest(

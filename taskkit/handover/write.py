@@ -23,12 +23,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from taskkit.answering.network import NetworkAnswerer
+from taskkit.apart import Difference, largest
 from taskkit.batches.encode import samples_of
 from taskkit.contracts.data import Stream
 from taskkit.contracts.facts import SPLITS, Classes, DataSpec, Example, Prediction, Split
-from taskkit.contracts.model import Sample
+from taskkit.contracts.model import Model, Sample
 from taskkit.engine import build
 from taskkit.engine.build import Built
+from taskkit.engine.evaluate import answers
 from taskkit.engine.guard import calling
 from taskkit.errors import DataError, RunFailedError, TaskkitError
 from taskkit.handover import card, onnx
@@ -36,11 +38,11 @@ from taskkit.handover import export as programs
 from taskkit.handover import folder as files
 from taskkit.handover.answers import tensors
 from taskkit.handover.asked_by_torch import NETWORK
-from taskkit.handover.asking import Ask, Inputs
+from taskkit.handover.asking import Ask, Inputs, answering, asked, batch_of
 from taskkit.handover.export import Program
 from taskkit.handover.folder import Compared, ExportRecord, Form, Precision, ProgramFacts
 from taskkit.handover.loaded_export import LoadedExport
-from taskkit.handover.parity import LIMIT, Parity, parity, predicts, same
+from taskkit.handover.parity import LIMIT, Parity, apart, parity, predicts, same
 from taskkit.handover.plain import pack
 from taskkit.plugins.registry import Plugins
 from taskkit.recipe.dump import document
@@ -119,6 +121,8 @@ def write(run: Handed, form: Form, precision: Precision, target: Path, plugins: 
     _check_target(target)
     if form == "onnx" and (lacking := onnx.missing()):
         raise TaskkitError(f"--to onnx needs {' and '.join(lacking)}: pip install 'taskkit-ml[onnx]'")
+    if form == "huggingface":
+        _check_transformers(run.built, precision)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as place:
         folder = Path(place) / "export"
@@ -131,6 +135,8 @@ def write(run: Handed, form: Form, precision: Precision, target: Path, plugins: 
 
 
 def _written(run: Handed, form: Form, precision: Precision, folder: Path, plugins: Plugins) -> ExportRecord:
+    if form == "huggingface":
+        return _finished(run, _described(run, form, precision, None), folder, [_pretrained(run, folder)])
     program, compared = None, []
     if form in files.PROGRAMS:
         if precision != "fp32":
@@ -147,13 +153,68 @@ def _written(run: Handed, form: Form, precision: Precision, folder: Path, plugin
     if program is None:
         compared.append(_weights_compared(run, precision, LoadedExport(folder, record, plugins)))
     compared.append(_folder_compared(run, folder, record, plugins))
+    return _finished(run, record, folder, compared)
+
+
+def _finished(run: Handed, record: ExportRecord, folder: Path, compared: Sequence[Compared]) -> ExportRecord:
+    """Write what the folder says of itself; raises RunFailedError where its answers are others."""
+    _write_words(run, record, folder)
     record = replace(record, compared=tuple(compared))
     (folder / files.CARD).write_text(_card(run, record), encoding="utf-8")
     record = replace(record, files=files.listed(folder))
     (folder / files.FILE).write_text(record.to_json(), encoding="utf-8")
     for each in compared:
-        _check(each)
+        _check(each, record.form)
     return record
+
+
+def _check_transformers(built: Built, precision: Precision) -> None:
+    """Raise TaskkitError where there is no model of transformers to hand over."""
+    owner = built.recipe.model
+    if type(built.model).save_pretrained is Model.save_pretrained:
+        others = ", ".join(form for form in files.FORMS if form != "huggingface")
+        raise TaskkitError(
+            f"--to huggingface: {owner.name} ({owner.plugin}) is no model of transformers, which could not read it. "
+            f"Any of {others} was expected."
+        )
+    if precision != "fp32":
+        raise TaskkitError(f"--precision {precision}: weights for transformers are kept in fp32. Leave it out.")
+
+
+def _pretrained(run: Handed, folder: Path) -> Compared:
+    """Let the model write a folder for transformers, and compare what that answers with the run, row by row."""
+    built = run.built
+    network = built.network.float().eval()
+    with calling(built.recipe.model, "save_pretrained"):
+        ask = built.model.save_pretrained(network, folder, built.spec, built.processor)
+    pairs = [(each, sample) for each in run.examples for sample in samples_of(each, built.processor)]
+    differences, changed = list[Difference](), list[str]()
+    options = built.task.predict_options()
+    for example, sample in pairs:
+        batch = batch_of(built, [sample], complete=False)
+        _, answer, outputs = asked(built, batch)
+        with torch.no_grad(), calling(built.recipe.model, "save_pretrained"):
+            found = tensors(ask(example, sample))
+        differences.append(apart(tensors(answer), found, f"of {example.id}"))
+        if predicts(built):
+            with answering(built.network, lambda inputs, found=found: found):  # type: ignore[misc]
+                _, _, other = asked(built, batch)
+            owner = built.recipe.task
+            one, two = (answers(built.task, owner, batch, said, [example], options)[0] for said in (outputs, other))
+            changed += [] if same(one, two, LIMIT) else [example.id]
+    far = largest(differences)
+    return Compared(
+        "the run and the folder as transformers reads it, from its own reading of each input on",
+        "fp32",
+        far.size if far.size < float("inf") else None,
+        LIMIT,
+        far.where if far.size else "",
+        (),
+        len(run.examples),
+        len(pairs) if predicts(built) else None,
+        tuple(dict.fromkeys(changed)),
+        far.size <= LIMIT and not changed,
+    )
 
 
 def _program(run: Handed, form: Form, precision: Precision, folder: Path) -> tuple[Program, Compared]:
@@ -269,7 +330,7 @@ def _arrays(value: Any) -> Any:
     return type(value)(map(_arrays, value)) if type(value) in (list, tuple) else value
 
 
-def _check(found: Compared) -> None:
+def _check(found: Compared, form: Form) -> None:
     """Raise RunFailedError where answers are others, with how far and where."""
     if found.holds:
         return
@@ -279,16 +340,21 @@ def _check(found: Compared) -> None:
             f"exported by, and {SHAPES} were expected. Compare more examples by --examples."
         )
     apart = ""
-    if found.limit is not None and found.shapes:
+    if found.where:
         size = "without bound" if found.largest is None else f"{found.largest:.3g}"
         apart = (
             f" The largest difference is {size} of an output's magnitude ({found.where}); the limit is {found.limit:g}."
         )
+    advice = (
+        "Transformers reads inputs, or computes behind the encoder, otherwise. Export --to onnx."
+        if form == "huggingface"
+        else "Export in fp32, or write `Model.exportable`, which gives a network that answers alike."
+    )
     named = ", ".join(found.changed[:3]) + (", …" if len(found.changed) > 3 else "")
     changed = f" {len(found.changed)} of {found.answers} predictions are others ({named})." if found.changed else ""
     raise RunFailedError(
         f"Nothing is exported, since {found.what} do not answer alike in {found.precision}, on {found.rows} examples."
-        f"{apart}{changed} Export in fp32, or write `Model.exportable`, which gives a network that answers alike."
+        f"{apart}{changed} {advice}"
     )
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, takewhile
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from taskkit import Classes, DataError, DataSpec, Example, Model, Origin, TaskkitError
+from taskkit import Classes, DataError, DataSpec, Example, Model, Origin, Sample, TaskkitError
 from taskkit_text import encoder as encoders
-from taskkit_text import lora, sections, weights
+from taskkit_text import handover, lora, sections, weights
 from taskkit_text.head import Head
 from taskkit_text.tokens import TokenProcessor
 from taskkit_transformers import fill, overridden
@@ -62,6 +63,14 @@ class Transformer(Model[sections.Transformer, "TransformerProcessor"]):
         """Itself where texts are padded; packed ones are told apart by a mask, since a program cannot cut them up."""
         assert isinstance(network, TextTransformer)
         return PackedByMask(network) if self.config.packed else network
+
+    def save_pretrained(
+        self, network: nn.Module, folder: Path, spec: DataSpec, processor: TransformerProcessor
+    ) -> Callable[[Example, Sample], Tensor]:
+        """The encoder under transformers' own classifier, where that can answer as the first-token head does."""
+        assert isinstance(network, TextTransformer)
+        assert isinstance(spec.target, Classes)
+        return handover.save(network.encoder, network.head, spec.target.names, processor, folder)
 
     def _freeze(self, encoder: PreTrainedModel) -> None:
         count, layers = self.config.freeze_layers, encoders.layers(encoder)

@@ -10,7 +10,7 @@ from taskkit_transformers.configuration import (
     reason,
     refuse_code,
 )
-from taskkit_transformers.weights import fill, find_model, is_run, open_run, read_weights
+from taskkit_transformers.weights import fill, find_model, is_run, open_run, quiet, read_weights
 
 __all__ = [
     "ATTENTION",
@@ -22,6 +22,7 @@ __all__ = [
     "open_run",
     "overridden",
     "plain",
+    "quiet",
     "read_configuration",
     "read_weights",
     "reason",

@@ -73,7 +73,7 @@ def read_weights(folder: Path, settings: Mapping[str, Any], optional: tuple[str,
     """
     kind = settings["model_type"]
     try:
-        with _quiet():
+        with quiet():
             model, report = AutoModel.from_pretrained(
                 folder,
                 config=AutoConfig.for_model(**settings),
@@ -143,7 +143,7 @@ def _root(error: Exception) -> Exception:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers from logging in its own way what is reported here, and from drawing a bar."""
     bar = logs.is_progress_bar_enabled()
     logs.disable_progress_bar()
