@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,8 +14,8 @@ from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import AutoConfig
 
-from taskkit import Classes, DataSpec, Fact, Model, Origin, TaskkitError
-from taskkit_speech import pretrained, sections
+from taskkit import Classes, DataSpec, Example, Fact, Model, Origin, Sample, TaskkitError
+from taskkit_speech import handover, pretrained, sections
 from taskkit_speech.encoder import Masking, SpeechEncoder, build
 from taskkit_speech.facts import Audio, Masked
 from taskkit_speech.heads import Classifier, Pretrainer, Recogniser
@@ -60,6 +61,19 @@ class Wav2vec2(Model[sections.Wav2vec2, SpeechProcessor]):
     def blocks(self, network: nn.Module) -> list[nn.Module]:
         """The layers of the transformer."""
         return list(network.get_submodule("encoder.encoder.layers").children())
+
+    def save_pretrained(
+        self, network: nn.Module, folder: Path, spec: DataSpec, processor: SpeechProcessor
+    ) -> Callable[[Example, Sample], Any]:
+        """The body under transformers' own head for characters or classes; there is none for what pretrains."""
+        if isinstance(network, Recogniser) and processor.alphabet is not None:
+            return handover.save_recogniser(network, processor.alphabet, processor, folder)
+        if isinstance(network, Classifier) and isinstance(spec.target, Classes):
+            return handover.save_classifier(network, spec.target.names, processor.front_end, folder)
+        raise TaskkitError(
+            "--to huggingface: what is pretrained has no answer that could be compared. Fine-tune it by model.weights, "
+            "or export --to safetensors."
+        )
 
     def _front_end(self, spec: DataSpec) -> FrontEnd:
         config = self.config
