@@ -1,7 +1,7 @@
 # The few commands that one needs here. `make install` comes first.
 bin := .venv/bin
 
-.PHONY: install test coverage slow calibration fuzz proofs conformance faults trust lint docs
+.PHONY: install test coverage slow steps calibration fuzz proofs conformance faults trust lint docs
 
 install:  ## an environment with taskkit, its plugins and the tools
 	python3 -m venv .venv
@@ -15,6 +15,10 @@ coverage:  ## the same tests, and which branches of the code they leave out
 
 slow:  ## train the shipped recipes to the results that their headers state
 	$(bin)/pytest -m slow -n 0
+
+steps:  ## measure what a training step costs the host beside other trainers, and write docs/results/steps.md; on a quiet machine, some ten minutes
+	OMP_NUM_THREADS=1 $(bin)/python tests/benchmarks/steps.py cpu --out docs/results/steps-cpu.json
+	$(bin)/python tests/benchmarks/steps.py page
 
 calibration:  ## measure what intervals and tests are worth, and write docs/explanation/calibration.md (some ten minutes)
 	$(bin)/python -m tests.calibration

@@ -69,6 +69,12 @@ class TaskModule(pl.LightningModule):
             if self.host.lesson is not None:
                 self.host = replace(self.host, lesson=self.host.lesson.on(self.trainer.strategy.root_device))
 
+    def transfer_batch_to_device(self, batch: HostBatch, device: torch.device, dataloader_idx: int) -> HostBatch:
+        """Move the tensors of a batch; Lightning would look through all of it for what can be moved."""
+        soon = device.type not in ("cpu", "mps")
+        tensors = {name: tensor.to(device, non_blocking=soon) for name, tensor in batch.tensors.items()}
+        return batch._replace(tensors=tensors)
+
     def on_after_batch_transfer(self, batch: HostBatch, dataloader_idx: int) -> HostBatch:
         """Distort training batches once they are on the device."""
         if self.trainer.training and self.host.augment is not None:
@@ -117,7 +123,8 @@ class TaskModule(pl.LightningModule):
     ) -> None:
         """Clip the gradients; unlike Lightning's own, in bf16 with a fused optimiser too, where nothing is scaled."""
         if gradient_clip_val is not None:
-            clip_gradients(self.task.parameters(), gradient_clip_val, gradient_clip_algorithm)
+            trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            clip_gradients(trained, gradient_clip_val, gradient_clip_algorithm)
 
     def _phases(self, batch: Batch) -> dict[str, Any]:
         """Train each phase in turn, with its own optimiser; the last one's step is the one that is counted."""

@@ -23,6 +23,7 @@ from taskkit.contracts.component import Component
 from taskkit.contracts.recipe import EarlyStoppingSection, Recipe, TrainerSection
 from taskkit.contracts.task import Headline, Task
 from taskkit.engine.checkpoint_file import CheckpointFile
+from taskkit.engine.loop import EpochLoop
 from taskkit.engine.placement import precision
 from taskkit.errors import TaskkitError
 from taskkit.runs.encryption import EncryptionKey
@@ -211,6 +212,8 @@ def _trainer(**settings: Any) -> pl.Trainer:
             f"{wanted}: this machine cannot train so ({said}). Change one of them; auto takes what there is."
         ) from error
     trainer._signal_connector = _Deaf(trainer)
+    theirs = trainer.fit_loop.epoch_loop
+    trainer.fit_loop.epoch_loop = EpochLoop(trainer, theirs.min_steps, theirs.max_steps)
     return trainer
 
 

@@ -25,7 +25,17 @@ from taskkit.runs.record import git_state, now
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parents[1] / "docs" / "results"
-PACKAGES = ("taskkit-ml", "torch", "pytorch-lightning", "torchmetrics", "numpy", "rich", "timm")
+PACKAGES = (
+    "taskkit-ml",
+    "torch",
+    "pytorch-lightning",
+    "torchmetrics",
+    "transformers",
+    "accelerate",
+    "numpy",
+    "rich",
+    "timm",
+)
 NETWORKS = ("vit_b16", "resnet50")
 TINY = {
     "vit_b16": ("model.architecture=vit_tiny_patch16_224", "model.options={depth: 1, img_size: 32}"),
@@ -55,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
     cpu_ = modes.add_parser("cpu", help="host overhead on a tiny network, in one thread")
     cpu_.add_argument("--rounds", type=int, default=15)
     cpu_.add_argument("--steps", type=int, default=500)
+    names = [row.name for row in protocol.CPU]
+    cpu_.add_argument("--rows", nargs="+", choices=names, default=names, help="beside the raw loop; all by default")
     cpu_.set_defaults(do=cpu)
 
     cuda_ = modes.add_parser("cuda", help="throughput on a device")
@@ -84,7 +96,8 @@ def cpu(a: argparse.Namespace) -> None:
     work = Work(HERE / "mlp.yaml", (data, "loader.batch_size=16", *_window(a)))
     before = os.getloadavg()
     with _cache():
-        found = protocol.paired(work, protocol.CPU, rounds=a.rounds, steps=a.steps, limit=1e-6, say=_say)
+        rows = [row for row in protocol.CPU if row.name in a.rows]
+        found = protocol.paired(work, rows, rounds=a.rounds, steps=a.steps, limit=1e-6, say=_say)
     machine = {"device": f"{_cpu_name()}, {os.cpu_count()} cores", "load": [before, os.getloadavg()]}
     settings = {"rounds": a.rounds, "steps": a.steps, "warmup": a.warmup, "threads": 1}
     _write(a.out, "cpu", begun, work, machine, settings, found)

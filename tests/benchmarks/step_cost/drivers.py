@@ -209,6 +209,52 @@ def ours(place: Place) -> None:
         api.start(place.resolved, place.plugins, place.directory / "run", Console(file=place.said))
 
 
+def hugging_face(place: Place) -> None:
+    """Hugging Face's Trainer with its defaults, bar and logging of the loss among them; it saves nothing.
+
+    Raises ImportError, which says what is missing, where transformers or accelerate are not installed.
+    """
+    try:
+        import accelerate  # noqa: F401 - transformers' Trainer imports it only when it is made
+        from transformers import Trainer, TrainingArguments
+    except ImportError as error:
+        raise ImportError(
+            f"The row of Hugging Face's Trainer needs transformers and accelerate ({error}). Install them, or leave "
+            "the row out with --rows."
+        ) from error
+    section, p = place.resolved.recipe.trainer, parts(place)
+
+    class Fed(Trainer):  # type: ignore[misc]
+        def get_train_dataloader(self) -> Any:
+            return p.batches
+
+    arguments = TrainingArguments(
+        output_dir=str(place.directory / "hugging_face"),
+        max_steps=section.max_steps,
+        max_grad_norm=section.gradient_clip_val,
+        bf16=section.precision == "bf16-mixed",
+        use_cpu=section.accelerator == "cpu",
+        save_strategy="no",
+        report_to=[],
+    )
+    Fed(Losing(p), arguments, train_dataset=p.batches, optimizers=(p.optimiser, p.schedule)).train()
+
+
+class Losing(nn.Module):
+    """The work as a module that answers with its loss, as Hugging Face's Trainer wants it."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__()
+        self.network = parts.network
+        self.stopwatch = parts.stopwatch
+
+    def forward(self, image: Tensor, target: Tensor, example: Tensor) -> dict[str, Tensor]:
+        """The loss, and the scalars that nobody reads."""
+        loss, scalars = objective(self.network(image=image), target)
+        self.stopwatch.tick(loss)
+        return {"loss": loss, **scalars}
+
+
 def _fit(place: Place, module: Module, **options: Any) -> None:
     section = place.resolved.recipe.trainer
     with trainers.quiet():

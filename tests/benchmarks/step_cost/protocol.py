@@ -29,16 +29,17 @@ RAW = Row("raw", "a loop written by hand", drivers.raw)
 BARE = Row("bare", "Lightning, everything off, nothing logged", drivers.bare)
 QUIET = Row("quiet", "Lightning's defaults without the bar, five `self.log`", drivers.quiet)
 USUAL = Row("usual", "Lightning's defaults, five `self.log`", drivers.usual)
+HUGGING_FACE = Row("hugging_face", "Hugging Face's Trainer, its defaults, the loss logged", drivers.hugging_face)
 OURS = Row("taskkit", "`taskkit run`, five notes", drivers.ours)
 
-CPU = (BARE, QUIET, USUAL, OURS)
+CPU = (BARE, QUIET, USUAL, HUGGING_FACE, OURS)
 CUDA = (
     RAW,
     Row("raw, compiled", "the same with `torch.compile`", drivers.raw, compile=True),
     OURS,
     Row("taskkit, compiled", "`taskkit run … compile=true`", drivers.ours, compile=True),
 )
-COMPARED_WITH = (QUIET.name, USUAL.name)
+COMPARED_WITH = (QUIET.name, USUAL.name, HUGGING_FACE.name)
 """Rows whose added time that of taskkit is divided by."""
 
 
