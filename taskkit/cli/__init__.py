@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 VERBS = {
     "run": ("taskkit.cli.run:command", "Check a recipe, prepare its data, train and test."),
     "check": ("taskkit.cli.check:command", "Say everything that is wrong with a recipe, before any work."),
+    "bench": ("taskkit.cli.bench:command", "Say how fast a recipe trains, and what makes it faster."),
     "study": ("taskkit.cli.study:command", "Run all recipes, seeds and values that one file names, and compare them."),
     "eval": ("taskkit.cli.eval:command", "Score a run's best checkpoint again."),
     "compare": ("taskkit.cli.compare:command", "Say which runs are better, and which cannot be told apart."),
@@ -59,6 +60,7 @@ MEANT = {
     **dict.fromkeys(("attribute", "interpret", "why"), "explain"),
     **dict.fromkeys(("lint", "verify"), "check"),
     **dict.fromkeys(("sweep", "search", "experiment", "grid"), "study"),
+    **dict.fromkeys(("benchmark", "profile", "speed"), "bench"),
     **dict.fromkeys(("models", "recipes", "tasks", "ls"), "list"),
     "resume": "run --resume",
 }

@@ -50,7 +50,7 @@ def calls(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Mapping
             "bare": drivers.bare,
             "quiet": drivers.quiet,
             "taskkit": drivers.ours,
-            **{name: drivers.hugging_face for name in HUGGING_FACE},
+            **dict.fromkeys(HUGGING_FACE, drivers.hugging_face),
         }
         reports = {name: work.run(driver) for name, driver in rows.items()}
         assert all(report["losses"] == pytest.approx(reports["raw"]["losses"], abs=1e-6) for report in reports.values())
