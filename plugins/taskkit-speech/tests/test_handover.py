@@ -74,7 +74,7 @@ def test_transformers_alone_answers_as_the_run_does(place, run):
 def test_other_characters_are_not_handed_over(place, monkeypatch):
     from taskkit_speech import handover
 
-    monkeypatch.setattr(handover, "SPACE", "e")  # taken for what is between words
+    monkeypatch.setattr(handover.Alphabet, "read", lambda alphabet, path: "another text")
     ended = export("ctc", "never")
     assert ended.exit_code == 2
     assert "transformers writes" in ended.output

@@ -65,7 +65,10 @@ class Wav2vec2(Model[sections.Wav2vec2, SpeechProcessor]):
     def save_pretrained(
         self, network: nn.Module, folder: Path, spec: DataSpec, processor: SpeechProcessor
     ) -> Callable[[Example, Sample], Any]:
-        """The body under transformers' own head for characters or classes; there is none for what pretrains."""
+        """The body under transformers' own head for characters or classes.
+
+        Raises TaskkitError for what pretrains.
+        """
         if isinstance(network, Recogniser) and processor.alphabet is not None:
             return handover.save_recogniser(network, processor.alphabet, processor, folder)
         if isinstance(network, Classifier) and isinstance(spec.target, Classes):
