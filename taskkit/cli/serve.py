@@ -12,6 +12,7 @@ from taskkit.cli import Context
 from taskkit.cli.loading import loading
 from taskkit.cli.output import say
 from taskkit.errors import DataError, TaskkitError
+from taskkit.handover import folder
 from taskkit.runs import manifest
 from taskkit.serving import keys
 
@@ -20,7 +21,7 @@ MEGABYTE = 2**20
 
 
 @click.command(name="serve", short_help="Answer over HTTP.")
-@click.argument("runs", nargs=-1, metavar="[NAME=]RUN…")
+@click.argument("runs", nargs=-1, metavar="[NAME=]RUN|DIR…")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at; 0.0.0.0: all.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: one that is free.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that answer.")
@@ -54,7 +55,8 @@ def command(
     tls_key: Path | None,
     warm_up: str | None,
 ) -> None:
-    """Answer over HTTP with each RUN, under its name or that of its directory, until SIGTERM or Ctrl-C.
+    """Answer over HTTP with each RUN, or DIR that `taskkit export` wrote, under its name or that of its directory,
+    until SIGTERM or Ctrl-C.
 
     Raises DataError for a file of TLS that is not there.
     """
@@ -75,7 +77,7 @@ def command(
     if len(named) < len(runs):
         raise click.UsageError("Two runs have the same name. Give one another: NAME=RUN.")
     for path in named.values():
-        manifest.read(path)
+        folder.read(path) if folder.is_export(path) else manifest.read(path)
     if api_key_file is not None:
         keys.Keys.read(api_key_file)
     with loading():

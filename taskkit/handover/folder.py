@@ -18,6 +18,8 @@ SCHEMA = 1
 PROCESSOR, TASK, STATE = "processor.json", "task.json", "state.safetensors"
 """What the processor learnt; what the task has beside its network; the tensors that either holds."""
 CARD, RECIPE, LABELS, LICENCES, WEIGHTS = "README.md", "recipe.yaml", "labels.json", "LICENCES.md", "model.safetensors"
+KNOWN = "known.json"
+"""What may be told to whoever asks, which a server tells."""
 PROGRAMS = {"torch": "program.pt2", "onnx": "program.onnx"}
 Form = Literal["torch", "onnx", "safetensors", "huggingface"]
 Precision = Literal["fp32", "fp16", "bf16"]

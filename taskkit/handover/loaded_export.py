@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -73,6 +74,12 @@ class LoadedExport(Asked):
     def card(self) -> str:
         """The model card, Markdown."""
         return files.file(self.path, self.record, files.CARD).read_text(encoding="utf-8")
+
+    @property
+    def known(self) -> Mapping[str, Any]:
+        """What may be told to whoever asks, as of a run: metrics with intervals, data, cost."""
+        found: Mapping[str, Any] = json.loads(files.file(self.path, self.record, files.KNOWN).read_bytes())
+        return found
 
     @cached_property
     def recipe(self) -> Recipe:

@@ -41,6 +41,7 @@ from taskkit.handover.asked_by_torch import NETWORK
 from taskkit.handover.asking import Ask, Inputs, answering, asked, batch_of
 from taskkit.handover.export import Program
 from taskkit.handover.folder import Compared, ExportRecord, Form, Precision, ProgramFacts
+from taskkit.handover.known import known
 from taskkit.handover.loaded_export import LoadedExport
 from taskkit.handover.parity import LIMIT, Parity, apart, parity, predicts, same
 from taskkit.handover.plain import pack
@@ -424,6 +425,8 @@ def _write_words(run: Handed, record: ExportRecord, folder: Path) -> None:
     if (labels := _labels(run.built.spec)) is not None:
         (folder / files.LABELS).write_text(json.dumps(labels, ensure_ascii=False, indent=1), encoding="utf-8")
     (folder / files.LICENCES).write_text(card.licences(run.manifest), encoding="utf-8")
+    told = json.dumps(known(run.manifest), ensure_ascii=False, indent=1, allow_nan=False)
+    (folder / files.KNOWN).write_text(told + "\n", encoding="utf-8")
 
 
 def _labels(spec: DataSpec) -> list[str] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import dataclasses
 import mimetypes
 import tempfile
 import threading
@@ -12,14 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taskkit.answering.answerer import Answerer
 from taskkit.contracts.facts import Attachment, Prediction
 from taskkit.errors import CheckpointError, DataError
-from taskkit.loaded_run import LoadedRun, load_run
+from taskkit.handover.folder import is_export
+from taskkit.handover.known import known
+from taskkit.handover.loaded_export import load_export
 from taskkit.plugins.registry import Plugins
-from taskkit.runs.manifest import Manifest
 from taskkit.serving import probing
 from taskkit.serving.batcher import Batcher, Job
 from taskkit.serving.inputs import Asked, Input, Upload, read, without_folder
@@ -27,6 +27,9 @@ from taskkit.serving.limits import Limits
 from taskkit.serving.logs import warnings
 from taskkit.serving.measured import Measured
 from taskkit.serving.refused import Refused
+
+if TYPE_CHECKING:
+    from taskkit.loaded_run import LoadedRun
 
 
 @dataclass(frozen=True)
@@ -123,55 +126,34 @@ class Served:
 
 
 def load(name: str, path: Path, plugins: Plugins, limits: Limits, meter: Measured, warm: str | None = None) -> Served:
-    """Open a run directory to be served, and ask it once.
+    """Open a run directory, or a folder that it was exported to, to be served, and ask it once.
 
     `warm` is what it is asked, a text or the path of a file; None: a text, a picture, a sound, or what its test says.
     Raises CheckpointError for a directory that is none of ours, and DataError where `warm` is not answered.
     """
-    run = load_run(path, plugins=plugins)
-    served = Served(name, run.answerer, card(name, run.manifest), limits, meter)
-    served.warm_up([*_first(run)] if warm is None else [_given(warm)])
+    answerer, known, first = _opened(path, plugins)
+    served = Served(name, answerer, {"name": name, **known}, limits, meter)
+    served.warm_up(first if warm is None else [_given(warm)])
     if warm is not None and served.warm is None:
         served.close()
         raise DataError(f"--warm-up {warm}: {path} cannot answer it. Name a text or a file that it is made for.")
     return served
 
 
-def card(name: str, manifest: Manifest) -> dict[str, Any]:
-    """What a client may know of a model: its metrics with their intervals, its data and their licences, its cost."""
-    data, protocol = manifest.data, manifest.protocol
-    return {
-        "name": name,
-        "id": manifest.id,
-        "status": manifest.status,
-        "title": manifest.recipe.title,
-        "task": None if protocol is None else protocol.task,
-        "model": dict(manifest.resolved.get("model") or {}).get("name"),
-        "data": None
-        if data is None
-        else {
-            "name": data.name,
-            "sizes": dict(data.sizes),
-            "origins": [{key: dict(each).get(key, "") for key in ORIGIN} for each in data.origins],
-        },
-        "headline": None if protocol is None else {"name": protocol.headline[0], "better": protocol.headline[1]},
-        "metrics": dict(manifest.metrics),
-        "baseline": dict(manifest.baseline or {}),
-        "intervals": {metric: dataclasses.asdict(found) for metric, found in manifest.intervals.items()},
-        "remarks": list(manifest.remarks),
-        "cost": dataclasses.asdict(manifest.cost),
-        "precision": manifest.precision,
-        "ended": manifest.ended,
-    }
+def _opened(path: Path, plugins: Plugins) -> tuple[Answerer, Mapping[str, Any], Sequence[Input]]:
+    """What answers, what is known of it, and what it may be asked first."""
+    anything: list[Input] = ["a", probing.picture(), probing.sound()]
+    if is_export(path):
+        export = load_export(path, plugins=plugins)
+        return export.answerer, export.known, anything
+    from taskkit.loaded_run import load_run  # whose torch a program in ONNX needs not
+
+    run = load_run(path, plugins=plugins)
+    return run.answerer, known(run.manifest), [*anything, *_tested(run)]
 
 
-ORIGIN = ("name", "sha256", "licence", "citation")
-"""What is told of where data and weights are from; not where they lie on the machine that trained."""
-
-
-def _first(run: LoadedRun) -> Iterator[Input]:
-    """What a model may be asked first."""
-    yield from ("a", probing.picture(), probing.sound())
+def _tested(run: LoadedRun) -> Iterator[Input]:
+    """What its test asked a run."""
     try:
         rows = run.predictions().slice(0, 3).to_pylist()
     except (CheckpointError, OSError):
