@@ -106,9 +106,30 @@ class Client:
 
         Raises ServerError, and OSError for a file that cannot be read.
         """
-        sent = [("file", (Path(file).name, Path(file).read_bytes())) for file in files]
-        fields = {name: value if isinstance(value, str) else json.dumps(value) for name, value in options.items()}
-        return _answer(self._send("POST", f"{self._path}/predict", files=sent, data=fields))
+        return _answer(self._send("POST", f"{self._path}/predict", **_sent(files, options)))
+
+    def explain(
+        self,
+        inputs: Sequence[str | Mapping[str, Any]] = (),
+        *,
+        method: str | None = None,
+        target: str | None = None,
+        **options: Any,
+    ) -> tuple[Mapping[str, Any], ...]:
+        """What answers to texts or mappings rest on, one explanation for each; `taskkit explain` says what they hold.
+
+        Raises ServerError.
+        """
+        asked = {"inputs": list(inputs), "options": options, "method": method, "target": target}
+        return tuple(self._send("POST", f"{self._path}/explain", json=asked)["explanations"])
+
+    def explain_files(
+        self, files: Sequence[str | Path], *, method: str | None = None, target: str | None = None, **options: Any
+    ) -> tuple[Mapping[str, Any], ...]:
+        """The same of files; raises ServerError, and OSError for a file that cannot be read."""
+        own = {name: value for name, value in (("method", method), ("target", target)) if value is not None}
+        sent = _sent(files, {**options, **own})
+        return tuple(self._send("POST", f"{self._path}/explain", **sent)["explanations"])
 
     def card(self) -> Mapping[str, Any]:
         """What is known of the model: its data, its metrics with intervals, its cost; raises ServerError."""
@@ -147,6 +168,13 @@ class Client:
         if found.is_success:
             return found.json()
         raise ServerError(_detail(found), found.status_code)
+
+
+def _sent(files: Sequence[str | Path], options: Mapping[str, Any]) -> dict[str, Any]:
+    """A form of files, with options as its other fields."""
+    sent = [("file", (Path(file).name, Path(file).read_bytes())) for file in files]
+    fields = {name: value if isinstance(value, str) else json.dumps(value) for name, value in options.items()}
+    return {"files": sent, "data": fields}
 
 
 def _pause(attempt: int, after: str | None) -> float:

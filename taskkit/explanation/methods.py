@@ -78,6 +78,8 @@ class Way:
         for name, value in zip(self.names, self.values, strict=True):
             shape = value.shape[1:-1] if self.looked_up else value.shape[1:]
             mask = _mask(shape[question.alone[name].ndim - question.sample[name].ndim :], method)
+            if not mask.numel():
+                raise Inapplicable(f"of this input the network is given nothing as {name!r}")
             firsts.setdefault(name, count)
             count = max(count, firsts[name] + int(mask.max()) + 1)
             numbered = mask.to(value.device) + firsts[name]

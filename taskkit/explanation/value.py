@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 from taskkit.contracts.facts import Word
 
+MethodName = Literal["integrated-gradients", "occlusion", "shap", "grad-cam", "attention-rollout"]
+"""The names of `explanation.methods`, for those who must not import torch."""
+
 
 @dataclass(frozen=True)
 class Sum:

@@ -18,6 +18,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskkit.serving import bodies, logs, oip
+from taskkit.serving.explaining import Why
 from taskkit.serving.inputs import Asked, Upload
 from taskkit.serving.keys import Keys
 from taskkit.serving.limits import Limits
@@ -25,7 +26,7 @@ from taskkit.serving.measured import Measured
 from taskkit.serving.models import Models, Served
 from taskkit.serving.page import Page
 from taskkit.serving.refused import Refused
-from taskkit.serving.schema import Forms, Problem
+from taskkit.serving.schema import Explanations, Forms, Problem
 
 BEARER = HTTPBearer(auto_error=False, description="a key of the server's --api-key-file")
 WHY: Mapping[int, str] = {
@@ -156,6 +157,14 @@ def _model(
             }
         )
 
+    async def explain(request: Request) -> Response:
+        request.state.model = name
+        why = await _wanted(request, forms, limits)
+        served = models[name]
+        found = await served.explain(why)
+        request.state.inputs = len(found)
+        return JSONResponse({"explanations": found, "model": str(served.card["id"])})
+
     async def card() -> dict[str, Any]:
         return dict(models[name].card)
 
@@ -173,6 +182,18 @@ def _model(
         dependencies=locked,
         openapi_extra={"requestBody": forms.body()},
         operation_id=f"predict_{name}{'' if path else '_alone'}",
+    )
+    made.add_api_route(
+        f"{path}/explain",
+        explain,
+        methods=["POST"],
+        tags=[name],
+        summary=f"What answers of {name} rest on",
+        response_model=Explanations,
+        responses=refusals,
+        dependencies=locked,
+        openapi_extra={"requestBody": forms.body(why=True)},
+        operation_id=f"explain_{name}{'' if path else '_alone'}",
     )
     made.add_api_route(
         path or "/model",
@@ -217,36 +238,50 @@ def _checked(keys: Keys | None) -> Callable[..., Awaitable[None]]:
 
 async def _asked(request: Request, forms: Forms, limits: Limits) -> Asked:
     """What a request asks; raises Refused for a body that is too large, too slow, or not what it says."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/json":
+    if _is_json(request):
         return forms.asked(await bodies.whole(request, limits))
-    if kind == "multipart/form-data":
-        async with bodies.in_time(limits):
-            return await _form(request, forms, limits)
-    raise Refused(415, f"The content type {kind!r} is not read. Send application/json or multipart/form-data.")
+    uploads, fields = await _form(request, limits)
+    return Asked(uploads, forms.from_fields(fields))
 
 
-async def _form(request: Request, forms: Forms, limits: Limits) -> Asked:
-    parser = MultiPartParser(request.headers, bodies.chunks(request, limits), max_files=limits.inputs)
-    try:
-        form = await parser.parse()
-    except (MultiPartException, KeyError, UnicodeDecodeError, LookupError) as error:
-        raise Refused(400, f"The form cannot be read: {getattr(error, 'message', error)}. Correct it.") from None
+async def _wanted(request: Request, forms: Forms, limits: Limits) -> Why:
+    """What a request wants explained; raises Refused as `_asked` does."""
+    if _is_json(request):
+        return forms.wanted(await bodies.whole(request, limits))
+    return forms.wanted_of(*await _form(request, limits))
+
+
+def _is_json(request: Request) -> bool:
+    """Whether a body is JSON and no form; raises Refused where it is neither."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in ("application/json", "multipart/form-data"):
+        raise Refused(415, f"The content type {kind!r} is not read. Send application/json or multipart/form-data.")
+    return kind == "application/json"
+
+
+async def _form(request: Request, limits: Limits) -> tuple[list[Upload], dict[str, str]]:
+    """The files and the other fields of a form; raises Refused."""
     uploads: list[Upload] = []
     fields: dict[str, str] = {}
-    try:
-        for name, value in form.multi_items():
-            if isinstance(value, UploadFile):
-                if name != "file":
-                    raise Refused(422, f"{name}: files were expected in the field `file`. Name it so.")
-                uploads.append(Upload(value.filename or "", await value.read()))
-            elif name in fields:
-                raise Refused(422, f"{name}: it is given twice. Give it once.")
-            else:
-                fields[name] = value
-    finally:
-        await form.close()
-    return Asked(uploads, forms.from_fields(fields))
+    async with bodies.in_time(limits):
+        parser = MultiPartParser(request.headers, bodies.chunks(request, limits), max_files=limits.inputs)
+        try:
+            form = await parser.parse()
+        except (MultiPartException, KeyError, UnicodeDecodeError, LookupError) as error:
+            raise Refused(400, f"The form cannot be read: {getattr(error, 'message', error)}. Correct it.") from None
+        try:
+            for name, value in form.multi_items():
+                if isinstance(value, UploadFile):
+                    if name != "file":
+                        raise Refused(422, f"{name}: files were expected in the field `file`. Name it so.")
+                    uploads.append(Upload(value.filename or "", await value.read()))
+                elif name in fields:
+                    raise Refused(422, f"{name}: it is given twice. Give it once.")
+                else:
+                    fields[name] = value
+        finally:
+            await form.close()
+    return uploads, fields
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -14,6 +14,8 @@ class Limits:
     """Bytes of the body of a request."""
     inputs: int = 256
     """Inputs of one request, the rows of its tables counted."""
+    explained: int = 8
+    """Requests of a model that wait for explanations, and inputs of each: an explanation asks a network many times."""
     queue: int = 1024
     """Requests of a model that are read, and inputs of it that wait for their answer."""
     timeout: float = 30.0

@@ -22,6 +22,7 @@ from taskkit.handover.loaded_export import load_export
 from taskkit.plugins.registry import Plugins
 from taskkit.serving import probing
 from taskkit.serving.batcher import Batcher, Job
+from taskkit.serving.explaining import Explaining, Why
 from taskkit.serving.inputs import Asked, Input, Upload, read, without_folder
 from taskkit.serving.limits import Limits
 from taskkit.serving.logs import warnings
@@ -43,11 +44,21 @@ class Answered:
 class Served:
     """A model by its name, with a queue of its own; `close` lets what was begun end first."""
 
-    def __init__(self, name: str, answerer: Answerer, card: Mapping[str, Any], limits: Limits, meter: Measured) -> None:
+    def __init__(
+        self,
+        name: str,
+        answerer: Answerer,
+        card: Mapping[str, Any],
+        limits: Limits,
+        meter: Measured,
+        explaining: Explaining | None = None,
+    ) -> None:
         self.name = name
         self.answerer = answerer
         self.card = card
         self.limits = limits
+        self.explaining = explaining
+        """What explains its answers; None: it is a folder that was exported, which has no gradients."""
         self.taken = probing.taken(answerer)
         self.warm: Mapping[str, Any] | None = None
         """The answer to the first question, which the server asked itself; None: it knew none that the model takes."""
@@ -76,6 +87,14 @@ class Served:
         predictions = [{"input": name, **_written(answer)} for name, answer in zip(names, found, strict=True)]
         return Answered(predictions, said)
 
+    async def explain(self, why: Why) -> list[dict[str, Any]]:
+        """What answers rest on; raises Refused as `ask` does, and where nothing can be explained."""
+        if self.explaining is None:
+            raise Refused(
+                422, f"{self.name} is an exported folder, and its answers cannot be explained. Serve the run itself."
+            )
+        return await self.explaining.ask(why, self.taken.texts)
+
     def ask_now(self, asked: Asked) -> list[Prediction]:
         """The same in this thread, without an event loop; raises what the model does."""
         _, _, jobs = self._begin(asked).result()
@@ -93,6 +112,8 @@ class Served:
     def close(self) -> None:
         """Take no more requests, and return when those that were taken are answered."""
         self._pool.shutdown()
+        if self.explaining is not None:
+            self.explaining.close()
         self._batcher.close()
 
     def _begin(self, asked: Asked) -> Future[tuple[Sequence[str], Sequence[str], Sequence[Job]]]:
@@ -132,7 +153,8 @@ def load(name: str, path: Path, plugins: Plugins, limits: Limits, meter: Measure
     Raises CheckpointError for a directory that is none of ours, and DataError where `warm` is not answered.
     """
     answerer, known, first = _opened(path, plugins)
-    served = Served(name, answerer, {"name": name, **known}, limits, meter)
+    explaining = None if is_export(path) else Explaining(path, plugins, limits)
+    served = Served(name, answerer, {"name": name, **known}, limits, meter, explaining)
     served.warm_up(first if warm is None else [_given(warm)])
     if warm is not None and served.warm is None:
         served.close()

@@ -11,8 +11,10 @@ from pydantic_core import from_json
 
 from taskkit.contracts.facts import Classes, Record
 from taskkit.contracts.settings import Setting, settings
+from taskkit.explanation.value import MethodName
 from taskkit.recipe.merge import scalar
-from taskkit.serving.inputs import Asked
+from taskkit.serving.explaining import Why
+from taskkit.serving.inputs import Asked, Upload
 from taskkit.serving.models import Served
 from taskkit.serving.refused import Refused
 
@@ -24,6 +26,49 @@ class Problem(BaseModel):
     """Why there is no answer."""
 
     detail: str = Field(description="where, what, what was expected, what to do")
+
+
+class ExplainedSum(BaseModel):
+    """Whether attributions add up to what they are said to explain."""
+
+    attributed: float = Field(description="all attributions together")
+    change: float = Field(description="how far the explained number is from that of the baseline")
+    tolerance: float = Field(description="how far these two may be apart")
+    holds: bool = Field(description="whether they are no farther apart")
+
+
+class ExplainedPart(BaseModel):
+    """Attributions to one tensor of the input."""
+
+    name: str = Field(description="of the tensor")
+    kind: Literal["picture", "text", "items", "sequence", "number"]
+    values: float | list[float] | list[list[float]] = Field(
+        description="a number, a list or, of a picture, its rows; what is positive speaks for the answer"
+    )
+    names: list[str] = Field(description="what stands at each place, where that has a name")
+
+
+class Explained(BaseModel):
+    """What one answer rests on."""
+
+    model_config = ConfigDict(extra="allow")
+
+    input: str = Field(description="what was asked, as its client calls it, with the window where it has several")
+    answer: str = Field(description="what is explained")
+    quantity: str = Field(description="what the number is that stands for it, as `logit`")
+    score: float
+    method: str
+    parts: list[ExplainedPart]
+    sum: ExplainedSum | None = Field(description="null: the method promises no sum")
+    baseline: str = Field(description="what the input is compared with, in words")
+    settings: dict[str, JsonValue] = Field(description="what else decided the numbers: steps, samples, the layer")
+
+
+class Explanations(BaseModel):
+    """What answers rest on."""
+
+    explanations: list[Explained] = Field(description="one for each input, or for each window of a long one")
+    model: str = Field(description="which run was asked")
 
 
 class Forms:
@@ -41,16 +86,30 @@ class Forms:
         fields: dict[str, Any] = self._options
         self.options = create_model(f"{self._name}Options", __config__=_CLOSED, **fields)
         self.request = self._request(served)
+        self.why = create_model(
+            f"{self._name}Why",
+            __base__=self.request,
+            method=(MethodName | None, Field(default=None, description=_METHOD)),
+            target=(str | None, Field(default=None, description=_TARGET)),
+        )
         self.response = self._response(served)
 
     def asked(self, body: bytes) -> Asked:
         """A request in JSON; raises Refused for what does not fit."""
-        try:
-            value = from_json(body, allow_inf_nan=False)
-        except ValueError as error:
-            raise Refused(400, f"The body is no JSON: {error}. Correct it.") from None
-        found: Any = _valid(self.request, value)
+        found: Any = _valid(self.request, _json(body))
         return Asked(found.inputs, found.options.model_dump(exclude_unset=True))
+
+    def wanted(self, body: bytes) -> Why:
+        """What a request in JSON wants explained; raises Refused for what does not fit."""
+        found: Any = _valid(self.why, _json(body))
+        return Why(Asked(found.inputs, found.options.model_dump(exclude_unset=True)), found.method, found.target)
+
+    def wanted_of(self, uploads: Sequence[Upload], fields: Mapping[str, str]) -> Why:
+        """What a form wants explained; raises Refused for what does not fit."""
+        own = {name: fields[name] for name in ("method", "target") if name in fields}
+        options = self.from_fields({name: text for name, text in fields.items() if name not in own})
+        found: Any = _valid(self.why, own)
+        return Why(Asked(uploads, options), found.method, found.target)
 
     def from_fields(self, fields: Mapping[str, str]) -> Mapping[str, Any]:
         """The options among the fields of a form, which are all text; raises Refused for what does not fit."""
@@ -60,20 +119,22 @@ class Forms:
         """These options, once they fit; raises Refused."""
         return _valid(self.options, options).model_dump(exclude_unset=True)
 
-    def body(self) -> Mapping[str, Any]:
-        """The bodies that a request may have, for OpenAPI."""
+    def body(self, *, why: bool = False) -> Mapping[str, Any]:
+        """The bodies that a request may have, or one that asks `why`, for OpenAPI."""
+        request = inlined((self.why if why else self.request).model_json_schema())
         options = inlined(self.options.model_json_schema())
+        own = {name: request["properties"][name] for name in ("method", "target") if why}
         files = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
         form = {
             "type": "object",
             "required": ["file"],
             "additionalProperties": False,
-            "properties": {"file": files, **options["properties"]},
+            "properties": {"file": files, **options["properties"], **own},
         }
         return {
             "required": True,
             "content": {
-                "application/json": {"schema": inlined(self.request.model_json_schema())},
+                "application/json": {"schema": request},
                 "multipart/form-data": {"schema": form},
             },
         }
@@ -108,6 +169,8 @@ class Forms:
 
 
 _CLOSED = ConfigDict(extra="forbid", strict=True)
+_METHOD = "how it is found; null: the first method that applies and whose attributions add up"
+_TARGET = "the answer to explain; null: the one that is given"
 
 
 def inlined(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,6 +189,13 @@ def inlined(schema: Mapping[str, Any]) -> dict[str, Any]:
 
     found: dict[str, Any] = resolved(schema)
     return found
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise Refused(400, f"The body is no JSON: {error}. Correct it.") from None
 
 
 def _valid(model: type[BaseModel], value: Any) -> BaseModel:
