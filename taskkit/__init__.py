@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from taskkit.data.documents import not_utf8, open_utf8
     from taskkit.data.fetch import fetch
     from taskkit.data.files import WRITTEN_BY_SYSTEMS, FileMemory, find_files, read_json_lines
-    from taskkit.data.inputs import read_inputs
+    from taskkit.data.inputs import read_inputs, read_row
     from taskkit.data.pseudonyms import PseudonymKey
     from taskkit.data.quality import ExampleLook, find_duplicates, find_imbalance, first_ids
     from taskkit.data.sources import Debian, Download, Installed, Local, PyPI, Url
@@ -124,7 +124,7 @@ _HOMES = {
     "data.fetch": ("fetch",),
     "data.documents": ("not_utf8", "open_utf8"),
     "data.files": ("FileMemory", "WRITTEN_BY_SYSTEMS", "find_files", "read_json_lines"),
-    "data.inputs": ("read_inputs",),
+    "data.inputs": ("read_inputs", "read_row"),
     "data.pseudonyms": ("PseudonymKey",),
     "data.quality": ("ExampleLook", "find_duplicates", "first_ids", "find_imbalance"),
     "contracts.regression": ("Regression",),
@@ -293,6 +293,7 @@ __all__ = [
     "r2",
     "read_inputs",
     "read_json_lines",
+    "read_row",
     "read_table",
     "recipes_in",
     "resume",

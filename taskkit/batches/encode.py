@@ -207,6 +207,8 @@ def _length(sample: Sample, processor: Processor) -> int:
 def samples_of(example: Example, processor: Processor) -> Sequence[Sample]:
     """What a processor makes of an example; raises DataError, which names it, for whatever the processor raises."""
     with _naming(example, processor):
+        if example.fault:
+            raise DataError(example.fault)
         samples = processor.encode(example)
         if not samples:
             raise DataError(f"{type(processor).__name__} makes no sample of it. One at least was expected.")

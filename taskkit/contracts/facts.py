@@ -300,6 +300,8 @@ class Example:
     and tests draw such examples together."""
     columns: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
     """The row of the table that it was read from to predict; it goes with the prediction into a file."""
+    fault: str = field(default="", repr=False)
+    """Why its input cannot be read, where reading the table found out: it has this error instead of an answer."""
 
 
 class TextLine(str):

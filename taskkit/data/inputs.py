@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from taskkit.contracts.facts import Example
 from taskkit.data.files import find_files
@@ -50,6 +51,17 @@ def read_inputs(
             "their paths was expected. Correct the path."
         )
     return [example(path_text(source), path)]
+
+
+def read_row(name: str, columns: Mapping[str, Any], read: Callable[[], Any]) -> Example:
+    """The example of one row of a table, whose input is what `read` gives.
+
+    Where that raises DataError, the example has its words as `fault`: the other rows are answered all the same.
+    """
+    try:
+        return Example(name, read(), columns=columns)
+    except DataError as error:
+        return Example(name, None, columns=columns, fault=str(error))
 
 
 def _files(folder: Path, suffixes: Collection[str]) -> list[Path]:

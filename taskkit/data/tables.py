@@ -117,18 +117,20 @@ class TableFile:
             do = f"Name {'it' if len(wanted) == 1 else 'them'} so in the table's header."
         raise DataError(f"{self.path}: it {lacking}. It has {listed}.{meant if few else ''} {do}")
 
-    def filled(self, name: str, setting: str) -> list[str]:
+    def filled(self, name: str, setting: str, *, empty: bool = False) -> list[str]:
         """The cells of a column as text without blanks around it; raises DataError when one is empty.
 
+        Where they may be `empty`, such a cell is a text of nothing.
         A warning counts those that are spelt as programs spell what is missing, such as `nan` or `NA`: they stay words.
         """
         cells = self.column(name, setting)
-        if empty := [row for row, cell in enumerate(cells) if cell is None]:
+        blank = [row for row, cell in enumerate(cells) if cell is None]
+        if blank and not empty:
             raise DataError(
-                f"{self.where(empty[0])}: column {name!r} is empty or NaN{and_more(empty)}. Every row needs it. "
+                f"{self.where(blank[0])}: column {name!r} is empty or NaN{and_more(blank)}. Every row needs it. "
                 "Fill the cells, or take the rows out."
             )
-        texts = [str(cell).strip() for cell in cells]
+        texts = ["" if cell is None else str(cell).strip() for cell in cells]
         if missing := [text for text in texts if text.lower() in MISSING]:
             log.warning(
                 "%s: %d cells of column %r are %s, as programs write what is missing. They are read as words: leave "
@@ -137,13 +139,13 @@ class TableFile:
             )
         return texts
 
-    def paths(self, name: str, setting: str, root: Path) -> list[str]:
+    def paths(self, name: str, setting: str, root: Path, *, empty: bool = False) -> list[str]:
         """The cells of a column as paths relative to a folder, as `filled`, of the files that are meant.
 
         Where there is none of a name as it stands, backslashes part folders, as in Windows, and letters with marks are
         written as one character or as several, as in macOS, if there is one of that name.
         """
-        return [_meant(cell, root) for cell in self.filled(name, setting)]
+        return [cell and _meant(cell, root) for cell in self.filled(name, setting, empty=empty)]
 
     def remark_on_numbers(self, name: str, labels: Sequence[str]) -> None:
         """Say in a warning where the labels of a column, all of them, look like measurements and not like classes.

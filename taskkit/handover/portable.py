@@ -94,6 +94,8 @@ class PortableAnswerer(Answerer):
     def encode(self, example: Example) -> Sequence[Encoded]:
         name = f"example {example.id!r}"
         try:
+            if example.fault:
+                raise DataError(example.fault)
             samples = self.processor.encode(example)
         except TaskkitError as error:
             raise error if str(error).startswith(name) else DataError(f"{name}: {error}") from error

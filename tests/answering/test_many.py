@@ -132,6 +132,19 @@ def test_what_cannot_be_read_or_encoded_is_an_error_in_its_own_row(taskkit, tmp_
     assert all(row["prediction"] and row["entropy"] and not row["error"] for row in found[1:-1])
 
 
+def test_a_row_of_a_table_that_cannot_be_read_is_an_error_of_its_own(text: taskkit.LoadedRun, tmp_path: Path) -> None:
+    (tmp_path / "texts.csv").write_text("text,number\nsun,1\n,2\nrain,3\n")
+    written = text.predict_into(str(tmp_path / "texts.csv"), tmp_path / "out.csv")
+    assert (written.rows, written.errors) == (3, 1)
+    found = rows(tmp_path / "out.csv")
+    assert [row["number"] for row in found] == ["1", "2", "3"]
+    assert "row 2: column 'text' is empty" in found[1]["error"]
+    assert found[0]["prediction"]
+    assert found[2]["prediction"]
+    with pytest.raises(DataError, match="row 2: column 'text' is empty"):
+        text.predict(str(tmp_path / "texts.csv"))
+
+
 def test_where_nothing_can_be_read_nothing_is_written(text: taskkit.LoadedRun, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no such file"):
         text.predict_into(str(tmp_path / "gone.csv"), tmp_path / "out.csv")

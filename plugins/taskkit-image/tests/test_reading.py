@@ -63,7 +63,6 @@ def test_a_table_from_a_spreadsheet_is_read_as_the_options_say(photos):
         ("a" * 300, "there is no such file"),
         ("empty", "empty: no file in it is of a kind that is read"),
         ("list.csv", r"list\.csv: it has no column 'path'.*Set --column"),
-        ("missing.csv", r"missing\.csv: row 2: there is no file .*b\.png \(2 of 3 are missing\).*Correct the table"),
         ("none.csv", r"none\.csv: it cannot be read"),
     ],
 )
@@ -71,9 +70,20 @@ def test_what_holds_no_images_is_explained(photos, source, message):
     root = photos("a.png")
     (root / "empty").mkdir()
     (root / "list.csv").write_text("file\na.png\n")
-    (root / "missing.csv").write_text(f"path\na.png\nb.png\n{'c' * 300}.png\n")
     with pytest.raises(DataError, match=message):
         read_images(str(root / source), ReadImages())
+
+
+def test_a_row_without_an_image_is_told_of_by_itself(photos):
+    root = photos("a.png")
+    (root / "list.csv").write_text(f"path,shade\na.png,1\n,2\nb.png,3\n{'c' * 300}.png,4\n")
+    whole, empty, gone, long = read_images(str(root / "list.csv"), ReadImages())
+    assert (whole.input, whole.fault, whole.columns["shade"]) == (root / "a.png", "", "1")
+    assert (empty.id, empty.columns["shade"]) == (f"{root / 'list.csv'}: row 2", "2")
+    assert "row 2: it names no image" in empty.fault
+    for example in (gone, long):
+        with pytest.raises(DataError, match="there is no such file"):
+            ImageProcessor(3, 8, 8).encode(example)
 
 
 def test_an_empty_word_is_not_the_folder_that_one_is_in(photos, monkeypatch):

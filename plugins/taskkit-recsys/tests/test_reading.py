@@ -72,15 +72,20 @@ def test_a_title_of_two_items_is_told(caplog):
         ('["50"]', r"h\.jsonl:2: a JSON object such as {\"history\".* was expected"),
         ('{"items": ["50"]}', "is not such a line as"),
         ('{"history": ["50"], "idd": "x"}', "is not such a line as"),
-        ('{"history": "50"}', r"`history` is \"50\". A list of item ids or titles"),
-        ('{"history": [["50"]]}', "A list of item ids or titles"),
-        ('{"history": [null]}', "A list of item ids or titles"),
         ('{"history": ["50"], "history": ["9"]}', r"h\.jsonl:2: not JSON: it has 'history' twice"),
     ],
 )
 def test_a_line_that_is_none_is_explained(written, line, message):
     with pytest.raises(DataError, match=message):
         read(written('{"history": ["50"]}\n' + line + "\n", "h.jsonl"))
+
+
+@pytest.mark.parametrize("history", ['"50"', '[["50"]]', "[null]"])
+def test_a_history_that_is_none_is_told_of_by_itself(written, history):
+    path = written(f'{{"history": ["50"]}}\n{{"history": {history}}}\n', "h.jsonl")
+    whole, none = read_histories(str(path), ReadHistory(), DIRECTORY)
+    assert (whole.input.items, whole.fault) == ([0], "")
+    assert "A list of item ids or titles" in none.fault
 
 
 def test_a_file_that_is_none_is_explained(written, tmp_path):
@@ -135,8 +140,8 @@ def test_a_pair_that_is_not_known_is_explained(options, message):
 def test_pairs_come_in_files(written):
     with pytest.raises(DataError, match=r"'42': not a file.*give --user and --item"):
         read_pairs("42", ReadPair(), DIRECTORY)
-    with pytest.raises(DataError, match=r"p\.jsonl:1: the run saw no user '7'"):
-        read_pairs(str(written('{"user": "7", "item": "50"}\n', "p.jsonl")), ReadPair(), DIRECTORY)
+    (nobody,) = read_pairs(str(written('{"user": "7", "item": "50"}\n', "p.jsonl")), ReadPair(), DIRECTORY)
+    assert "p.jsonl:1: the run saw no user '7'" in nobody.fault
     with pytest.raises(DataError, match=r'JSON lines such as \{"user": "42", "item"'):
         read_pairs(str(written("user,item\n41,50\n", "p.csv")), ReadPair(), DIRECTORY)
 

@@ -90,7 +90,6 @@ def test_a_file_of_lines_may_be_in_any_encoding_that_is_certain(write, encoding)
         ("a.txt", "\n \n", r"a\.txt: it holds no text"),
         ("a.txt", "fine\nm\u016fj\n".encode("cp1250"), r"a\.txt:2: byte 2 of the line is 0xf9, which is not UTF-8"),
         ("a.txt", "fine".encode("utf-16-le"), r"a\.txt: it seems to be UTF-16 without the mark.*as utf-16-le"),
-        ("a.csv", "text\nx\n\n", r"a\.csv: row 2: column 'text' is empty"),
         ("a.csv", "", r"a\.csv: it is empty"),
         ("a.md", "x", r"a\.md: its name does not say what is in it\. A file of one text a line \(\.txt\) or a table"),
     ],
@@ -98,6 +97,14 @@ def test_a_file_of_lines_may_be_in_any_encoding_that_is_certain(write, encoding)
 def test_a_file_that_cannot_be_read_is_explained(write, name, content, message):
     with pytest.raises(DataError, match=message):
         read(write(name, content))
+
+
+def test_a_row_without_a_text_is_told_of_by_itself(write):
+    whole, empty = read_texts(str(write("a.csv", "text\nx\n\n")), ReadText(), False)
+    assert (whole.input, whole.fault) == ("x", "")
+    assert "a.csv: row 2: column 'text' is empty" in empty.fault
+    (half,) = read_texts(str(write("b.csv", "text,pair\nx,\n")), ReadText(), True)
+    assert "b.csv: row 1: column 'pair' is empty" in half.fault
 
 
 def test_a_file_that_is_not_there_is_not_taken_for_a_text():

@@ -6,11 +6,11 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from taskkit import DataError, Example, PseudonymKey, TextLine, did_you_mean, read_json_lines, setting
+from taskkit import DataError, Example, PseudonymKey, TextLine, did_you_mean, read_json_lines, read_row, setting
 from taskkit_recsys.facts import Histories
 from taskkit_recsys.history import Pair, Query
 
@@ -62,10 +62,11 @@ def read_histories(source: str, options: ReadHistory, directory: Directory) -> l
     if (path := _file(source, LINE)) is None:
         words = [source] if directory.item(source) is not None else source.split(",")
         return [Example(source, Query(None, directory.history([word.strip() for word in words], source)))]
-    return [
-        Example(name, Query(None, directory.history(_words(line, where), where)), columns=line)
-        for where, name, line in _lines(path, ("history",), LINE)
-    ]
+
+    def query(where: str, line: Mapping[str, Any]) -> Query:
+        return Query(None, directory.history(_words(line, where), where))
+
+    return [read_row(name, line, partial(query, where, line)) for where, name, line in _lines(path, ("history",), LINE)]
 
 
 def requested_history(
@@ -92,12 +93,13 @@ def read_pairs(source: str, options: ReadPair, directory: Directory) -> list[Exa
             f"{source!r}: not a file. JSON lines such as {PAIR} were expected in a .jsonl file. "
             "Write one, or give --user and --item."
         )
-    pairs = []
-    for where, name, line in _lines(path, ("user", "item"), PAIR):
+
+    def pair(where: str, line: Mapping[str, Any]) -> Pair:
         user = directory.user(str(line["user"]), options.key, where, otherwise=OR_TRAIN)
-        pair = Pair(user, directory.known_item(str(line["item"]), where))
-        pairs.append(Example(name, pair, columns=line))
-    return pairs
+        return Pair(user, directory.known_item(str(line["item"]), where))
+
+    lines = _lines(path, ("user", "item"), PAIR)
+    return [read_row(name, line, partial(pair, where, line)) for where, name, line in lines]
 
 
 def requested_pair(options: ReadPair, directory: Directory) -> list[Example]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from taskkit import TABLE_SUFFIXES, DataError, Example, TableFile, TextLine, open_utf8, read_table, setting
+from taskkit import TABLE_SUFFIXES, DataError, Example, TableFile, TextLine, open_utf8, read_row, read_table, setting
 
 log = logging.getLogger("taskkit")
 
@@ -99,10 +101,21 @@ def _refuse_columns(where: str, options: ReadText) -> None:
 
 
 def _of_table(table: TableFile, options: ReadText, pairs: bool) -> list[Example]:
-    texts, *others = [table.filled(name, key) for name, key in _columns(table, options, pairs)]
-    inputs = zip(texts, *others, strict=True) if pairs else texts
-    rows = zip(inputs, table.rows(), strict=True)
-    return [Example(table.where(row), given, columns=columns) for row, (given, columns) in enumerate(rows)]
+    columns = _columns(table, options, pairs)
+    texts = zip(*(table.filled(name, key, empty=True) for name, key in columns), strict=True)
+    names = [name for name, _ in columns]
+    return [
+        read_row(table.where(row), cells, partial(_filled, table.where(row), names, given))
+        for row, (given, cells) in enumerate(zip(texts, table.rows(), strict=True))
+    ]
+
+
+def _filled(where: str, names: Sequence[str], texts: tuple[str, ...]) -> str | tuple[str, ...]:
+    """The text of a row, or both of a pair; raises DataError for an empty cell."""
+    for name, text in zip(names, texts, strict=True):
+        if not text:
+            raise DataError(f"{where}: column {name!r} is empty or NaN. Fill the cell, or take the row out.")
+    return texts[0] if len(texts) == 1 else texts
 
 
 def _columns(table: TableFile, options: ReadText, pairs: bool) -> list[tuple[str, str]]:
