@@ -130,6 +130,8 @@ def _limits(run: Manifest, classes: Rows) -> Iterator[str]:
     few = [row["class"] for row in classes if row.get("examples", "").isdecimal() and int(row["examples"]) < ENOUGH]
     if few:
         yield f"Fewer than {ENOUGH} test examples: {some(few)}."
+    if run.resolved.get("privacy", {}).get("encrypt"):
+        yield "The run is encrypted, since its data are of people; what it was exported to is not."
     if run.status != "finished":
         yield f"The run is {run.status}{f': {run.reason}' if run.reason else ''}."
     if run.stopped:

@@ -3,12 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from taskkit.runs.manifest import Manifest
 
 ORIGIN = ("name", "sha256", "licence", "citation")
 """What is told of where data and weights are from; not where they lie on the machine that trained."""
+
+
+def without_places(value: Any) -> Any:
+    """Plain data in which the path of a file or a folder of this machine is its last name alone.
+
+    What stands at the root, as `/b`, stays: it may be a word.
+    """
+    if isinstance(value, str):
+        path: PurePath = PureWindowsPath(value)
+        if not path.is_absolute():
+            path = PurePosixPath(value)
+        placed = value.startswith("~/") or (path.is_absolute() and len(path.parts) > 2)
+        return path.name if placed else value
+    if isinstance(value, Mapping):
+        return {name: without_places(each) for name, each in value.items()}
+    return [without_places(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def elsewhere(manifest: Manifest) -> Manifest:
+    """What run.json says, for whoever is handed the run: without places of this machine."""
+    data = manifest.data
+    if data is None:
+        return manifest
+    return replace(manifest, data=replace(data, origins=tuple(without_places(dict(each)) for each in data.origins)))
 
 
 def known(manifest: Manifest) -> dict[str, Any]:

@@ -41,7 +41,7 @@ from taskkit.handover.asked_by_torch import NETWORK
 from taskkit.handover.asking import Ask, Inputs, answering, asked, batch_of
 from taskkit.handover.export import Program
 from taskkit.handover.folder import Compared, ExportRecord, Form, Precision, ProgramFacts
-from taskkit.handover.known import known
+from taskkit.handover.known import elsewhere, known, without_places
 from taskkit.handover.loaded_export import LoadedExport
 from taskkit.handover.parity import LIMIT, Parity, apart, parity, predicts, same
 from taskkit.handover.plain import pack
@@ -124,6 +124,8 @@ def write(run: Handed, form: Form, precision: Precision, target: Path, plugins: 
         raise TaskkitError(f"--to onnx needs {' and '.join(lacking)}: pip install 'taskkit-ml[onnx]'")
     if form == "huggingface":
         _check_transformers(run.built, precision)
+    if run.built.recipe.privacy.encrypt:
+        log.warning("%s: the run is encrypted, and what is exported is not: whoever has the folder can ask it", target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as place:
         folder = Path(place) / "export"
@@ -393,14 +395,16 @@ def _described(run: Handed, form: Form, precision: Precision, program: Program |
     if program is not None:
         inputs = {name: {"dtype": program.dtypes[name], "shape": list(shape)} for name, shape in program.inputs.items()}
         facts = ProgramFacts(inputs, program.outputs, program.answer)
+    # Of the facts nothing else names a place, and a class may be called as one.
+    origins = tuple(replace(each, source=without_places(each.source)) for each in run.built.spec.origins)
     return ExportRecord(
         run=run.manifest.id,
         title=run.built.recipe.title,
         form=form,
         precision=precision,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        recipe=run.built.recipe.plain(),
-        spec=packing.pack(run.built.spec),
+        recipe=without_places(run.built.recipe.plain()),
+        spec=packing.pack(replace(run.built.spec, origins=origins)),
         plugins=tuple({key: each[key] for key in ("distribution", "version")} for each in run.manifest.plugins),
         versions=_versions(run.built, form),
         files={},
@@ -424,7 +428,7 @@ def _write_words(run: Handed, record: ExportRecord, folder: Path) -> None:
     (folder / files.RECIPE).write_text(document(dict(record.recipe), {}), encoding="utf-8")
     if (labels := _labels(run.built.spec)) is not None:
         (folder / files.LABELS).write_text(json.dumps(labels, ensure_ascii=False, indent=1), encoding="utf-8")
-    (folder / files.LICENCES).write_text(card.licences(run.manifest), encoding="utf-8")
+    (folder / files.LICENCES).write_text(card.licences(elsewhere(run.manifest)), encoding="utf-8")
     told = json.dumps(known(run.manifest), ensure_ascii=False, indent=1, allow_nan=False)
     (folder / files.KNOWN).write_text(told + "\n", encoding="utf-8")
 
@@ -434,7 +438,7 @@ def _labels(spec: DataSpec) -> list[str] | None:
 
 
 def _card(run: Handed, record: ExportRecord) -> str:
-    return card.card(run.manifest, run.directory, run.classes, record)
+    return card.card(elsewhere(run.manifest), run.directory, run.classes, record)
 
 
 def _check_target(target: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -19,7 +20,9 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import sklearn
 import torch
+import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 from torch import nn
@@ -30,6 +33,7 @@ from taskkit.handover import folder as files
 from taskkit.handover import plain, pt2
 from taskkit.handover.card import card
 from taskkit.handover.folder import Form, Precision
+from taskkit.handover.known import without_places
 from taskkit.handover.write import Handed, write
 from taskkit.plugins.discovery import discover
 from taskkit.recipe.load import load
@@ -53,7 +57,10 @@ Call = Callable[..., subprocess.CompletedProcess[str]]
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run of digits, its exports by their forms, and a picture."""
     place = tmp_path_factory.mktemp("handed")
-    (place / "digits.yaml").write_text(RECIPE)
+    data = place / "data of one's own"
+    data.mkdir()
+    shutil.copy(Path(sklearn.__file__).parent / "datasets" / "data" / "digits.csv.gz", data)
+    (place / "digits.yaml").write_text(RECIPE.replace("image.digits", f'image.digits, root: "{data}"'))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
@@ -287,6 +294,34 @@ def test_no_path_of_this_machine_and_no_example_is_in_a_program(place: Path) -> 
         assert b"site-packages" not in (place / name).read_bytes()
     with zipfile.ZipFile(place / "torch/program.pt2") as archive:
         assert not archive.read("program/data/sample_inputs/model.pt")
+
+
+def test_no_place_of_this_machine_is_in_a_folder(place: Path) -> None:
+    for form in ("onnx", "torch", "safetensors"):
+        for file in (place / form).iterdir():
+            assert os.fsencode(place) not in file.read_bytes(), file
+        assert load_recipe(place / form)["data"]["root"] == "data of one's own"
+    words = ["../x/y", "/", "/b", "https://host/a", "and/or"]
+    told = without_places({"a": "/home/me/x.csv", "b": ["~/y", "C:\\data\\z.csv", *words], "c": 1})
+    assert told == {"a": "x.csv", "b": ["y", "z.csv", *words], "c": 1}
+
+
+def load_recipe(folder: Path) -> dict[str, Any]:
+    """The recipe of an exported folder, as plain data."""
+    found: dict[str, Any] = yaml.safe_load((folder / files.RECIPE).read_text())
+    return found
+
+
+def test_of_an_encrypted_run_it_is_said_that_the_folder_is_not(
+    place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = handed(place)
+    hidden = replace(run.built.recipe, privacy=replace(run.built.recipe.privacy, encrypt=True))
+    resolved = {**run.manifest.resolved, "privacy": {"encrypt": True}}
+    built, manifest = replace(run.built, recipe=hidden), replace(run.manifest, resolved=resolved)
+    write(replace(run, built=built, manifest=manifest), "safetensors", "fp32", tmp_path / "out", PLUGINS)
+    assert "the run is encrypted, and what is exported is not" in caplog.text
+    assert "The run is encrypted" in (tmp_path / "out" / files.CARD).read_text()
 
 
 def test_plain_data_come_back_as_they_were() -> None:
