@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from taskkit.compare.layout import joules
+from taskkit.errors import CheckpointError
 from taskkit.report import numbers
 from taskkit.report.document import Cell, Code, Facts, Line, More, Part, Prose, Tone, grid
 from taskkit.report.look import Look
 from taskkit.report.reading import RunFiles
+from taskkit.runs import manifest
 from taskkit.runs.manifest import Energy
 from taskkit.verify.finding import PROOFS, Finding
 from taskkit.wording import percent, shown
@@ -93,6 +96,29 @@ def cost(run: RunFiles) -> Iterator[Part]:
     known = tuple((name, value) for name, value in facts if value and value != numbers.NOTHING)
     if known:
         yield Facts(known)
+
+
+def compressed(run: RunFiles) -> Iterator[Part]:
+    """What its network was made of, and what that gave."""
+    made = run.manifest.compressed
+    if made is None:
+        return
+    parent = Path(made.where(run.path))
+    how = ", ".join(f"{name} {shown(value)}" for name, value in made.settings.items())
+    yield Prose(f"Made of {parent.name}: {how}.")
+    before, after = made.inference_before, made.inference_after
+    rows = [("weights in memory", *map(numbers.bytes_, (made.bytes_before, made.bytes_after)))]
+    if before is not None and after is not None:
+        rows.append(("one answer", *(numbers.milliseconds(each.latency_ms) for each in (before, after))))
+        rows.append(("answers a second, in batches", *(f"{each.examples_per_second:,.0f}" for each in (before, after))))
+    metric = f"test/{run.headline[0]}"
+    try:
+        judged: float | None = manifest.read(parent).metrics.get(metric)
+    except CheckpointError:
+        judged = None
+    rows.append((metric, *map(numbers.number, (judged, run.value))))
+    yield grid("Both were measured in one process.", ("", parent.name, "this run"), rows)
+    yield Prose(f"Whether the two can be told apart on the same examples: taskkit report {run.path} {parent}")
 
 
 def _energy(energy: Energy | None) -> str | None:

@@ -26,7 +26,7 @@ from taskkit.report.document import (
 )
 from taskkit.report.explanations import LEGEND, gallery
 from taskkit.report.look import Look
-from taskkit.report.making import cost, data, environment, proofs, protocol, recipe
+from taskkit.report.making import compressed, cost, data, environment, proofs, protocol, recipe
 from taskkit.report.reading import RunFiles
 
 EXAMPLES = 8
@@ -54,6 +54,7 @@ def page(run: RunFiles, look: Look, made: str, notes: Sequence[str] = ()) -> Pag
         Section("explanations", "What answers rest on", tuple(_explanations(look))),
         Section("data", "Data", tuple(data(run, look))),
         Section("cost", "Cost", tuple(cost(run))),
+        Section("compression", "Compression", tuple(compressed(run))),
         Section("proofs", "Proofs", tuple(proofs(run))),
         Section("recipe", "Recipe", tuple(recipe(run))),
         Section("protocol", "Protocol", tuple(protocol(run))),

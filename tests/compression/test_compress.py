@@ -17,6 +17,9 @@ import taskkit
 from taskkit.compression.compress import Prune, Quantise, compress
 from taskkit.compression.prune import prune
 from taskkit.engine.quantise import quantise, weight_bytes
+from taskkit.plugins.discovery import discover
+from taskkit.report import numbers
+from taskkit.report.make import report
 
 pytest.importorskip("torchao")
 OLD = Path(__file__).parent.parent / "runs" / "0.1"
@@ -75,6 +78,21 @@ def test_it_is_compared_with_its_parent_on_the_same_examples(waves: Path) -> Non
     (difference,) = found.compared.differences
     assert difference.spread.low is not None
     assert difference.spread.value != 0
+
+
+def test_its_report_says_what_it_was_made_of_and_what_that_gave(waves: Path) -> None:
+    out = waves.with_name("reported")
+    found = compress(opened(waves), Prune(0.5), out)
+    page = report([str(out)], discover(), data=False)
+    for words in ("Made of parent: prune 0.5", "weights in memory", "one answer", "answers a second, in batches"):
+        assert words in page
+    for run in (opened(waves), found.run):
+        assert numbers.number(run.metrics["test/mae"]) in page
+    shutil.move(waves, waves.with_name("elsewhere"))
+    try:
+        assert "weights in memory" in report([str(out)], discover(), data=False)
+    finally:
+        shutil.move(waves.with_name("elsewhere"), waves)
 
 
 def test_a_pruned_run_can_be_quantised_and_a_quantised_one_cannot(waves: Path) -> None:
