@@ -62,6 +62,8 @@ class Served:
         self.taken = probing.taken(answerer)
         self.warm: Mapping[str, Any] | None = None
         """The answer to the first question, which the server asked itself; None: it knew none that the model takes."""
+        self.asked_first: Input | None = None
+        """That question."""
         self._batcher = Batcher(answerer, limits, lambda size: meter.batch(name, size))
         self._pool = ThreadPoolExecutor(limits.threads, thread_name_prefix="reading")
         self._places = threading.BoundedSemaphore(limits.queue)
@@ -104,7 +106,7 @@ class Served:
         """Ask the first of these inputs that the model answers."""
         for given in inputs:
             try:
-                self.warm = self.ask_now(Asked([given]))[0]
+                self.warm, self.asked_first = self.ask_now(Asked([given]))[0], given
             except (Refused, DataError):
                 continue
             return

@@ -83,6 +83,7 @@ class Forms:
             if offered(setting)
         }
         self._most = served.limits.inputs
+        self._example = served.asked_first if isinstance(served.asked_first, str) else None
         fields: dict[str, Any] = self._options
         self.options = create_model(f"{self._name}Options", __config__=_CLOSED, **fields)
         self.request = self._request(served)
@@ -131,10 +132,11 @@ class Forms:
             "additionalProperties": False,
             "properties": {"file": files, **options["properties"], **own},
         }
+        example = {} if self._example is None else {"example": {"inputs": [self._example]}}
         return {
             "required": True,
             "content": {
-                "application/json": {"schema": request},
+                "application/json": {"schema": request, **example},
                 "multipart/form-data": {"schema": form},
             },
         }

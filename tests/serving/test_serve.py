@@ -130,6 +130,10 @@ def test_what_is_known_of_a_model_and_of_the_server(server: Server, place: Path)
     assert httpx.get(f"{server.url}/health").json() == {"status": "ok"}
     schema = httpx.get(f"{server.url}/openapi.json").json()
     assert schema["openapi"].startswith("3.1")
+    for verb in ("predict", "explain"):
+        body = schema["paths"][f"/models/words/{verb}"]["post"]["requestBody"]["content"]["application/json"]
+        asked = httpx.post(f"{server.url}/models/words/{verb}", json=body["example"], timeout=60)
+        assert asked.status_code == 200, asked.text
     answer = schema["components"]["schemas"]["WordsPrediction"]["properties"]["prediction"]
     assert sorted(answer["enum"]) == ["bad", "good"]
 
