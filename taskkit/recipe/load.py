@@ -121,8 +121,10 @@ def find(name: str | Path, plugins: Plugins, *, alone: bool = False) -> Path:
         raise _no_recipe(str(name), f"{clash.reason}. {clash.hint}")
     beside = [str(file) for folder in (path.parent, Path("recipes")) for file in sorted(folder.glob("*.yaml"))]
     # `mlp` is meant for recipes/mlp.yaml, and `recipes/mlp` too; endings, which all files share, make none alike.
-    stems = {known if known in shipped else Path(known).stem: known for known in (*beside, *shipped)}
-    wanted = path.stem if path.suffix in (".yaml", ".yml") else path.name
+    is_file = path.suffix in (".yaml", ".yml")
+    names, files = {known: known for known in shipped}, {Path(known).stem: known for known in reversed(beside)}
+    stems = {**names, **files} if is_file else {**files, **names}
+    wanted = path.stem if is_file else path.name
     near = f" Did you mean {stems[found]!r}?" if (found := nearest(wanted, stems)) else ""
     if not near and not path.suffix and (broken := plugins.broken):
         # What a plugin that does not load would ship is not known.
