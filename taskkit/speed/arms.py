@@ -14,6 +14,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from rich.console import Console
+from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from taskkit import api
@@ -47,6 +48,8 @@ class Setting:
     scale: float
     """How many of what a size counts are one of the unit."""
     phases: bool
+    convolutional: bool = False
+    """Whether there is a 2-d convolution, which may be faster with the channels last in memory."""
 
 
 class Watch(pl.Callback):
@@ -72,6 +75,7 @@ class Watch(pl.Callback):
             unit=unit.name,
             scale=unit.scale,
             phases=not pl_module.automatic_optimization,
+            convolutional=any(isinstance(each, nn.Conv2d) for each in pl_module.modules()),
         )
 
     def on_train_batch_end(

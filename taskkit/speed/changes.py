@@ -45,8 +45,8 @@ def worth_trying(recipe: Recipe, setting: Setting) -> Iterator[Change]:
     if on_cpu:
         for number in sorted({1, usable} - {setting.threads}):
             yield Change(f"trainer.threads={number}", rounded(setting))
-    if hasattr(recipe.model.section, "channels_last") and not recipe.model.section.channels_last:
-        yield Change("model.channels_last=true", rounded(setting))
+    if setting.convolutional and not recipe.channels_last:
+        yield Change("channels_last=true", rounded(setting))
     if not recipe.compile and not on_cpu:
         yield Change("compile=true", rounded(setting))
     if loader.budget is not None:

@@ -76,6 +76,8 @@ def test_what_is_tried_follows_from_what_the_run_trained_with(plugins: Plugins) 
     assert not any(each.startswith(("loader.workers", "loader.resident", "loader.encode")) for each in resident)
     lazy = load(["blobs.yaml"], ["loader.encode=lazy"], plugins).recipe
     assert "loader.encode=ahead" in {each.override for each in worth_trying(lazy, replace(SETTING, resident=False))}
+    pictures = {each.override for each in worth_trying(recipe, replace(SETTING, convolutional=True))}
+    assert pictures - resident == {"channels_last=true"}
     on_gpu = {each.override for each in worth_trying(recipe, replace(SETTING, device="cuda:0"))}
     assert "compile=true" in on_gpu
     assert not any(each.startswith("trainer.threads") for each in on_gpu)
