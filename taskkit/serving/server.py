@@ -87,7 +87,19 @@ def serve(service: Service, place: Place, workers: int = 1) -> None:
         os.environ[SHARED] = shared
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
         config = _config(service, service, place, workers)
-        Multiprocess(config, [_socket(config)]).run()
+        Processes(config, [_socket(config)]).run()
+
+
+class Processes(Multiprocess):
+    """Processes that are started again at once, also where one dies while it is asked whether it lives."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Start those again that ended."""
+        for process in self.processes:
+            # uvicorn keeps the child's end of the pipe open in the parent too: then who asks a process that was just
+            # killed is told of no end, and waits the whole of HEALTHY before another takes its place.
+            process.child_conn.close()
+        super().keep_subprocess_alive()
 
 
 class _Server(uvicorn.Server):

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
+import pytest
+import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from uvicorn.supervisors.multiprocess import SIGNALS
 
 from taskkit.client import Client
+from taskkit.serving.server import HEALTHY, Processes
 from tests.serving.conftest import Server
 
 
@@ -57,21 +64,57 @@ def test_no_question_is_lost_when_a_process_is_killed(place: Path, tmp_path: Pat
             threads = [threading.Thread(target=ask) for _ in range(4)]
             for thread in threads:
                 thread.start()
-            _wait(lambda: len(answers) >= 20)
-            os.kill(first.pop(), 9)
-            # Of the process that takes its place.
-            server.line("Application startup complete.", 3)
-            before = len(answers)
-            _wait(lambda: len(answers) >= before + 20)
-            stop.set()
-            for thread in threads:
-                thread.join()
+            try:
+                _wait(lambda: len(answers) >= 20)
+                os.kill(first.pop(), 9)
+                # Of the process that takes its place.
+                server.line("Application startup complete.", 3)
+                before = len(answers)
+                _wait(lambda: len(answers) >= before + 20)
+            finally:
+                stop.set()
+                for thread in threads:
+                    thread.join()
             found = httpx.get(f"{server.url}/metrics", verify=ssl.create_default_context(cafile=certificate)).text
     finally:
-        stop.set()
         server.stop()
     assert set(answers) == {"good"}
     assert len(_counted(found)) == 1
+
+
+async def nothing(scope: Any, receive: Any, send: Any) -> None:
+    """An application that answers nothing."""
+
+
+def test_of_a_process_that_dies_while_it_is_asked_the_end_is_heard_at_once(signals: None) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        processes = Processes(uvicorn.Config(nothing, lifespan="off", log_config=None, workers=1), [bound])
+        processes.init_processes()
+        (process,) = processes.processes
+        try:
+            processes.keep_subprocess_alive()
+            assert processes.processes == [process]
+            assert process.pid is not None
+            os.kill(process.pid, signal.SIGKILL)
+            process.join()
+            began = time.monotonic()
+            assert not process.ping(HEALTHY)
+            assert time.monotonic() - began < HEALTHY / 2
+            processes.keep_subprocess_alive()
+            assert [each.pid for each in processes.processes] != [process.pid]
+        finally:
+            processes.terminate_all()
+            processes.join_all()
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """Signals of this process are its own again after the test."""
+    found = {name: signal.getsignal(name) for name in SIGNALS}
+    yield
+    for name, handler in found.items():
+        signal.signal(name, handler)
 
 
 def _wait(there: Callable[[], bool], seconds: float = 60) -> None:
