@@ -162,8 +162,14 @@ def _model(
         why = await _wanted(request, forms, limits)
         served = models[name]
         found = await served.explain(why)
-        request.state.inputs = len(found)
-        return JSONResponse({"explanations": found, "model": str(served.card["id"])})
+        request.state.inputs = len(found.explanations)
+        return JSONResponse(
+            {
+                "explanations": list(found.explanations),
+                "warnings": list(found.warnings),
+                "model": str(served.card["id"]),
+            }
+        )
 
     async def card() -> dict[str, Any]:
         return dict(models[name].card)
@@ -171,30 +177,23 @@ def _model(
     refusals: dict[int | str, dict[str, Any]] = {
         status: {"model": Problem, "description": why} for status, why in WHY.items()
     }
-    made.add_api_route(
-        f"{path}/predict",
-        predict,
-        methods=["POST"],
-        tags=[name],
-        summary=f"Ask {name}",
-        response_model=forms.response,
-        responses=refusals,
-        dependencies=locked,
-        openapi_extra={"requestBody": forms.body()},
-        operation_id=f"predict_{name}{'' if path else '_alone'}",
-    )
-    made.add_api_route(
-        f"{path}/explain",
-        explain,
-        methods=["POST"],
-        tags=[name],
-        summary=f"What answers of {name} rest on",
-        response_model=Explanations,
-        responses=refusals,
-        dependencies=locked,
-        openapi_extra={"requestBody": forms.body(why=True)},
-        operation_id=f"explain_{name}{'' if path else '_alone'}",
-    )
+    asks = {
+        "predict": (predict, f"Ask {name}", forms.response),
+        "explain": (explain, f"What answers of {name} rest on", Explanations),
+    }
+    for verb, (answer, summary, response) in asks.items():
+        made.add_api_route(
+            f"{path}/{verb}",
+            answer,
+            methods=["POST"],
+            tags=[name],
+            summary=summary,
+            response_model=response,
+            responses=refusals,
+            dependencies=locked,
+            openapi_extra={"requestBody": forms.body(why=verb == "explain")},
+            operation_id=f"{verb}_{name}{'' if path else '_alone'}",
+        )
     made.add_api_route(
         path or "/model",
         card,

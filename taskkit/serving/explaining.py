@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from taskkit.errors import TaskkitError
 from taskkit.plugins.registry import Plugins
 from taskkit.serving.inputs import Asked, read, without_folder
 from taskkit.serving.limits import Limits
+from taskkit.serving.logs import warnings
 from taskkit.serving.refused import Refused
 
 if TYPE_CHECKING:
@@ -30,6 +32,14 @@ class Why:
     target: str | None = None
 
 
+@dataclass(frozen=True)
+class Explained:
+    """What answers rest on, as JSON has it, and what a person should know of how the inputs were read."""
+
+    explanations: Sequence[dict[str, Any]]
+    warnings: Sequence[str]
+
+
 class Explaining:
     """Explains answers of a run; its network is opened with the first question, and answers nothing else.
 
@@ -43,8 +53,8 @@ class Explaining:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="explaining")
         self._places = threading.BoundedSemaphore(limits.explained)
 
-    async def ask(self, why: Why, texts: bool) -> list[dict[str, Any]]:
-        """The explanations as JSON has them; `texts` says whether the model takes a line of text for what it is.
+    async def ask(self, why: Why, texts: bool) -> Explained:
+        """The explanations; `texts` says whether the model takes a line of text for what it is.
 
         Raises Refused for what is wrong with the request, when there is no room, and after too long.
         """
@@ -72,11 +82,11 @@ class Explaining:
 
         return load_run(self._path, plugins=self._plugins).answerer
 
-    def _explained(self, why: Why, texts: bool) -> list[dict[str, Any]]:
+    def _explained(self, why: Why, texts: bool) -> Explained:
         from taskkit.explanation.explain import explain_examples
 
         answerer = self._answerer
-        with tempfile.TemporaryDirectory(prefix="taskkit-serve-") as place:
+        with warnings() as said, tempfile.TemporaryDirectory(prefix="taskkit-serve-") as place:
             folder = Path(place)
             asks = read(why.asked, answerer, folder, texts, self._limits.explained)
             made: list[dict[str, Any]] = []
@@ -88,4 +98,4 @@ class Explaining:
                         raise
                     raise Refused(422, without_folder(str(error), example.id, folder, name)) from None
                 made += [{**each.plain(), "input": each.input.replace(example.id, name, 1)} for each in found]
-        return made
+            return Explained(made, [without_folder(each, "\0", folder, "") for each in said])

@@ -22,7 +22,7 @@ from taskkit.handover.loaded_export import load_export
 from taskkit.plugins.registry import Plugins
 from taskkit.serving import probing
 from taskkit.serving.batcher import Batcher, Job
-from taskkit.serving.explaining import Explaining, Why
+from taskkit.serving.explaining import Explained, Explaining, Why
 from taskkit.serving.inputs import Asked, Input, Upload, read, without_folder
 from taskkit.serving.limits import Limits
 from taskkit.serving.logs import warnings
@@ -62,8 +62,6 @@ class Served:
         self.taken = probing.taken(answerer)
         self.warm: Mapping[str, Any] | None = None
         """The answer to the first question, which the server asked itself; None: it knew none that the model takes."""
-        self.asked_first: Input | None = None
-        """That question."""
         self._batcher = Batcher(answerer, limits, lambda size: meter.batch(name, size))
         self._pool = ThreadPoolExecutor(limits.threads, thread_name_prefix="reading")
         self._places = threading.BoundedSemaphore(limits.queue)
@@ -89,7 +87,7 @@ class Served:
         predictions = [{"input": name, **_written(answer)} for name, answer in zip(names, found, strict=True)]
         return Answered(predictions, said)
 
-    async def explain(self, why: Why) -> list[dict[str, Any]]:
+    async def explain(self, why: Why) -> Explained:
         """What answers rest on; raises Refused as `ask` does, and where nothing can be explained."""
         if self.explaining is None:
             raise Refused(
@@ -106,7 +104,7 @@ class Served:
         """Ask the first of these inputs that the model answers."""
         for given in inputs:
             try:
-                self.warm, self.asked_first = self.ask_now(Asked([given]))[0], given
+                self.warm = self.ask_now(Asked([given]))[0]
             except (Refused, DataError):
                 continue
             return
@@ -154,8 +152,9 @@ def load(name: str, path: Path, plugins: Plugins, limits: Limits, meter: Measure
     `warm` is what it is asked, a text or the path of a file; None: a text, a picture, a sound, or what its test says.
     Raises CheckpointError for a directory that is none of ours, and DataError where `warm` is not answered.
     """
-    answerer, known, first = _opened(path, plugins)
-    explaining = None if is_export(path) else Explaining(path, plugins, limits)
+    exported = is_export(path)
+    answerer, known, first = (_exported if exported else _run)(path, plugins)
+    explaining = None if exported else Explaining(path, plugins, limits)
     served = Served(name, answerer, {"name": name, **known}, limits, meter, explaining)
     served.warm_up(first if warm is None else [_given(warm)])
     if warm is not None and served.warm is None:
@@ -164,16 +163,18 @@ def load(name: str, path: Path, plugins: Plugins, limits: Limits, meter: Measure
     return served
 
 
-def _opened(path: Path, plugins: Plugins) -> tuple[Answerer, Mapping[str, Any], Sequence[Input]]:
+def _exported(path: Path, plugins: Plugins) -> tuple[Answerer, Mapping[str, Any], Sequence[Input]]:
     """What answers, what is known of it, and what it may be asked first."""
-    anything: list[Input] = ["a", probing.picture(), probing.sound()]
-    if is_export(path):
-        export = load_export(path, plugins=plugins)
-        return export.answerer, export.known, anything
+    export = load_export(path, plugins=plugins)
+    return export.answerer, export.known, probing.anything()
+
+
+def _run(path: Path, plugins: Plugins) -> tuple[Answerer, Mapping[str, Any], Sequence[Input]]:
+    """The same of a run."""
     from taskkit.loaded_run import load_run  # whose torch a program in ONNX needs not
 
     run = load_run(path, plugins=plugins)
-    return run.answerer, known(run.manifest), [*anything, *_tested(run)]
+    return run.answerer, known(run.manifest), [*probing.anything(), *_tested(run)]
 
 
 def _tested(run: LoadedRun) -> Iterator[Input]:

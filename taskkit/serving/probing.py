@@ -15,7 +15,7 @@ from typing import Any
 from taskkit.answering.answerer import Answerer
 from taskkit.contracts.facts import TextLine
 from taskkit.errors import DataError
-from taskkit.serving.inputs import Upload
+from taskkit.serving.inputs import Input, Upload
 from taskkit.serving.logs import warnings
 
 KINDS = ("", ".txt", ".csv", ".jsonl", ".png", ".wav")
@@ -35,6 +35,11 @@ def taken(answerer: Answerer) -> Taken:
     """What a model takes."""
     with warnings():
         return Taken(_takes_texts(answerer), _reads(answerer, picture()), _reads(answerer, sound()))
+
+
+def anything() -> list[Input]:
+    """What any model may be asked: a text, a picture, a sound."""
+    return ["a", picture(), sound()]
 
 
 def picture() -> Upload:

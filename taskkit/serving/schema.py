@@ -68,6 +68,7 @@ class Explanations(BaseModel):
     """What answers rest on."""
 
     explanations: list[Explained] = Field(description="one for each input, or for each window of a long one")
+    warnings: list[str] = Field(description="what to know of how the inputs were read")
     model: str = Field(description="which run was asked")
 
 
@@ -83,7 +84,8 @@ class Forms:
             if offered(setting)
         }
         self._most = served.limits.inputs
-        self._example = served.asked_first if isinstance(served.asked_first, str) else None
+        # Not what it was asked first: the schema is for everybody, and that may be of the test.
+        self._example = {"example": {"inputs": ["a text"]}} if served.taken.texts else {}
         fields: dict[str, Any] = self._options
         self.options = create_model(f"{self._name}Options", __config__=_CLOSED, **fields)
         self.request = self._request(served)
@@ -97,13 +99,12 @@ class Forms:
 
     def asked(self, body: bytes) -> Asked:
         """A request in JSON; raises Refused for what does not fit."""
-        found: Any = _valid(self.request, _json(body))
-        return Asked(found.inputs, found.options.model_dump(exclude_unset=True))
+        return _asked(_valid(self.request, _json(body)))
 
     def wanted(self, body: bytes) -> Why:
         """What a request in JSON wants explained; raises Refused for what does not fit."""
         found: Any = _valid(self.why, _json(body))
-        return Why(Asked(found.inputs, found.options.model_dump(exclude_unset=True)), found.method, found.target)
+        return Why(_asked(found), found.method, found.target)
 
     def wanted_of(self, uploads: Sequence[Upload], fields: Mapping[str, str]) -> Why:
         """What a form wants explained; raises Refused for what does not fit."""
@@ -132,11 +133,10 @@ class Forms:
             "additionalProperties": False,
             "properties": {"file": files, **options["properties"], **own},
         }
-        example = {} if self._example is None else {"example": {"inputs": [self._example]}}
         return {
             "required": True,
             "content": {
-                "application/json": {"schema": request, **example},
+                "application/json": {"schema": request, **self._example},
                 "multipart/form-data": {"schema": form},
             },
         }
@@ -191,6 +191,10 @@ def inlined(schema: Mapping[str, Any]) -> dict[str, Any]:
 
     found: dict[str, Any] = resolved(schema)
     return found
+
+
+def _asked(found: Any) -> Asked:
+    return Asked(found.inputs, found.options.model_dump(exclude_unset=True))
 
 
 def _json(body: bytes) -> Any:

@@ -14,7 +14,7 @@ from taskkit.client import Client, ServerError
 from taskkit.explanation.methods import METHODS
 from taskkit.explanation.value import MethodName
 from taskkit.plugins.discovery import from_environment
-from taskkit.serving.explaining import Explaining, Why
+from taskkit.serving.explaining import Explained, Explaining, Why
 from taskkit.serving.inputs import Asked
 from taskkit.serving.limits import Limits
 from taskkit.serving.refused import Refused
@@ -63,6 +63,18 @@ def test_what_cannot_be_explained_is_said(server: Server, model: str, asked: dic
     assert "/tmp" not in found.text
 
 
+def test_what_a_person_should_know_of_an_input_is_in_the_answer_and_in_no_log(server: Server) -> None:
+    lines = {"file": ("t.txt", b"fine day\n\nawful\n")}
+    explained, predicted = (
+        httpx.post(f"{server.url}/models/words/{verb}", files=lines, timeout=60) for verb in ("explain", "predict")
+    )
+    assert explained.status_code == 200, explained.text
+    (warning,) = explained.json()["warnings"]
+    assert warning == "1.txt: 1 of 3 lines are blank and left out, the first is line 2"
+    assert explained.json()["warnings"] == predicted.json()["warnings"]
+    assert not any("fine day" in str(line) or "are blank" in str(line) for line in server.lines)
+
+
 def test_a_client_is_told_what_the_server_says(server: Server) -> None:
     with Client(server.url, model="words") as client, pytest.raises(ServerError, match="grad-cam says nothing") as told:
         client.explain(["a"], method="grad-cam")
@@ -72,7 +84,7 @@ def test_a_client_is_told_what_the_server_says(server: Server) -> None:
 def test_too_many_and_too_slow_are_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     explaining = Explaining(place / "words", from_environment(), Limits(explained=1, timeout=0.2))
     goes_on = threading.Event()
-    monkeypatch.setattr(Explaining, "_explained", lambda *_: goes_on.wait(60) and [])
+    monkeypatch.setattr(Explaining, "_explained", lambda *_: goes_on.wait(60) and Explained([], []))
 
     async def ask() -> list[int]:
         found = await asyncio.gather(

@@ -42,6 +42,9 @@ def test_a_program_in_onnx_is_served_without_torch_and_told_of_as_its_run(place:
         told, known = (httpx.get(f"{url}/model{s}").json() for url, s in ((alone.url, ""), (server.url, "s/pictures")))
         assert {**told, "name": ""} == {**known, "name": ""}
         assert "libtorch" not in Path(f"/proc/{alone.process.pid}/maps").read_text()
+        refused = httpx.post(f"{alone.url}/explain", files={"file": (file.name, file.read_bytes())}, timeout=60)
+        assert refused.status_code == 422
+        assert "an exported folder, and its answers cannot be explained" in refused.json()["detail"]
         schema = httpx.get(f"{alone.url}/openapi.json").json()
         assert '"light"' in json.dumps(schema["components"]["schemas"])
     finally:
