@@ -27,7 +27,7 @@ def card(run: Manifest, directory: Path, classes: Rows = (), record: ExportRecor
         *(["## Classes\n\n" + _classes(classes)] if classes else []),
         "## Data and weights\n\n" + _data(run),
         "## Protocol\n\n" + _protocol(run),
-        "## Limits\n\n" + "\n".join(f"- {each}" for each in _limits(run, classes)),
+        "## Limits\n\n" + "\n".join(f"- {each}" for each in _limits(run, classes, exported=record is not None)),
         "## Cost\n\n" + "\n".join(f"- {each}" for each in _cost(run.cost)),
         *(["## Comparison with the run\n\n" + _compared(record.compared)] if record is not None else []),
         *(["## Use\n\n" + _use(record)] if record is not None else []),
@@ -119,7 +119,7 @@ def _protocol(run: Manifest) -> str:
     return "\n".join([*lines, f"- splits: `{run.protocol.splits}`"])
 
 
-def _limits(run: Manifest, classes: Rows) -> Iterator[str]:
+def _limits(run: Manifest, classes: Rows, *, exported: bool) -> Iterator[str]:
     sizes = {} if run.data is None else run.data.sizes
     yield (
         f"It was tested on {sizes['test']:,} examples of the same data and on no others."
@@ -130,8 +130,8 @@ def _limits(run: Manifest, classes: Rows) -> Iterator[str]:
     few = [row["class"] for row in classes if row.get("examples", "").isdecimal() and int(row["examples"]) < ENOUGH]
     if few:
         yield f"Fewer than {ENOUGH} test examples: {some(few)}."
-    if run.resolved.get("privacy", {}).get("encrypt"):
-        yield "The run is encrypted, since its data are of people; what it was exported to is not."
+    if exported and run.resolved.get("privacy", {}).get("encrypt"):
+        yield "The run is encrypted; what it was exported to is not."
     if run.status != "finished":
         yield f"The run is {run.status}{f': {run.reason}' if run.reason else ''}."
     if run.stopped:

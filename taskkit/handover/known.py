@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import PurePath, PurePosixPath, PureWindowsPath
@@ -39,27 +40,39 @@ def elsewhere(manifest: Manifest) -> Manifest:
 
 
 def known(manifest: Manifest) -> dict[str, Any]:
-    """Its metrics with their intervals, its data and their licences, its cost."""
+    """Its metrics with their intervals, its data and their licences, its cost; null is what is no number."""
     data, protocol = manifest.data, manifest.protocol
-    return {
-        "id": manifest.id,
-        "status": manifest.status,
-        "title": manifest.recipe.title,
-        "task": None if protocol is None else protocol.task,
-        "model": dict(manifest.resolved.get("model") or {}).get("name"),
-        "data": None
-        if data is None
-        else {
-            "name": data.name,
-            "sizes": dict(data.sizes),
-            "origins": [{key: dict(each).get(key, "") for key in ORIGIN} for each in data.origins],
-        },
-        "headline": None if protocol is None else {"name": protocol.headline[0], "better": protocol.headline[1]},
-        "metrics": dict(manifest.metrics),
-        "baseline": dict(manifest.baseline or {}),
-        "intervals": {metric: dataclasses.asdict(found) for metric, found in manifest.intervals.items()},
-        "remarks": list(manifest.remarks),
-        "cost": dataclasses.asdict(manifest.cost),
-        "precision": manifest.precision,
-        "ended": manifest.ended,
-    }
+    found: dict[str, Any] = _numbers(
+        {
+            "id": manifest.id,
+            "status": manifest.status,
+            "title": manifest.recipe.title,
+            "task": None if protocol is None else protocol.task,
+            "model": dict(manifest.resolved.get("model") or {}).get("name"),
+            "data": None
+            if data is None
+            else {
+                "name": data.name,
+                "sizes": dict(data.sizes),
+                "origins": [{key: dict(each).get(key, "") for key in ORIGIN} for each in data.origins],
+            },
+            "headline": None if protocol is None else {"name": protocol.headline[0], "better": protocol.headline[1]},
+            "metrics": dict(manifest.metrics),
+            "baseline": dict(manifest.baseline or {}),
+            "intervals": {metric: dataclasses.asdict(found) for metric, found in manifest.intervals.items()},
+            "remarks": list(manifest.remarks),
+            "cost": dataclasses.asdict(manifest.cost),
+            "precision": manifest.precision,
+            "ended": manifest.ended,
+        }
+    )
+    return found
+
+
+def _numbers(value: Any) -> Any:
+    """Plain data with None for nan and infinities, which no JSON of a client's holds."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _numbers(each) for name, each in value.items()}
+    return [_numbers(each) for each in value] if isinstance(value, list | tuple) else value

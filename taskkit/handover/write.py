@@ -139,8 +139,11 @@ def write(run: Handed, form: Form, precision: Precision, target: Path, plugins: 
 
 def _written(run: Handed, form: Form, precision: Precision, folder: Path, plugins: Plugins) -> ExportRecord:
     if form == "huggingface":
-        return _finished(run, _described(run, form, precision, None), folder, [_pretrained(run, folder)])
-    program, compared = None, []
+        compared = [_pretrained(run, folder)]
+        record = _described(run, form, precision, None)
+        _write_words(run, record, folder)
+        return _finished(run, record, folder, compared)
+    program, compared = None, list[Compared]()
     if form in files.PROGRAMS:
         if precision != "fp32":
             compared.append(_program(run, form, "fp32", folder)[1])
@@ -160,8 +163,7 @@ def _written(run: Handed, form: Form, precision: Precision, folder: Path, plugin
 
 
 def _finished(run: Handed, record: ExportRecord, folder: Path, compared: Sequence[Compared]) -> ExportRecord:
-    """Write what the folder says of itself; raises RunFailedError where its answers are others."""
-    _write_words(run, record, folder)
+    """Write what was compared into the folder; raises RunFailedError where its answers are others."""
     record = replace(record, compared=tuple(compared))
     (folder / files.CARD).write_text(_card(run, record), encoding="utf-8")
     record = replace(record, files=files.listed(folder))

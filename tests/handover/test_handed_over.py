@@ -33,7 +33,7 @@ from taskkit.handover import folder as files
 from taskkit.handover import plain, pt2
 from taskkit.handover.card import card
 from taskkit.handover.folder import Form, Precision
-from taskkit.handover.known import without_places
+from taskkit.handover.known import known, without_places
 from taskkit.handover.write import Handed, write
 from taskkit.plugins.discovery import discover
 from taskkit.recipe.load import load
@@ -322,6 +322,15 @@ def test_of_an_encrypted_run_it_is_said_that_the_folder_is_not(
     write(replace(run, built=built, manifest=manifest), "safetensors", "fp32", tmp_path / "out", PLUGINS)
     assert "the run is encrypted, and what is exported is not" in caplog.text
     assert "The run is encrypted" in (tmp_path / "out" / files.CARD).read_text()
+    assert "The run is encrypted" not in card(manifest, run.directory)
+
+
+def test_a_metric_that_is_no_number_is_null_for_whoever_asks(place: Path) -> None:
+    manifest = handed(place).manifest
+    told = known(replace(manifest, metrics={**manifest.metrics, "test/r2": float("nan")}))
+    assert told["metrics"]["test/r2"] is None
+    assert told["metrics"]["test/accuracy"] == manifest.metrics["test/accuracy"]
+    json.dumps(told, allow_nan=False)
 
 
 def test_plain_data_come_back_as_they_were() -> None:
