@@ -64,7 +64,7 @@ def command(
     label = quantise or (f"pruned-{prune:g}{'-structured' if structured else ''}" if prune is not None else "distilled")
     target = out or run.with_name(f"{run.resolve().name}_{label}")
     if distil is not None:
-        found = room.distil(parent, room.Distil([distil, *words]), target, Console())
+        found = room.distil(parent, [distil, *words], target, Console())
     else:
         how = room.Quantise(quantise) if quantise is not None else room.Prune(prune or 0.0, structured)
         found = room.compress(parent, how, target)

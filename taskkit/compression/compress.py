@@ -54,14 +54,6 @@ class Prune:
 
 
 @dataclass(frozen=True)
-class Distil:
-    """Train the network of another recipe on the run's answers, by the recipe's `distil` section."""
-
-    recipe: Sequence[str]
-    """Recipe files and `key=value` changes, as `taskkit run` takes them; the teacher is the run that is compressed."""
-
-
-@dataclass(frozen=True)
 class Result:
     """A compressed run beside its parent."""
 
@@ -69,15 +61,16 @@ class Result:
     compared: Comparison
 
 
-def distil(parent: LoadedRun, how: Distil, out: Path, console: Console) -> Result:
+def distil(parent: LoadedRun, words: Sequence[str], out: Path, console: Console) -> Result:
     """Train a smaller network on a run's answers, and compare the two on the same examples.
 
-    It is a run like any other: where it is stopped, `taskkit run --resume` goes on with it. Raises TaskkitError for a
-    parent that was not tested, RecipeError for the recipe, and what a run raises.
+    `words` are the student's recipe files and `key=value` changes, as `taskkit run` takes them. It is a run like any
+    other: where it is stopped, `taskkit run --resume` goes on with it. Raises TaskkitError for a parent that was not
+    tested, RecipeError for the recipe, and what a run raises.
     """
     _check_tested(parent)
     check_unused(out)
-    files, changes = recipes.split(how.recipe)
+    files, changes = recipes.split(words)
     resolved = recipes.load(files, [*changes, f"distil.teacher={json.dumps(str(parent.path))}"], parent.plugins)
     section = resolved.recipe.distil
     assert section is not None
