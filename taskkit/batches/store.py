@@ -205,7 +205,7 @@ class PackedSample(NamedTuple):
         for name, value in sample.items():
             if not isinstance(value, Tensor):
                 raise DataError(f"field {name!r} is a {type(value).__name__}. A tensor was expected.")
-            tensors[name] = (str(value.dtype).removeprefix("torch."), tuple(value.shape), _bytes(value))
+            tensors[name] = (str(value.dtype).removeprefix("torch."), tuple(value.shape), tensor_bytes(value))
         return cls(int(length), tensors)
 
     def unpacked(self) -> Sample:
@@ -373,7 +373,8 @@ def _int64(numbers: array[int]) -> NDArray[np.int64]:
     return np.array(numbers, dtype=np.int64)
 
 
-def _bytes(tensor: Tensor) -> bytes:
+def tensor_bytes(tensor: Tensor) -> bytes:
+    """The bytes of a tensor of any type, in order."""
     # numpy has no bfloat16, and reshape makes a scalar something that can be seen as bytes.
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
@@ -393,7 +394,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, set | frozenset):
         return ["set", *sorted(map(_plain, value), key=json.dumps)]
     if isinstance(value, Tensor):
-        return ["tensor", str(value.dtype), list(value.shape), _hash(_bytes(value))]
+        return ["tensor", str(value.dtype), list(value.shape), _hash(tensor_bytes(value))]
     if isinstance(value, np.ndarray) and value.dtype != object:
         return ["array", str(value.dtype), list(value.shape), _hash(value.tobytes())]
     if isinstance(value, bytes):

@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 
+from taskkit.batches.store import tensor_bytes
 from taskkit.compare.protocol import between
 from taskkit.contracts.data import Prepared, Stream
 from taskkit.contracts.recipe import DistilSection
@@ -66,9 +67,8 @@ def weights_sha256(state: Mapping[str, object]) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(state.items()):
         if isinstance(value, Tensor):
-            plain = value.detach().cpu().contiguous()
-            digest.update(f"{name}:{plain.dtype}:{tuple(plain.shape)}:".encode())
-            digest.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
+            digest.update(f"{name}:{value.dtype}:{tuple(value.shape)}:".encode())
+            digest.update(tensor_bytes(value))
     return digest.hexdigest()
 
 
