@@ -24,10 +24,10 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from taskkit.batches.encode import Failure, samples_of
 from taskkit.batches.plan import Indices, Plan
 from taskkit.batches.raised import Raised
-from taskkit.batches.store import Encoded, is_flag
+from taskkit.batches.store import Encoded
 from taskkit.batches.workers import SLOW_SECONDS, received
 from taskkit.contracts.data import Batch, Stream
-from taskkit.contracts.facts import Example
+from taskkit.contracts.facts import Example, is_flag
 from taskkit.contracts.model import Processor, Sample
 from taskkit.errors import DataError
 

@@ -25,7 +25,7 @@ from torch.utils.data import Dataset
 from taskkit.batches.code import code_of
 from taskkit.batches.entries import ABOUT, INDEX, mark_used
 from taskkit.cachedir import HELD, Hold, file_sha256, hold
-from taskkit.contracts.facts import Fact
+from taskkit.contracts.facts import Fact, flag_words, is_flag
 from taskkit.errors import DataError
 from taskkit.wording import without_stop
 
@@ -63,11 +63,6 @@ def key(fingerprint: str, split: str, target: Fact, processor: Processor, sectio
 def class_name(processor: Processor) -> str:
     """The class of a processor, as `package.module:Name`."""
     return f"{type(processor).__module__}:{type(processor).__qualname__}"
-
-
-def is_flag(field: str) -> bool:
-    """Whether a field of a sample marks it for a person, as `flag_truncated` does; no batch holds it."""
-    return field.startswith("flag_")
 
 
 class Encoded(Dataset["Sample"]):
@@ -135,12 +130,12 @@ class Encoded(Dataset["Sample"]):
         return len(self.ids) < len(self)
 
     def flagged(self) -> Mapping[str, list[str]]:
-        """The ids of the examples of which a sample is marked, by each flag: without its `flag_`, and with blanks."""
+        """The ids of the examples of which a sample is marked, by what a person is told of it."""
         found: dict[str, list[str]] = {}
         for name, column in self._columns.items():
             if is_flag(name):
                 marked = (self.ids[self.example_of[n]] for n in range(len(self)) if _is_set(column[n]))
-                found[name.removeprefix("flag_").replace("_", " ")] = list(dict.fromkeys(marked))
+                found[flag_words(name)] = list(dict.fromkeys(marked))
         return {flag: ids for flag, ids in found.items() if ids}
 
     @property

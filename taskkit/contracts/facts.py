@@ -304,6 +304,16 @@ class Example:
     """Why its input cannot be read, where reading the table found out: it has this error instead of an answer."""
 
 
+def is_flag(field: str) -> bool:
+    """Whether a field of a sample marks it for a person, as `flag_truncated` does; no batch holds it."""
+    return field.startswith("flag_")
+
+
+def flag_words(field: str) -> str:
+    """What a person is told of a sample that is marked: the field without its `flag_`, and with blanks."""
+    return field.removeprefix("flag_").replace("_", " ")
+
+
 class TextLine(str):
     """A line of text as a person wrote or piped it, which `Processor.read` must not take for the name of a file.
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from taskkit.contracts.component import Chosen, Component, PluginInfo, load
 from taskkit.contracts.data import DataModule, Prepared, Stream
-from taskkit.contracts.facts import DataSpec, Example, Fact, Origin, SelfSupervised, Split
+from taskkit.contracts.facts import DataSpec, Example, Fact, Origin, SelfSupervised, Split, is_flag
 from taskkit.contracts.model import Model, Processor
 from taskkit.contracts.recipe import Recipe
 from taskkit.contracts.task import Task
@@ -180,7 +180,7 @@ def check_tensors(recipe: Recipe, spec: DataSpec, processor: Processor, example:
         return
     with calling(model, "Processor.collate"):
         batch = processor.collate(
-            [{name: value for name, value in sample.items() if not name.startswith("flag_")} for sample in samples[:1]]
+            [{name: value for name, value in sample.items() if not is_flag(name)} for sample in samples[:1]]
         )
     for fact in (spec.input, spec.target):
         for name, form in fact.tensors().items():

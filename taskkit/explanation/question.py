@@ -9,10 +9,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from taskkit.batches.store import is_flag
 from taskkit.contracts.data import Batch
 from taskkit.contracts.explained import Explained, Places
-from taskkit.contracts.facts import Example
+from taskkit.contracts.facts import Example, is_flag
 from taskkit.contracts.model import Sample
 from taskkit.engine.build import Built
 from taskkit.engine.guard import calling

@@ -12,7 +12,7 @@ from typing_extensions import override
 from taskkit.answering.answerer import Answerer, Encoded, in_numbers
 from taskkit.contracts.arrays import ArrayProcessor, Arrays, ArrayTask
 from taskkit.contracts.component import Chosen, load
-from taskkit.contracts.facts import DataSpec, Example, Prediction
+from taskkit.contracts.facts import DataSpec, Example, Prediction, flag_words, is_flag
 from taskkit.contracts.recipe import Recipe
 from taskkit.errors import DataError, PluginError, RunFailedError, TaskkitError
 from taskkit.wording import TELL_AUTHORS
@@ -21,7 +21,6 @@ BATCH_SIZE = 64
 """Samples that are answered at once."""
 AHEAD = 256
 """So many examples are encoded before the first of them is answered."""
-FLAG = "flag_"
 
 
 def is_portable(recipe: Recipe) -> bool:
@@ -146,7 +145,7 @@ class PortableAnswerer(Answerer):
         return in_numbers(examples, marked)
 
     def _batch(self, examples: Sequence[Example], samples: Sequence[Encoded], answering: Any) -> Sequence[Prediction]:
-        plain = [{name: value for name, value in each.items() if not name.startswith(FLAG)} for each in samples]
+        plain = [{name: value for name, value in each.items() if not is_flag(name)} for each in samples]
         batch = self.processor.collate(plain)
         if missing := [name for name in self.inputs if name not in batch]:
             raise RunFailedError(
@@ -161,8 +160,8 @@ class PortableAnswerer(Answerer):
 
 
 def _marks(samples: Sequence[Encoded]) -> Prediction:
-    names = dict.fromkeys(name for each in samples for name in each if name.startswith(FLAG))
-    found = [name.removeprefix(FLAG) for name in names if any(each.get(name, 0) for each in samples)]
+    names = dict.fromkeys(name for each in samples for name in each if is_flag(name))
+    found = [flag_words(name) for name in names if any(each.get(name, 0) for each in samples)]
     return {"flags": found} if found else {}
 
 

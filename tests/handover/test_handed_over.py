@@ -325,6 +325,24 @@ def test_of_an_encrypted_run_it_is_said_that_the_folder_is_not(
     assert "The run is encrypted" not in card(manifest, run.directory)
 
 
+def test_what_a_run_remarks_its_folder_says_in_the_same_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = Path(__file__).parents[1] / "runs" / "0.1"
+    monkeypatch.chdir(old)
+    run = taskkit.load_run(old / "text")
+    write(
+        Handed.of(run.path, run.manifest, run.built, run.checkpoint, [], 4),
+        "onnx",
+        "fp32",
+        tmp_path / "out",
+        run.plugins,
+    )
+    inputs = ["zzz", " ".join(["sun"] * 30), "sun"]
+    flags = [sorted(each.get("flags", [])) for each in run.predict(inputs)]
+    assert flags[0] == ["without a known token"]
+    assert "truncated" in flags[1]
+    assert [sorted(each.get("flags", [])) for each in taskkit.load_export(tmp_path / "out").predict(inputs)] == flags
+
+
 def test_a_metric_that_is_no_number_is_null_for_whoever_asks(place: Path) -> None:
     manifest = handed(place).manifest
     told = known(replace(manifest, metrics={**manifest.metrics, "test/r2": float("nan")}))
