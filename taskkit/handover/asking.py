@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from taskkit.batches.store import is_flag
 from taskkit.contracts.data import Batch
-from taskkit.contracts.model import Sample
+from taskkit.contracts.facts import is_flag
+from taskkit.contracts.model import Processor, Sample
 from taskkit.contracts.task import Task
 from taskkit.engine.build import Built
 from taskkit.engine.guard import calling
-from taskkit.errors import RunFailedError
+from taskkit.errors import DataError, RunFailedError
 from taskkit.handover.answers import rebuilt, tensors, with_tensors
 
 Inputs = Mapping[str, Tensor]
@@ -37,6 +37,49 @@ def batch_of(built: Built, samples: Sequence[Sample], *, complete: bool) -> Batc
         with calling(built.recipe.model, "Processor.complete"):
             batch = processor.complete(batch)
     return {**batch, "example": torch.arange(len(samples))}
+
+
+def padded_lengths(processor: Processor, samples: Sequence[Sample]) -> set[int]:
+    """The lengths to which samples are padded."""
+    return {processor.padded_length(processor.length(sample)) for sample in samples}
+
+
+def other_length(built: Built, samples: Sequence[Sample]) -> list[Sample]:
+    """The samples cut in half, or doubled, so that they are padded to a length that none of them has now.
+
+    Empty where they are not padded, and where the network takes them in neither way: a longest length is its own.
+    """
+    if built.processor.layout != "padded":
+        return []
+    known = padded_lengths(built.processor, samples)
+    for change in (_halved, _doubled):
+        made = [each for sample in samples if (each := change(built.processor, sample)) is not None]
+        if len(made) < len(samples) or known & padded_lengths(built.processor, made):
+            continue
+        try:
+            asked(built, batch_of(built, made, complete=True))
+        except Exception:  # whatever a network raises that is given less, or more, than it can take
+            continue
+        return made
+    return []
+
+
+def _halved(processor: Processor, sample: Sample) -> Sample | None:
+    length = processor.length(sample)
+    half = length // 2 | 1  # odd, lest anything is taken to be even
+    return _changed(processor, sample, half, lambda tensor: tensor[:half])
+
+
+def _doubled(processor: Processor, sample: Sample) -> Sample | None:
+    return _changed(processor, sample, 2 * processor.length(sample), lambda tensor: torch.cat([tensor, tensor]))
+
+
+def _changed(processor: Processor, sample: Sample, wanted: int, change: Callable[[Tensor], Tensor]) -> Sample | None:
+    """A sample whose tensors of its length are changed; None where it is not of the wanted length then."""
+    length = processor.length(sample)
+    along = {name: tensor for name, tensor in sample.items() if tensor.ndim and len(tensor) == length}
+    made = {**sample, **{name: change(tensor) for name, tensor in along.items()}}
+    return made if along and processor.length(made) == wanted else None
 
 
 def asked(built: Built, batch: Batch) -> tuple[Inputs, Any, Any]:
@@ -80,6 +123,8 @@ def answering(network: nn.Module, ask: Ask) -> Iterator[None]:
 def _ask(ask: Ask, inputs: Inputs) -> Outputs:
     try:
         return ask(inputs)
+    except DataError:
+        raise
     except Exception as error:  # whatever runs the program has errors of its own
         given = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in inputs.items())
         raise RunFailedError(f"The program cannot be asked {given}: {reason(error)}") from error

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
-from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -22,9 +20,9 @@ from taskkit.contracts.model import Processor, Sample
 from taskkit.engine.build import Built
 from taskkit.engine.guard import calling
 from taskkit.errors import RunFailedError
-from taskkit.handover import pt2
+from taskkit.handover import pt2, recurrent
 from taskkit.handover.answers import described, strange, tensors
-from taskkit.handover.asking import Ask, Inputs, Named, Stored, asked, batch_of, reason
+from taskkit.handover.asking import Ask, Inputs, Named, Stored, asked, batch_of, other_length, padded_lengths, reason
 
 FEW, MORE = 3, 5
 """Samples of the batches that a network is exported by: odd, lest anything is taken to be even, and not 1, which torch
@@ -63,12 +61,15 @@ class Program:
 def export(built: Built, samples: Sequence[Sample], weights: torch.dtype | None = None) -> Program:
     """Export a run's network by some samples, of lengths that differ where the processor's do.
 
-    A dimension is taken to have any size if it differs between a batch of few short samples and one of more long ones.
+    A dimension is taken to have any size if it differs between a batch of few short samples and one of more long ones;
+    where all are padded to one length, between them and samples that are cut or doubled.
     `weights` is what the weights are kept in, by default as they are; what is computed is float32.
     Raises TaskkitError where the model says that no program can hold its network, and RunFailedError where torch
     cannot export it.
     """
     few, more = _two_batches(samples, built.processor)
+    if len(padded_lengths(built.processor, [*few, *more])) == 1:
+        few = other_length(built, few) or few
     inputs, answer, _ = asked(built, batch_of(built, few, complete=True))
     others, _, _ = asked(built, batch_of(built, more, complete=True))
     _check(built, inputs, others, answer)
@@ -127,16 +128,10 @@ def unheard() -> Iterator[None]:
 
 @contextmanager
 def _any_size() -> Iterator[None]:
-    """Let torch, where its version can, take nothing for granted that holds for sizes other than 1 alone, and export
-    recurrent networks as loops, not as so many steps as the example has."""
+    """Let torch, where its version can, take nothing for granted that holds for sizes other than 1 alone."""
     config: Any = sizes  # it is made to look like a module
-    with ExitStack() as stack:
-        if hasattr(config, "backed_size_oblivious"):
-            stack.enter_context(config.patch(backed_size_oblivious=True))
-        if find_spec("torch.export._patches") is not None:
-            patches = importlib.import_module("torch.export._patches")
-            stack.enter_context(patches.register_lstm_while_loop_decomposition())
-            stack.enter_context(patches.register_gru_while_loop_decomposition())
+    known = hasattr(config, "backed_size_oblivious")
+    with config.patch(backed_size_oblivious=True) if known else nullcontext(), recurrent.whole():
         yield
 
 

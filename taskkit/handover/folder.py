@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from taskkit.cachedir import file_sha256
-from taskkit.errors import CheckpointError
+from taskkit.errors import CheckpointError, DataError
 from taskkit.handover import plain
 
 FILE = "export.json"
@@ -44,6 +44,22 @@ class ProgramFacts:
     outputs: tuple[str, ...]
     answer: Any
     """How the outputs are put together for the task, as `handover.answers.described` writes it."""
+
+    def taking(self, ask: Callable[[Mapping[str, Any]], Any]) -> Callable[[Mapping[str, Any]], Any]:
+        """The program, which then raises DataError, in words, where an input has another size than it takes."""
+
+        def checked(inputs: Mapping[str, Any]) -> Any:
+            for name, facts in self.inputs.items():
+                sizes, given = facts["shape"], tuple(inputs[name].shape) if name in inputs else ()
+                if len(sizes) != len(given) or any(size not in (None, n) for size, n in zip(sizes, given, strict=True)):
+                    wanted = ", ".join("any" if size is None else str(size) for size in sizes)
+                    raise DataError(
+                        f"{name} of the size ({', '.join(map(str, given))}): the program takes ({wanted}). Ask it "
+                        "about an input of this size, or ask the run itself."
+                    )
+            return ask(inputs)
+
+        return checked
 
 
 @dataclass(frozen=True)

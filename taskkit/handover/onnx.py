@@ -9,7 +9,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from taskkit.errors import RunFailedError
-from taskkit.handover import runtime
+from taskkit.handover import recurrent, runtime
 from taskkit.handover.asking import Ask, Inputs, reason
 from taskkit.handover.export import Program, unheard
 
@@ -23,10 +23,13 @@ def missing() -> list[str]:
 
 
 def save(program: Program, path: Path) -> Path:
-    """Write a program as ONNX, with its own names of inputs and outputs; raises RunFailedError where that fails."""
+    """Write a program as ONNX, with its own names of inputs and outputs; raises RunFailedError where that fails.
+
+    The program is of no use afterwards: torch changes it as it converts it.
+    """
     try:
         # Of a fused kernel of attention torch.onnx knows the sums and not how the results lie in memory.
-        with unheard(), sdpa_kernel(SDPBackend.MATH):
+        with unheard(), recurrent.whole(), sdpa_kernel(SDPBackend.MATH):
             made = torch.onnx.export(
                 program.exported,
                 dynamo=True,

@@ -14,11 +14,13 @@ from taskkit.contracts.model import Sample
 from taskkit.engine.build import Built
 from taskkit.engine.evaluate import answers
 from taskkit.handover.answers import tensors
-from taskkit.handover.asking import Ask, Outputs, answering, asked, batch_of
+from taskkit.handover.asking import Ask, Outputs, answering, asked, batch_of, other_length
 from taskkit.handover.export import Shapes, shapes
 
 SIZES = (1, 4, 7)
 """Samples of the batches that are compared: none of them is a size that a program is exported by."""
+OTHER = 2
+"""Samples of the batch of another length than theirs."""
 LIMIT = 1e-4
 """Of the largest magnitude of an output, or of 1 where that is larger."""
 
@@ -60,8 +62,13 @@ def parity(
     are left out. `others` is the share of predictions that may be others.
     """
     differences, seen, changed, compared = list[Difference](), list[Shapes](), list[str](), 0
-    for numbers in _batches(len(samples)):
-        few, own = [samples[n] for n in numbers], [examples[n] for n in numbers]
+    batches: list[tuple[Sequence[Sample], Sequence[Example]]] = [
+        ([samples[n] for n in numbers], [examples[n] for n in numbers]) for numbers in _batches(len(samples))
+    ]
+    # Of what no example is, the network's answers are compared and not the predictions.
+    if changed_length := other_length(built, samples[:OTHER]):
+        batches.append((changed_length, ()))
+    for few, own in batches:
         _, answer, eager = asked(built, batch_of(built, few, complete=False))
         batch = batch_of(built, few, complete=True)
         with answering(built.network, ask):
@@ -70,7 +77,7 @@ def parity(
             continue
         seen += [here] if here not in seen else []
         differences.append(apart(tensors(answer), tensors(outputs), f"of a batch of {len(few)}"))
-        if predicts(built):
+        if own and predicts(built):
             with torch.no_grad():
                 one, other = (
                     answers(built.task, built.recipe.task, batch, said, own, built.task.predict_options())

@@ -18,12 +18,14 @@ from taskkit.batches.encode import samples_of
 from taskkit.engine import build
 from taskkit.engine.build import Built
 from taskkit.handover import export as programs
-from taskkit.handover import onnx
+from taskkit.handover import onnx, recurrent
 from taskkit.handover.answers import strange, tensors, with_tensors
+from taskkit.handover.folder import ProgramFacts
 from taskkit.handover.parity import parity
 from taskkit.plugins.discovery import discover
 from taskkit.recipe.load import load
 
+NEEDS_ONNX = pytest.mark.skipif(bool(onnx.missing()), reason="needs the extra onnx")
 RECIPE = """
 title: Waves
 seed: 3
@@ -131,13 +133,74 @@ def test_a_batch_that_is_fixed_is_refused_with_what_to_write(waves: Waves) -> No
         programs.export(built, waves.samples)
 
 
-@pytest.mark.skipif(bool(onnx.missing()), reason="needs the extra onnx")
+@NEEDS_ONNX
 def test_onnxruntime_answers_alike(waves: Waves, tmp_path: Path) -> None:
     program = programs.export(waves.built, waves.samples)
     ask = onnx.read(onnx.save(program, tmp_path / "program.onnx"))
     found = parity(waves.built, program.used, ask, waves.examples, waves.samples)
     assert found.holds
     assert found.answers == 12
+
+
+OLD = Path(__file__).parents[1] / "runs" / "0.1"
+
+
+@pytest.mark.parametrize("form", ["torch", pytest.param("onnx", marks=NEEDS_ONNX)])
+def test_texts_of_one_length_make_a_program_for_texts_of_any(form: str, tmp_path: Path) -> None:
+    """An LSTM: torch's own ways write it down for one length, or as a loop, which ONNX has not."""
+    run = taskkit.load_run(OLD / "text")
+    examples = [taskkit.Example(str(n), " ".join(["sun", "rain", "wind"] * 4)) for n in range(12)]
+    samples = [sample for each in examples for sample in samples_of(each, run.built.processor)]
+    assert {len(sample["input_ids"]) for sample in samples} == {13}  # padded to 16
+    program = programs.export(run.built, samples)
+    assert program.inputs == {"input_ids": (None, None), "attention_mask": (None, None)}
+    assert sum("lstm" in str(node.target) for node in program.exported.graph.nodes) == 2
+    if form == "onnx":
+        ask = onnx.read(onnx.save(program, tmp_path / "program.onnx"))
+    else:
+        ask = programs.read(program.save(tmp_path / "program.pt2"))
+    found = parity(run.built, program.used, ask, examples, samples)
+    assert found.holds
+    assert {shape["input_ids"][1] for shape in found.shapes} == {8, 16}
+    short = run.built.processor.collate(
+        [s for text in ("sun", "rain") for s in run.built.processor.encode(taskkit.Example("", text))]
+    )
+    inputs = {name: short[name] for name in program.inputs}
+    with torch.no_grad():
+        expected = run.built.network.eval()(**inputs)
+    assert torch.allclose(ask(inputs)["output"], expected, atol=1e-6)
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(4, 3, num_layers=2, bidirectional=True)
+        self.gru = nn.GRU(4, 3, bidirectional=True)
+
+    def forward(self, values: Tensor) -> tuple[Tensor, ...]:
+        said, (hidden, cell) = self.lstm(values)
+        return said, hidden, cell, *self.gru(values)
+
+
+def test_recurrent_networks_are_traced_whole_and_torch_is_as_it_was_afterwards() -> None:
+    network, length = Recurrent().eval(), torch.export.Dim.DYNAMIC
+    kernels = dict(torch.ops.aten.lstm.input.py_kernels)
+    with torch.no_grad(), recurrent.whole(), programs.unheard():
+        program = torch.export.export(network, (torch.randn(5, 2, 4),), dynamic_shapes=({0: length},), strict=False)
+    assert torch.ops.aten.lstm.input.py_kernels == kernels
+    longer = torch.randn(9, 2, 4)
+    with torch.no_grad():
+        for one, other in zip(network(longer), program.module(check_guards=False)(longer), strict=True):
+            assert torch.equal(one, other)
+
+
+def test_a_size_that_a_program_does_not_take_is_told_in_words() -> None:
+    facts = ProgramFacts({"image": {"dtype": "float32", "shape": [None, 3, 8]}}, ("output",), None)
+    ask = facts.taking(lambda inputs: {"output": inputs["image"]})
+    assert "output" in ask({"image": torch.ones(5, 3, 8)})
+    for given in ((5, 3, 9), (5, 3)):
+        with pytest.raises(taskkit.DataError, match=r"image of the size \(5, 3.*the program takes \(any, 3, 8\)"):
+            ask({"image": torch.ones(given)})
 
 
 class Pair(NamedTuple):

@@ -115,7 +115,8 @@ class BothWays(nn.Module):
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """(texts, tokens, inputs) in, (texts, tokens, 2 width) out; what follows a text's `lengths` is noise."""
         place = torch.arange(tokens.shape[1], device=tokens.device)
-        turned = (lengths[:, None] - 1 - place).remainder(tokens.shape[1])[..., None]  # its own inverse
+        turned = lengths[:, None] - 1 - place
+        turned = torch.where(turned < 0, turned + tokens.shape[1], turned)[..., None]  # its own inverse
         there, _ = self.forwards(tokens)
         back, _ = self.backwards(tokens.gather(1, turned.expand(-1, -1, tokens.shape[2])))
         return torch.cat([there, back.gather(1, turned.expand(-1, -1, back.shape[2]))], dim=-1)
