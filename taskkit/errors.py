@@ -84,3 +84,7 @@ class RecipeError(TaskkitError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(problems)
+
+    def __reduce__(self) -> tuple[type[RecipeError], tuple[tuple[Problem, ...]]]:
+        # By its message alone, as other errors, it could not be made again in another process.
+        return RecipeError, (self.problems,)

@@ -5,25 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import override
 
+from taskkit.answering.answerer import Answerer
 from taskkit.answering.asking import Asked
 from taskkit.answering.network import NetworkAnswerer
+from taskkit.answering.processes import Opening
 from taskkit.contracts.data import Stream
 from taskkit.contracts.facts import Split
+from taskkit.contracts.recipe import TrainerSection
 from taskkit.engine import build
 from taskkit.engine.build import Built
 from taskkit.engine.evaluate import Evaluation
 from taskkit.engine.guard import blaming
 from taskkit.engine.machine import in_words
 from taskkit.engine.opening import checkpoint_of, opened
-from taskkit.engine.placement import alone, place
+from taskkit.engine.placement import alone, check_devices, place, share
 from taskkit.errors import CheckpointError, DataError
-from taskkit.plugins.discovery import from_environment
+from taskkit.plugins.discovery import Again, from_environment
 from taskkit.plugins.registry import Plugins
 from taskkit.recipe import load as recipes
 from taskkit.runs import checkpoint, history, manifest
@@ -118,6 +121,12 @@ class LoadedRun(Asked):
         """The run's task as what can be asked, on one device and in the precision that it was trained in."""
         return NetworkAnswerer(self.built, *place(self.built.recipe.trainer, self.built.task))
 
+    @override
+    def _elsewhere(self, devices: int) -> list[Opening]:
+        trainer, plugins = self.built.recipe.trainer, Again.of(self.plugins)
+        check_devices(trainer, devices)
+        return [partial(_answerer, self.path, plugins, trainer, number, devices) for number in range(devices)]
+
     def evaluate(self, split: Split = "test", overrides: Sequence[str] = ()) -> Evaluation:
         """Score the best checkpoint on a split of the run's data, or of others that `data.…` overrides name.
 
@@ -151,3 +160,11 @@ class LoadedRun(Asked):
             module = TaskModule(built.task, recipe.task)
             found = module.test(trainer, loader, examples, prepared.spec, folder=None)
         return replace(found, split=split)
+
+
+@contextmanager
+def _answerer(path: Path, plugins: Again, trainer: TrainerSection, number: int, of: int) -> Iterator[Answerer]:
+    """What answers in one of so many processes."""
+    run = load_run(path, plugins=plugins())
+    with run.guarded():
+        yield NetworkAnswerer(run.built, *place(trainer, run.built.task, share(trainer, number, of)))

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from taskkit.answering.answerer import Answerer
-from taskkit.answering.many import Progress, Unread, Written, answer_into, read_source
+from taskkit.answering.many import Progress, Written, answer_into, read_source
+from taskkit.answering.processes import Opening
+from taskkit.answering.share import Answering, Unread
 from taskkit.answering.watching import Answers, Said, Watch
 from taskkit.contracts.facts import Example, Prediction
 from taskkit.data.outputs import Form, check_output
@@ -56,6 +58,13 @@ class Asked(ABC):
     @abstractmethod
     def identity(self) -> Mapping[str, Any]:
         """What decides the answers beside inputs and options, as plain data: two that differ in it may answer apart."""
+
+    @abstractmethod
+    def _elsewhere(self, devices: int) -> Sequence[Opening]:
+        """What opens the same in so many other processes, each on a device of its own.
+
+        Raises TaskkitError where there are not so many devices, or another process could not open it.
+        """
 
     @property
     def workers(self) -> int:
@@ -116,6 +125,7 @@ class Asked(ABC):
         *,
         out: str | Path | None = None,
         workers: int | None = None,
+        devices: int = 1,
         form: Form | None = None,
         progress: Progress | None = None,
         **options: Any,
@@ -126,9 +136,12 @@ class Asked(ABC):
         their order; a row of what cannot be read, or answered, has its `error` instead. Until the file is whole,
         answers are kept in `PATH.parts`: whatever ended the process, the same call goes on from there and repeats
         nothing. `workers` processes encode, by default as many as the machine has cores where there are thousands
-        of inputs. `progress` is called with how many rows are done, and of how many. Predictions that are files are
+        of inputs. From two `devices` on each has a process that answers on it, or on a CPU with its share of the cores;
+        a program must then be one that may be imported, with `if __name__ == "__main__":` around what it does.
+        `progress` is called with how many rows are done, and of how many. Predictions that are files are
         written into `out`, by default `PATH.files`. Raises DataError where none of the inputs can be read, and
-        TaskkitError for a path that is there or has parts of other answers, and for an unknown option.
+        TaskkitError for a path that is there or has parts of other answers, for more devices than there are, and for
+        an unknown option.
         """
         path = Path(path)
         check_output(path)
@@ -139,16 +152,15 @@ class Asked(ABC):
         if all(isinstance(each, Unread) for each in requests):
             _read(self.answerer, sources, reading)  # raises what is wrong with all of them
         if workers is None:
-            workers = self.workers if len(requests) >= PARALLEL_FROM else 0
+            workers = max(1, self.workers // devices) if len(requests) >= PARALLEL_FROM else 0
         with self.guarded():
             return answer_into(
                 self.answerer,
                 requests,
                 path,
                 {**self.identity, "options": dict(options)},
-                answering,
-                out=_beside(path, out),
-                workers=workers,
+                Answering(answering, _beside(path, out), workers),
+                elsewhere=self._elsewhere(devices) if devices > 1 else (),
                 form=form,
                 progress=progress,
             )

@@ -10,39 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taskkit.answering.answerer import Answerer, Encoded
+from taskkit.answering.answerer import Answerer
 from taskkit.answering.parts import ROWS, Asked, Parts
-from taskkit.contracts.facts import Example, Prediction
+from taskkit.answering.processes import Opening, answer_here, in_processes
+from taskkit.answering.share import Answering, Input, Part, Unread
+from taskkit.contracts.facts import Example
 from taskkit.data.outputs import Form, Row, beside, check_output, write_rows
 from taskkit.errors import DataError
-from taskkit.runs.attachments import attached, file_names
+from taskkit.runs.attachments import file_names
 from taskkit.wording import some
 
 log = logging.getLogger("taskkit")
 
-HELD_BYTES = 128 * 2**20
-"""Samples of so many bytes are answered before more are taken."""
 NAMED = 3
 """So many errors are told in words; all are in the file."""
 
 Progress = Callable[[int, int], None]
 """Called with how many rows are there, and of how many."""
-
-
-@dataclass(frozen=True)
-class Unread:
-    """An input of which no example could be made, and why."""
-
-    id: str
-    error: str
-
-    @property
-    def columns(self) -> Row:
-        """None: nobody knows of which row of a table it is."""
-        return {}
-
-
-Input = Example | Unread
 
 
 @dataclass(frozen=True)
@@ -65,46 +49,22 @@ def read_source(answerer: Answerer, source: str, reading: Any) -> Sequence[Input
         return [Unread(source, str(error))]
 
 
-def answer_parts(
-    answerer: Answerer, parts: Sequence[Sequence[Input]], answering: Any, workers: int
-) -> Iterator[list[Prediction]]:
-    """For each part in turn a prediction for each of its inputs, or a mapping of its `error` alone.
-
-    What is in a part decides alone what is in a batch, so that a part is answered alike whatever was before it.
-    """
-    examples = [each for part in parts for each in part if isinstance(each, Example)]
-    encoded = answerer.encode_each(examples, workers)
-    for part in parts:
-        rows: list[Prediction] = []
-        held: list[tuple[Input, Sequence[Encoded] | DataError]] = []
-        size = 0
-        for each in part:
-            samples = next(encoded) if isinstance(each, Example) else DataError(each.error)
-            held.append((each, samples))
-            size += 0 if isinstance(samples, DataError) else sum(map(_size, samples))
-            if size > HELD_BYTES:
-                rows += _answered(answerer, held, answering)
-                held, size = [], 0
-        yield rows + _answered(answerer, held, answering)
-
-
 def answer_into(
     answerer: Answerer,
     inputs: Sequence[Input],
     path: Path,
     asked: Asked,
-    answering: Any,
+    answering: Answering,
     *,
-    out: Path,
-    workers: int = 0,
+    elsewhere: Sequence[Opening] = (),
     form: Form | None = None,
     progress: Progress | None = None,
 ) -> Written:
     """Answer all inputs into a .csv, .jsonl or .parquet file, of one row each, in their order.
 
     Answers are kept in `FILE.parts` until the file is whole; with the same `asked` and inputs it is gone on with.
-    Predictions that are files are written into `out`. Raises TaskkitError for a file that is there, and for parts of
-    something else.
+    Where there are `elsewhere`, each is opened in a process of its own, and these answer instead of this one. Raises
+    TaskkitError for a file that is there, and for parts of something else.
     """
     check_output(path)
     names = file_names([each.id for each in inputs])
@@ -113,17 +73,13 @@ def answer_into(
         done = min((parts.count - len(missing)) * ROWS, len(inputs))
         if done:
             log.info("%s: %d of %d rows are there already", parts.folder, done, len(inputs))
-        cut = [inputs[number * ROWS : (number + 1) * ROWS] for number in missing]
-        for number, chosen, answers in zip(missing, cut, answer_parts(answerer, cut, answering, workers), strict=True):
-            stems = names[number * ROWS : (number + 1) * ROWS]
-            parts.write(
-                number,
-                [
-                    {"input": each.id, **attached(answer, out, stem)}
-                    for each, answer, stem in zip(chosen, answers, stems, strict=True)
-                ],
-            )
-            done = min(done + len(chosen), len(inputs))
+        cut = [Part(number, inputs[rows], names[rows]) for number in missing for rows in [parts.rows(number)]]
+        if elsewhere:
+            found = in_processes(elsewhere, cut, answering, parts.folder)
+        else:
+            found = answer_here(answerer, cut, answering, parts.folder)
+        for count in found:
+            done += count
             if progress is not None:
                 progress(done, len(inputs))
         write_rows(path, _Rows(inputs, parts), form)
@@ -142,31 +98,6 @@ class _Rows:
     def __iter__(self) -> Iterator[Row]:
         for each, row in zip(self.inputs, self.parts, strict=True):
             yield beside(each.columns, row)
-
-
-def _answered(
-    answerer: Answerer, held: Sequence[tuple[Input, Sequence[Encoded] | DataError]], answering: Any
-) -> list[Prediction]:
-    able = [
-        (each, samples) for each, samples in held if isinstance(each, Example) and not isinstance(samples, DataError)
-    ]
-    answers = iter(_of_able(answerer, able, answering))
-    return [{"error": str(given)} if isinstance(given, DataError) else next(answers) for _, given in held]
-
-
-def _of_able(answerer: Answerer, able: Sequence[tuple[Example, Sequence[Encoded]]], answering: Any) -> list[Prediction]:
-    if not able:
-        return []
-    try:
-        return answerer.answer([each for each, _ in able], [samples for _, samples in able], answering)
-    except DataError as error:
-        if len(able) == 1:
-            return [{"error": str(error)}]
-    return [answer for one in able for answer in _of_able(answerer, [one], answering)]
-
-
-def _size(sample: Encoded) -> int:
-    return sum(getattr(value, "nbytes", 0) for value in sample.values())
 
 
 def _told(path: Path, parts: Parts) -> Written:

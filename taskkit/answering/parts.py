@@ -55,23 +55,30 @@ class Parts:
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         """The rows of all parts, in order, which must be there."""
         for number in range(self.count):
-            with self._file(number).open(encoding="utf-8") as file:
+            with part_file(self.folder, number).open(encoding="utf-8") as file:
                 yield from map(json.loads, file)
 
     def missing(self) -> list[int]:
         """The numbers of the parts that nobody wrote yet."""
-        return [number for number in range(self.count) if not self._file(number).exists()]
+        return [number for number in range(self.count) if not part_file(self.folder, number).exists()]
 
-    def write(self, number: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write a part, whole or not at all; raises TaskkitError where there is no room."""
-        write_whole(self._file(number), "".join(f"{json.dumps(row, default=str)}\n" for row in rows))
+    def rows(self, number: int) -> slice:
+        """Which rows of the file are in a part."""
+        return slice(number * ROWS, (number + 1) * ROWS)
 
     def remove(self) -> None:
         """Remove all parts, once the file is whole."""
         shutil.rmtree(self.folder)
 
-    def _file(self, number: int) -> Path:
-        return self.folder / f"{number:06}.jsonl"
+
+def write_part(folder: Path, number: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a part, whole or not at all; raises TaskkitError where there is no room."""
+    write_whole(part_file(folder, number), "".join(f"{json.dumps(row, default=str)}\n" for row in rows))
+
+
+def part_file(folder: Path, number: int) -> Path:
+    """Where the rows of a part are."""
+    return folder / f"{number:06}.jsonl"
 
 
 def refuse_others(path: Path, asked: Asked) -> None:

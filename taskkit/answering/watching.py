@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from taskkit.answering.answerer import Answerer
-from taskkit.answering.many import Input, answer_parts, is_error, read_source
+from taskkit.answering.many import is_error, read_source
 from taskkit.answering.parts import Asked, refuse_others
+from taskkit.answering.share import Input, answer_parts
 from taskkit.contracts.facts import Prediction
 from taskkit.data.outputs import beside, check_output
 from taskkit.errors import TaskkitError

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     "--watch", type=click.Path(path_type=Path), help="Answer files as they appear in this folder, into -o .jsonl."
 )
 @click.option("--workers", type=click.IntRange(0), help="Processes that encode for -o; by default as many as it takes.")
+@click.option("--devices", type=click.IntRange(1), help="Processes that answer for -o, each on a device; by default 1.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each prediction.")
 @click.pass_obj
 def command(
@@ -50,6 +51,7 @@ def command(
     output: Path | None,
     watch: Path | None,
     workers: int | None,
+    devices: int | None,
     as_json: bool,
 ) -> None:
     """Predict with RUN for each INPUT: a file, a table or a text, whatever its model reads; `-` reads lines from stdin.
@@ -60,8 +62,10 @@ def command(
 
     if words.count("-") > 1:
         raise click.UsageError("`-` stands for all of standard input, which can be read once. Give it once.")
-    if output is None and (watch is not None or workers is not None):
-        raise click.UsageError("--watch and --workers are for answers in a file. Name it with -o.")
+    if output is None and (watch, workers, devices) != (None, None, None):
+        raise click.UsageError("--watch, --workers and --devices are for answers in a file. Name it with -o.")
+    if watch is not None and (workers, devices) != (None, None):
+        raise click.UsageError("With --watch one process answers. Leave out --workers and --devices.")
     if output is not None and watch is None:
         check_output(output)
     loaded = _opened(run, ours)
@@ -78,7 +82,7 @@ def command(
         if not sources:
             raise click.UsageError("Name an input, or write one a line on standard input.")
     if output is not None:
-        _write(loaded, sources, output, out, workers, _form(output, inputs, options), options)
+        _write(loaded, sources, output, out, (workers, devices or 1), _form(output, inputs, options), options)
         return
     predictions = loaded.answer(loaded.requests(sources, **options), out)
     for prediction in predictions:
@@ -97,14 +101,15 @@ def _write(
     sources: Sequence[str],
     output: Path,
     out: Path | None,
-    workers: int | None,
+    processes: tuple[int | None, int],
     form: Form,
     options: Mapping[str, Any],
 ) -> None:
-    """Answer into a file; exit with 1 where rows of it are errors."""
+    """Answer into a file, with `processes` that encode and that answer; exit with 1 where rows of it are errors."""
+    workers, devices = processes
     with bar() as progress:
         written = loaded.predict_into(
-            sources, output, out=out, workers=workers, form=form, progress=progress, **options
+            sources, output, out=out, workers=workers, devices=devices, form=form, progress=progress, **options
         )
     said = f", with {form.said}" if form.said else ""
     say(f"{written.rows:,} predictions are in {path_text(output)}{said}", err=True)

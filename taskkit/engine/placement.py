@@ -11,7 +11,9 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import nn
 
+from taskkit import cores
 from taskkit.contracts.recipe import TrainerSection
+from taskkit.errors import TaskkitError
 
 _TRUE = {"64-true": torch.float64, "32-true": torch.float32, "bf16-true": torch.bfloat16, "16-true": torch.float16}
 _MIXED = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -24,10 +26,13 @@ class Place(NamedTuple):
     autocast: Callable[[], AbstractContextManager[Any]]
 
 
-def place(section: TrainerSection, task: nn.Module) -> Place:
-    """One device, here, in the precision of a recipe, for whose parameters the task is changed in place."""
+def place(section: TrainerSection, task: nn.Module, number: int = 0) -> Place:
+    """One device, here, in the precision of a recipe, for whose parameters the task is changed in place.
+
+    `number` says which, where there are several of the kind.
+    """
     section = alone(section)
-    device, name = _device(section.accelerator), precision(section.precision, section.accelerator)
+    device, name = _devices(section.accelerator)[number], precision(section.precision, section.accelerator)
     if name in _MIXED:
         # A CPU computes no float16.
         kind = torch.bfloat16 if device.type == "cpu" else _MIXED[name]
@@ -35,7 +40,7 @@ def place(section: TrainerSection, task: nn.Module) -> Place:
     if name not in _TRUE:
         from lightning_fabric import Fabric  # with the libraries that such a precision has of its own
 
-        fabric = Fabric(accelerator=section.accelerator, devices=1, precision=cast(Any, name))
+        fabric = Fabric(accelerator=section.accelerator, devices=[number] if number else 1, precision=cast(Any, name))
         fabric.strategy.precision.convert_module(task)
         return Place(fabric.device, fabric.autocast)
     task.to(_TRUE[name])
@@ -72,9 +77,29 @@ def alone(trainer: TrainerSection) -> TrainerSection:
     return replace(one, limit_test_batches=1.0)
 
 
-def _device(accelerator: str) -> torch.device:
+def share(section: TrainerSection, number: int, of: int) -> int:
+    """The number of the device for one of so many processes; on a CPU each computes with its share of the threads."""
+    found = _devices(alone(section).accelerator)
+    if found[0].type == "cpu":
+        torch.set_num_threads(max(1, torch.get_num_threads() // of))
+        return 0
+    return number
+
+
+def check_devices(section: TrainerSection, wanted: int) -> None:
+    """Raise TaskkitError where there are not so many devices, or cores of a CPU."""
+    found = _devices(alone(section).accelerator)
+    there = len(cores.usable()) if found[0].type == "cpu" else len(found)
+    if wanted > there:
+        what = "cores of the CPU" if found[0].type == "cpu" else f"devices of {found[0].type}"
+        raise TaskkitError(f"devices={wanted}: this machine has {there} {what}. At most so many were expected.")
+
+
+def _devices(accelerator: str) -> list[torch.device]:
+    """The devices that a recipe's accelerator has here, of one kind; the CPU is one."""
     if accelerator != "cpu":
-        for name, kind in (("cuda", torch.cuda), ("mps", torch.backends.mps)):
-            if kind.is_available():
-                return torch.device(name, 0)
-    return torch.device("cpu")
+        if torch.cuda.is_available():
+            return [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
+        if torch.backends.mps.is_available():
+            return [torch.device("mps", 0)]
+    return [torch.device("cpu")]

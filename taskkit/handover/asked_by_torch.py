@@ -36,8 +36,13 @@ class ProgramAnswerer(NetworkAnswerer):
             return self.built.processor.complete(batch)
 
 
-def with_torch(path: Path, record: ExportRecord, recipe: Recipe, spec: DataSpec) -> NetworkAnswerer:
-    """What answers by an exported folder; raises CheckpointError for a file that is not what was written."""
+def with_torch(path: Path, record: ExportRecord, recipe: Recipe, spec: DataSpec, threads: int = 0) -> NetworkAnswerer:
+    """What answers by an exported folder, in this process with so many threads, 0: as many as it has.
+
+    Raises CheckpointError for a file that is not what was written.
+    """
+    if threads:
+        torch.set_num_threads(threads)
     tensors = load_file(files.file(path, record, files.STATE))
     state, kept = (files.content(path, record, name, tensors) for name in (files.PROCESSOR, files.TASK))
     built = build.untrained(recipe, spec, state)
@@ -53,7 +58,7 @@ def with_torch(path: Path, record: ExportRecord, recipe: Recipe, spec: DataSpec)
         return NetworkAnswerer(built, torch.device("cpu"), nullcontext)
     program = files.program(path, record)
     ask = onnx.read(program) if record.form == "onnx" else export.read(program)
-    network = InStead(built.network, ask, record.program.answer)
+    network = InStead(built.network, record.program.taking(ask), record.program.answer)
     built.task.network = network
     return ProgramAnswerer(replace(built, network=network), torch.device("cpu"), nullcontext)
 

@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import override
 
+from taskkit import cores
 from taskkit.answering.answerer import Answerer
 from taskkit.answering.asking import Asked
+from taskkit.answering.processes import Opening
 from taskkit.cachedir import file_sha256
 from taskkit.contracts.facts import DataSpec
 from taskkit.contracts.recipe import Recipe
-from taskkit.errors import CheckpointError
+from taskkit.errors import CheckpointError, TaskkitError
 from taskkit.handover import folder as files
 from taskkit.handover import portable, runtime
 from taskkit.handover.folder import ExportRecord
-from taskkit.plugins.discovery import from_environment
+from taskkit.plugins.discovery import Again, from_environment
 from taskkit.plugins.registry import Plugins
 from taskkit.recipe import load as recipes
 from taskkit.runs import packing
@@ -38,11 +40,13 @@ class LoadedExport(Asked):
     Where it holds a program in ONNX, and the model and the task declare a `portable`, no torch is imported.
     """
 
-    def __init__(self, path: Path, record: ExportRecord, plugins: Plugins) -> None:
+    def __init__(self, path: Path, record: ExportRecord, plugins: Plugins, threads: int = 0) -> None:
         self.path = path
         self.record = record
         """What export.json says."""
         self.plugins = plugins
+        self.threads = threads
+        """So many of the CPU compute; 0: as many as there are."""
 
     def __repr__(self) -> str:
         return f"<export {self.path}: {self.record.form}, {self.record.title}>"
@@ -99,7 +103,17 @@ class LoadedExport(Asked):
             return self._portable(spec)
         from taskkit.handover.asked_by_torch import with_torch
 
-        return with_torch(self.path, self.record, self.recipe, spec)
+        return with_torch(self.path, self.record, self.recipe, spec, self.threads)
+
+    @override
+    def _elsewhere(self, devices: int) -> list[Opening]:
+        if devices > (there := len(cores.usable())):
+            raise TaskkitError(
+                f"devices={devices}: an exported folder answers on the CPU, which has {there} cores here. At most so "
+                "many were expected."
+            )
+        plugins = Again.of(self.plugins)
+        return [partial(_answerer, self.path, plugins, max(1, there // devices))] * devices
 
     @property
     def is_portable(self) -> bool:
@@ -114,5 +128,13 @@ class LoadedExport(Asked):
             raise CheckpointError(f"{self.path / files.FILE}: it names no program. Export the run again.")
         tensors: Mapping[str, Any] = load_file(files.file(self.path, self.record, files.STATE))
         state, task = (files.content(self.path, self.record, name, tensors) for name in (files.PROCESSOR, files.TASK))
-        ask = runtime.load(files.program(self.path, self.record))
+        ask = program.taking(runtime.load(files.program(self.path, self.record), self.threads))
         return portable.PortableAnswerer(self.recipe, spec, ask, list(program.inputs), state, task)
+
+
+@contextmanager
+def _answerer(path: Path, plugins: Again, threads: int) -> Iterator[Answerer]:
+    """What answers in one of several processes."""
+    export = LoadedExport(path, files.read(path), plugins(), threads)
+    with export.guarded():
+        yield export.answerer

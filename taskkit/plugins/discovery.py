@@ -9,7 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -23,7 +23,7 @@ from taskkit.errors import PluginError
 from taskkit.plugins.files import PluginFile, load, named_files
 from taskkit.plugins.guard import PluginProblem, Refused, call, guard
 from taskkit.plugins.index import install_advice
-from taskkit.plugins.installed import allowed, entry_points, info_of, names, normalised
+from taskkit.plugins.installed import allowed, distribution, entry_points, info_of, names, normalised
 from taskkit.plugins.origin import own_folder
 from taskkit.plugins.registry import Loaded, Offer, Plugins
 from taskkit.wording import did_you_mean
@@ -51,6 +51,31 @@ def from_environment(no_plugins: bool = False) -> Plugins:
         if problem.plugin in [file.info for file in files]:
             raise PluginError(f"--plugin {problem.distribution}: {problem.reason}. {problem.hint}")
     return found
+
+
+@dataclass(frozen=True)
+class Again:
+    """Finds the same plugins in another process, which is given this pickled."""
+
+    allow: tuple[str, ...]
+    prefer: tuple[str, ...]
+
+    @classmethod
+    def of(cls, plugins: Plugins) -> Again:
+        """What finds these; raises PluginError for one that is an object of this process."""
+        for info in plugins.plugins:
+            if not info.version:
+                raise PluginError(
+                    f"{info.entry_point}: this plugin is an object of this process. One that another process can "
+                    "import was expected. Put it into a file or a package, or do with one process."
+                )
+        # Files are named in the environment, which the other process has too.
+        installed = [info for info in plugins.plugins if distribution(info) is not None]
+        return cls(tuple(info.entry_point for info in installed), plugins.prefer)
+
+    def __call__(self) -> Plugins:
+        """The plugins, in this process."""
+        return discover(self.allow, prefer=self.prefer, files=named_files())
 
 
 def choices(no_plugins: bool = False) -> Configuration:

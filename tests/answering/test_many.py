@@ -2,26 +2,33 @@
 
 import csv
 import json
+import pickle
 import signal
 import subprocess
 import sys
 import wave
+from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 from random import Random
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 import torch
 
 import taskkit
-from taskkit import DataError, TaskkitError
+from taskkit import DataError, LoadedRun, PluginError, RecipeError, TaskkitError, cores
+from taskkit.contracts.component import PluginInfo
+from taskkit.errors import MachineError, Problem
+from taskkit.plugins.discovery import Again
 
 OLD = Path(__file__).parents[1] / "runs" / "0.1"
 WORDS = ("sun", "rain", "wind", "cloud", "warm", "cold", "snow")
 
 
 @pytest.fixture(scope="module")
-def text() -> taskkit.LoadedRun:
+def text() -> LoadedRun:
     torch.set_num_threads(1)
     return taskkit.load_run(OLD / "text")
 
@@ -41,7 +48,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_rows_stand_in_the_order_of_the_inputs_and_say_what_predict_says(
-    text: taskkit.LoadedRun, table: Path, tmp_path: Path
+    text: LoadedRun, table: Path, tmp_path: Path
 ) -> None:
     for name in ("out.csv", "out.jsonl", "out.parquet"):
         written = text.predict_into([str(table), "warm wind"], tmp_path / name, top=1)
@@ -59,7 +66,7 @@ def test_rows_stand_in_the_order_of_the_inputs_and_say_what_predict_says(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "out.jsonl", "out.parquet", "texts.csv"]
 
 
-def test_processes_that_encode_change_nothing(text: taskkit.LoadedRun, table: Path, tmp_path: Path) -> None:
+def test_processes_that_encode_change_nothing(text: LoadedRun, table: Path, tmp_path: Path) -> None:
     text.predict_into(str(table), tmp_path / "one.jsonl")
     text.predict_into(str(table), tmp_path / "two.jsonl", workers=2)
     assert (tmp_path / "one.jsonl").read_bytes() == (tmp_path / "two.jsonl").read_bytes()
@@ -83,7 +90,7 @@ taskkit.load_run(run).predict_into(table, path, progress=progress)
 
 
 def test_a_killed_call_goes_on_repeats_nothing_and_writes_the_same_bytes(
-    text: taskkit.LoadedRun, table: Path, tmp_path: Path, environment
+    text: LoadedRun, table: Path, tmp_path: Path, environment
 ) -> None:
     path, done = tmp_path / "out.parquet", Random().choice([1, 2])
     command = [sys.executable, "-c", KILLED, str(OLD / "text"), str(table), str(path), str(done)]
@@ -102,7 +109,78 @@ def test_a_killed_call_goes_on_repeats_nothing_and_writes_the_same_bytes(
     assert not (tmp_path / "out.parquet.parts").exists()
 
 
-def test_two_processes_do_not_write_one_file(text: taskkit.LoadedRun, table: Path, tmp_path: Path, environment) -> None:
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """Ten thousand texts, twenty parts."""
+    path = tmp_path / "many.txt"
+    path.write_text("".join(f"{' '.join(Random(n).choices(WORDS, k=5))}\n" for n in range(10_000)))
+    return path
+
+
+def test_devices_answer_each_in_a_process_and_change_nothing(taskkit, text: LoadedRun, table: Path) -> None:
+    called = taskkit("predict", str(OLD / "text"), str(table), "-o", "two.jsonl", "--devices", "2", "--top", "1")
+    assert called.returncode == 0, called.stderr
+    assert called.stderr.count("since the run was made") == 1
+    text.predict_into(str(table), table.with_name("one.jsonl"), top=1)
+    assert table.with_name("two.jsonl").read_bytes() == table.with_name("one.jsonl").read_bytes()
+    refused = taskkit("predict", str(OLD / "text"), table.name, "-o", "three.jsonl", "--devices", "1000")
+    assert refused.returncode == 2
+    assert f"this machine has {len(cores.usable())} cores of the CPU" in refused.stderr
+    alone = taskkit("predict", str(OLD / "text"), "sun", "--devices", "2")
+    assert alone.returncode == 2
+    assert "Name it with -o" in alone.stderr
+
+
+def test_where_a_process_that_answers_is_killed_it_is_said_and_gone_on_with(
+    text: LoadedRun, many: Path, tmp_path: Path
+) -> None:
+    def kill(done: int, total: int) -> None:
+        for child in active_children():
+            child.kill()
+
+    with pytest.raises(MachineError, match=r"was killed by SIGKILL.*the same command goes on"):
+        text.predict_into(str(many), tmp_path / "out.jsonl", devices=2, progress=kill)
+    assert not active_children()
+    assert [*(tmp_path / "out.jsonl.parts").glob("*.jsonl")]
+    text.predict_into(str(many), tmp_path / "out.jsonl")
+    text.predict_into(str(many), tmp_path / "whole.jsonl")
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+ENDED = """
+import multiprocessing, os, signal, sys
+import taskkit
+
+def progress(done, total):
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    run, texts, path = sys.argv[1:]
+    taskkit.load_run(run).predict_into(texts, path, devices=2, workers=1, progress=progress)
+"""
+
+
+def test_processes_that_answer_end_with_the_one_that_began_them(many: Path, tmp_path: Path, environment) -> None:
+    command = [sys.executable, "-c", ENDED, str(OLD / "text"), str(many), str(tmp_path / "out.jsonl")]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as called:
+        assert called.stdout is not None
+        children = [psutil.Process(int(pid)) for pid in called.stdout.readline().split() if psutil.pid_exists(int(pid))]
+        assert called.wait(60) == -signal.SIGKILL
+        gone, there = psutil.wait_procs(children, 60)
+        assert not there
+        assert gone
+
+
+def test_what_only_this_process_has_is_refused_in_others_and_errors_come_whole(text: LoadedRun) -> None:
+    mine = replace(text.plugins, plugins=(PluginInfo("mine", "", "mine"), *text.plugins.plugins))
+    with pytest.raises(PluginError, match="mine: this plugin is an object of this process"):
+        Again.of(mine)
+    error = RecipeError([Problem("a.yaml:1:1", "seed", "wrong")])
+    assert pickle.loads(pickle.dumps(error)).problems == error.problems
+
+
+def test_two_processes_do_not_write_one_file(text: LoadedRun, table: Path, tmp_path: Path, environment) -> None:
     # A lock is a process's: another one must hold it.
     hold = (
         "import sys; from pathlib import Path; from taskkit.answering.parts import Parts; "
@@ -132,7 +210,7 @@ def test_what_cannot_be_read_or_encoded_is_an_error_in_its_own_row(taskkit, tmp_
     assert all(row["prediction"] and row["entropy"] and not row["error"] for row in found[1:-1])
 
 
-def test_a_row_of_a_table_that_cannot_be_read_is_an_error_of_its_own(text: taskkit.LoadedRun, tmp_path: Path) -> None:
+def test_a_row_of_a_table_that_cannot_be_read_is_an_error_of_its_own(text: LoadedRun, tmp_path: Path) -> None:
     (tmp_path / "texts.csv").write_text("text,number\nsun,1\n,2\nrain,3\n")
     written = text.predict_into(str(tmp_path / "texts.csv"), tmp_path / "out.csv")
     assert (written.rows, written.errors) == (3, 1)
@@ -145,14 +223,14 @@ def test_a_row_of_a_table_that_cannot_be_read_is_an_error_of_its_own(text: taskk
         text.predict(str(tmp_path / "texts.csv"))
 
 
-def test_where_nothing_can_be_read_nothing_is_written(text: taskkit.LoadedRun, tmp_path: Path) -> None:
+def test_where_nothing_can_be_read_nothing_is_written(text: LoadedRun, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no such file"):
         text.predict_into(str(tmp_path / "gone.csv"), tmp_path / "out.csv")
     assert not [*tmp_path.iterdir()]
 
 
 def test_an_answer_that_fails_is_an_error_of_its_input_alone(
-    text: taskkit.LoadedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    text: LoadedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, whole = text.built.task, text.built.task.predict
 
