@@ -10,7 +10,8 @@ import torch
 from typing_extensions import override
 
 from taskkit.answering.answerer import Answerer, Encoded, in_numbers
-from taskkit.batches.encode import encode_each, in_memory, samples_of
+from taskkit.batches.encode import encode_each, samples_of
+from taskkit.batches.given import GivenEncoded
 from taskkit.contracts.data import Batch
 from taskkit.contracts.facts import DataSpec, Example, Prediction
 from taskkit.engine.build import Built
@@ -74,7 +75,7 @@ class NetworkAnswerer(Answerer):
         self, examples: Sequence[Example], samples: Sequence[Sequence[Encoded]], answering: Any
     ) -> list[Prediction]:
         task, owner = self.built.task, self.built.recipe.task
-        encoded = in_memory(samples, task.processor)
+        encoded = GivenEncoded(samples, task.processor)
         section = self.built.recipe.loader
         size = section.eval_batch_size or section.batch_size
         loader = sequential(encoded, task.processor, size, section.budget, resident="no", workers=0)

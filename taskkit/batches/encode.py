@@ -77,17 +77,16 @@ def encode_each(
 
     No more are in memory than the processes have ready. Raises MachineError when a worker dies.
     """
+    if not workers:
+        for number in range(len(examples)):
+            try:
+                yield samples_of(read(examples, number), processor)
+            except DataError as error:
+                yield error
+        return
     for chunk in _chunks(_Work(examples, processor), workers):
         for result in chunk:
             yield result.error() if isinstance(result, Failure) else [sample.unpacked() for sample in result[1]]
-
-
-def in_memory(samples: Sequence[Sequence[Sample]], processor: Processor) -> Encoded:
-    """The samples of examples, each of which was encoded by itself; the ids of the examples are their numbers."""
-    writer = Writer(None)
-    for number, each in enumerate(samples):
-        writer.add(str(number), [PackedSample.of(sample, _length(sample, processor)) for sample in each])
-    return writer.encoded()
 
 
 def _found(entry: Path) -> Encoded | None:
@@ -179,7 +178,7 @@ class _Work(Dataset[tuple[str, list[PackedSample]] | Failure]):
             example = read(self.examples, number)
             samples = samples_of(example, self.processor)
             with _naming(example, self.processor):
-                return example.id, [PackedSample.of(sample, _length(sample, self.processor)) for sample in samples]
+                return example.id, [PackedSample.of(sample, length_of(sample, self.processor)) for sample in samples]
         except DataError as error:
             return Failure(str(error), traceback.format_exc())
 
@@ -193,7 +192,7 @@ def read(examples: Sequence[Example], number: int) -> Example:
         raise DataError(f"example number {number}: {why}") from error
 
 
-def _length(sample: Sample, processor: Processor) -> int:
+def length_of(sample: Sample, processor: Processor) -> int:
     """Units of a sample; raises DataError where there are none and batches are planned by them."""
     length = processor.length(sample)
     if length < 1 and processor.layout != "stacked":
@@ -212,6 +211,10 @@ def samples_of(example: Example, processor: Processor) -> Sequence[Sample]:
         samples = processor.encode(example)
         if not samples:
             raise DataError(f"{type(processor).__name__} makes no sample of it. One at least was expected.")
+        for sample in samples:
+            for name, value in sample.items():
+                if not isinstance(value, torch.Tensor):
+                    raise DataError(f"field {name!r} is a {type(value).__name__}. A tensor was expected.")
         return samples
 
 
