@@ -44,6 +44,7 @@ def _known(served: Served) -> dict[str, object]:
         "texts": served.taken.texts,
         "pictures": served.taken.pictures,
         "sounds": served.taken.sounds,
+        "explains": served.explaining is not None,
         "options": [
             {
                 "name": setting.name,

@@ -99,7 +99,9 @@ ANSWERS = "[...document.querySelectorAll('article p')].map((each) => each.textCo
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
-def test_texts_and_pictures_are_asked_about(tab: Tab, server: Server, place: Path) -> None:
+def test_texts_and_pictures_are_asked_about_and_explained(
+    tab: Tab, server: Server, place: Path, tmp_path: Path
+) -> None:
     tab.go(f"{server.url}/")
     tab.run("document.getElementById('text').value = 'fine nice <b>3</b>\\n{\"text\": \"sad poor\"}'")
     tab.run(ASK)
@@ -107,6 +109,15 @@ def test_texts_and_pictures_are_asked_about(tab: Tab, server: Server, place: Pat
     assert tab.run(ANSWERS) == ["good", "bad"]
     assert tab.run("document.querySelector('article h2').textContent") == "fine nice <b>3</b>"
     assert tab.run("document.querySelectorAll('article .bar').length") == 4
+
+    tab.run("document.getElementById('why').click()")
+    tab.until("document.querySelectorAll('article .words').length === 2 && !document.getElementById('why').disabled")
+    colours = tab.run(
+        "[...document.querySelectorAll('.words span')].map((each) => [each.textContent, each.style.background])"
+    )
+    assert [word for word, _ in colours if word in ("fine", "nice", "sad", "poor")] == ["fine", "nice", "sad", "poor"]
+    assert len({colour for _, colour in colours}) > 2
+    tab.look(tmp_path / "why.png")
 
     tab.run("document.getElementById('option-column').value = 'nothing'")
     tab.run("document.getElementById('text').value = '{\"a\": \"b\"}'")
@@ -119,6 +130,11 @@ def test_texts_and_pictures_are_asked_about(tab: Tab, server: Server, place: Pat
     tab.run(ASK)
     tab.until("document.querySelectorAll('article').length === 1")
     assert tab.run(ANSWERS)[0] in ("dark", "light")
+    tab.run("document.getElementById('why').click()")
+    tab.until("document.querySelector('article canvas') && !document.getElementById('why').disabled")
+    assert tab.run("[document.querySelector('canvas').width, document.querySelector('canvas').height]") == [8, 8]
+    drawn = "new Set(document.querySelector('canvas').getContext('2d').getImageData(0, 0, 8, 8).data).size"
+    assert tab.run(drawn) > 4
 
     for width in (NARROW, 1000):
         tab.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
