@@ -1,8 +1,8 @@
 """torchmetrics without the libraries that few of its metrics need, which are half of the wait for a process to begin.
 
-torchmetrics imports all of its metrics at once, and some of these import torchvision, transformers and scipy.signal.
-These are placeholders while torchmetrics is imported, and only for it: a name taken from one is looked up in the real
-library when it is first used.
+torchmetrics imports all of its metrics at once, and some of these import torchvision, transformers and scipy.signal;
+its plots import matplotlib. These are placeholders while torchmetrics is imported, and only for it: a name taken from
+one is looked up in the real library when it is first used.
 """
 
 from __future__ import annotations
@@ -11,48 +11,86 @@ import importlib
 import importlib.util
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-DEFERRED = ("torchvision", "transformers", "scipy.signal")
+DEFERRED = ("matplotlib", "torchvision", "transformers", "scipy.signal")
 
 
 class Later:
-    """A name of a module that is imported once the name is used."""
+    """A thing of a module that is imported once the thing is used.
 
-    def __init__(self, module: str, name: str) -> None:
-        self._module, self._name = module, name
+    While torchmetrics is imported, what is taken of it or made by calling it is such a thing too; whether it is true
+    nobody can say then.
+    """
+
+    def __init__(self, while_: Importing, real: Callable[[], Any]) -> None:
+        self._while, self._real = while_, cache(real)
 
     def real(self) -> Any:
-        """What the name stands for."""
-        module = importlib.import_module(self._module)
-        if not hasattr(module, self._name):
-            return importlib.import_module(f"{self._module}.{self._name}")
-        return getattr(module, self._name)
+        """The thing itself."""
+        return self._real()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.real(), name)
+        if not self._while.goes_on:
+            return getattr(self.real(), name)
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Later(self._while, lambda: getattr(self.real(), name))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call what the name stands for."""
-        return self.real()(*args, **kwargs)
+        """Call it."""
+        if not self._while.goes_on:
+            return self.real()(*args, **kwargs)
+        return Later(self._while, lambda: self.real()(*args, **kwargs))
+
+    def __instancecheck__(self, instance: Any) -> bool:
+        return isinstance(instance, self.real())
+
+    def __subclasscheck__(self, subclass: Any) -> bool:
+        return issubclass(subclass, self.real())
+
+    def __bool__(self) -> bool:
+        if self._while.goes_on:
+            raise TypeError("it is not imported yet")
+        return bool(self.real())
+
+
+@dataclass
+class Importing:
+    """An import of torchmetrics."""
+
+    goes_on: bool = True
 
 
 class _Placeholder(ModuleType):
+    def __init__(self, name: str, while_: Importing) -> None:
+        super().__init__(name)
+        self._while = while_
+
     def __getattr__(self, name: str) -> Later:
         if name.startswith("__"):
             raise AttributeError(name)
-        return Later(self.__name__, name)
+        return Later(self._while, partial(_named, self.__name__, name))
+
+
+def _named(module: str, name: str) -> Any:
+    """A name of a module, or a module in it."""
+    found = importlib.import_module(module)
+    return getattr(found, name) if hasattr(found, name) else importlib.import_module(f"{module}.{name}")
 
 
 class _Placeholders(MetaPathFinder, Loader):
     """Finds placeholders, for the thread that made it."""
 
     def __init__(self, names: Sequence[str]) -> None:
+        self.importing = Importing()
         self._names, self._thread = names, threading.get_ident()
 
     def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
@@ -62,7 +100,7 @@ class _Placeholders(MetaPathFinder, Loader):
         return ModuleSpec(name, self, is_package=True)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return _Placeholder(spec.name)
+        return _Placeholder(spec.name, self.importing)
 
     def exec_module(self, module: ModuleType) -> None:
         pass
@@ -102,6 +140,7 @@ def _placeholders() -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(finder)
+        finder.importing.goes_on = False
         for name, module in list(sys.modules.items()):
             if isinstance(module, _Placeholder):
                 del sys.modules[name]

@@ -15,7 +15,7 @@ with loading():
 HARMLESS = (
     IMPORTS
     + """
-assert not {"torchvision", "transformers", "scipy.signal"} & set(sys.modules)
+assert not {"matplotlib", "torchvision", "transformers", "scipy.signal"} & set(sys.modules)
 from taskkit.cli.deferred import Later
 
 found = {
@@ -33,12 +33,23 @@ assert all(later.real() is not None for later in found.values())
 import scipy
 assert scipy.signal.firwin
 
+import torch
 from pathlib import Path
 folder = Path(sys.argv[1])
 folder.joinpath("vocab.txt").write_text("\\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad"]))
 transformers.BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
 sizes = dict(vocab_size=7, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
 transformers.BertModel(transformers.BertConfig(**sizes)).eval().save_pretrained(folder)
+
+import matplotlib
+matplotlib.use("agg")
+from torchmetrics.classification import BinaryAccuracy, BinaryConfusionMatrix, BinaryROC
+for metric in (BinaryAccuracy(), BinaryConfusionMatrix(), BinaryROC()):
+    metric.update(torch.tensor([0.9, 0.2, 0.8]), torch.tensor([1, 0, 0]))
+    figure, _ = metric.plot()
+    assert isinstance(figure, matplotlib.figure.Figure), figure
+    figure.savefig(folder / "plot.png")
+assert folder.joinpath("plot.png").stat().st_size > 5000
 
 from torchmetrics.functional.text import bert_score
 scores = bert_score(["good"], ["good"], model_name_or_path=str(folder), num_layers=1, max_length=8)
