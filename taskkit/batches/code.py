@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from taskkit.cachedir import file_sha256
+from taskkit.plugins.installed import providers
 
 _CONTRACT = "taskkit.contracts.model"
 """The base class of processors decides no sample: the store's own format stands for the host."""
@@ -95,7 +96,7 @@ def _package(name: str) -> tuple[str, Files]:
 
 @cache
 def _distributions() -> Mapping[str, list[str]]:
-    return metadata.packages_distributions()
+    return providers()
 
 
 def _distribution(name: str) -> metadata.Distribution | None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from taskkit import cores
 from taskkit.errors import CheckpointError, Failure, TaskkitError
+from taskkit.plugins.installed import name_and_version
 from taskkit.runs.encryption import EncryptionKey, writing
 from taskkit.runs.lock import is_free
 from taskkit.runs.manifest import FILE, Manifest, Process, Status, read
@@ -233,9 +234,7 @@ def environment(device: str) -> dict[str, Any]:
         "device": device,
         "cpu": cpu(),
         "git": git_state(),
-        "packages": dict(
-            sorted((d.metadata["Name"], d.version) for d in importlib.metadata.distributions() if d.metadata["Name"])
-        ),
+        "packages": dict(sorted(each for each in map(name_and_version, importlib.metadata.distributions()) if each[0])),
     }
 
 
