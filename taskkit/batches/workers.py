@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import tempfile
 from collections.abc import Iterator
+from multiprocessing.util import get_temp_dir
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -18,11 +21,20 @@ HUNG_SECONDS = 600.0
 """After so long without a batch none is expected any more."""
 
 
+LONGEST_SOCKET = 103
+"""Bytes that the path of a socket may have on any system."""
+SHORT = ("/tmp", "/var/tmp", "/dev/shm")
+"""Where sockets can lie where the folder for temporary files has too long a path."""
+
+
 def received(data_loader: DataLoader[Any], hung: float = HUNG_SECONDS) -> Iterator[Any]:
     """The batches of a loader with processes of its own; raises MachineError where one of these is gone or hangs.
 
-    Where its `timeout` passes without a batch a warning is logged; `hung`: seconds after which none is expected.
+    It is raised too where there is no place for the sockets by which these hand over tensors. Where the loader's
+    `timeout` passes without a batch a warning is logged; `hung`: seconds after which none is expected.
     """
+    if data_loader.num_workers:
+        place_sockets()
     batches, waited = iter(data_loader), 0.0
     while True:
         try:
@@ -50,6 +62,32 @@ def received(data_loader: DataLoader[Any], hung: float = HUNG_SECONDS) -> Iterat
             raise lost_worker(error) from error
         waited = 0.0
         yield batch
+
+
+def place_sockets() -> None:
+    """Choose where the sockets of this process and those that it starts lie, before any is made.
+
+    They lie under TMPDIR, or in a shorter folder where that is too long for them: a process that cannot make one says
+    so in a thread of its own, and whoever waits for its tensors waits for ever. Raises MachineError where no folder is
+    short enough.
+    """
+    chosen = tempfile.tempdir
+    at = tempfile.gettempdir()
+    try:
+        if not _is_short(f"{at}/pymp-12345678"):
+            tempfile.tempdir = next((place for place in SHORT if os.access(place, os.W_OK | os.X_OK)), chosen)
+        made = get_temp_dir()  # multiprocessing keeps to the first one that it makes
+    finally:
+        tempfile.tempdir = chosen
+    if not _is_short(made):
+        raise MachineError(
+            f"{at}: the path of the folder for temporary files is too long for the sockets of processes that read "
+            "samples. At most 70 bytes were expected. Set TMPDIR to a shorter folder, or loader.workers=0."
+        )
+
+
+def _is_short(folder: str) -> bool:
+    return len(os.fsencode(f"{folder}/listener-12345678")) <= LONGEST_SOCKET
 
 
 def is_lost_worker(error: BaseException) -> bool:

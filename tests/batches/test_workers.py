@@ -4,6 +4,9 @@ import logging
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,3 +81,39 @@ def test_what_was_raised_elsewhere_keeps_its_way() -> None:
     frame = frames_of(handed.error())[-1]
     assert (frame.module, frame.function) == (__name__, "test_what_was_raised_elsewhere_keeps_its_way")
     assert isinstance(Raised.of(MemoryError()).error(), MachineError)
+
+
+READS = """
+import sys
+import tempfile
+import torch
+from torch.utils.data import DataLoader
+from taskkit.batches import workers
+from taskkit.errors import MachineError
+
+workers.SHORT = tuple(sys.argv[1:])
+samples = DataLoader(torch.arange(3.0), num_workers=1, timeout=5)
+try:
+    print(sum(batch.sum().item() for batch in workers.received(samples, hung=5)), tempfile.gettempdir())
+except MachineError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_sockets_lie_in_a_shorter_place_where_tmpdir_is_too_long_for_them(tmp_path: Path, short: bool) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", READS, *(("/tmp",) if short else ())],
+        env={**os.environ, "TMPDIR": str(long)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if short:
+        assert done.stdout == f"3.0 {long}\n"
+    else:
+        assert done.stdout.startswith(f"{long}: the path of the folder for temporary files is too long")
+        assert "loader.workers=0" in done.stdout
+    assert done.stderr == ""
