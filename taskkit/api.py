@@ -33,7 +33,7 @@ from taskkit.recipe import load as recipes
 from taskkit.recipe.load import Resolved
 from taskkit.runs import manifest, since
 from taskkit.runs.encryption import EncryptionKey
-from taskkit.runs.manifest import Manifest, Process, RecipeFiles
+from taskkit.runs.manifest import Compressed, Manifest, Process, RecipeFiles
 from taskkit.runs.record import Record, check_unused, locked, new_directory, run_label
 
 log = logging.getLogger("taskkit")
@@ -65,8 +65,12 @@ def start(
     console: Console,
     *,
     callbacks: Sequence[pl.Callback] = (),
+    compressed: Compressed | None = None,
 ) -> LoadedRun:
-    """Begin a run of a recipe that was loaded; `callbacks` watch it."""
+    """Begin a run of a recipe that was loaded; `callbacks` watch it.
+
+    `compressed` says what it is a smaller network of; the run adds what it measures of itself.
+    """
     check_place(resolved.recipe.trainer)
     key = EncryptionKey.of(resolved.recipe.privacy)
     if not is_primary():
@@ -75,7 +79,7 @@ def start(
     with locked(directory):
         # Again, since another process may have begun a run here meanwhile.
         check_unused(directory)
-        record = Record.create(directory, _manifest(resolved, directory), resolved.to_yaml(), key)
+        record = Record.create(directory, _manifest(resolved, directory, compressed), resolved.to_yaml(), key)
         return _execute(Run(resolved.recipe, plugins, directory, record, console, key, callbacks))
 
 
@@ -193,7 +197,7 @@ def _execute(this: Run, begun: Begun | None = None) -> LoadedRun:
     return LoadedRun(this.directory, manifest.read(this.directory), this.plugins)
 
 
-def _manifest(resolved: Resolved, directory: Path) -> Manifest:
+def _manifest(resolved: Resolved, directory: Path, compressed: Compressed | None) -> Manifest:
     return Manifest(
         id=directory.name,
         status="running",
@@ -202,4 +206,5 @@ def _manifest(resolved: Resolved, directory: Path) -> Manifest:
         resolved=resolved.plain(),
         seed=resolved.recipe.seed,
         process=Process.here(),
+        compressed=compressed,
     )

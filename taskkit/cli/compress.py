@@ -8,7 +8,7 @@ import click
 
 from taskkit.cli import Context
 from taskkit.cli.loading import loading
-from taskkit.cli.output import say
+from taskkit.cli.output import lasting, say
 from taskkit.errors import TaskkitError
 from taskkit.runs.manifest import Compressed
 
@@ -31,9 +31,9 @@ from taskkit.runs.manifest import Compressed
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), help="The run directory; by default beside RUN, named after it."
 )
-@click.pass_obj
+@click.pass_context
 def command(
-    ours: Context,
+    context: click.Context,
     run: Path,
     words: tuple[str, ...],
     quantise: str | None,
@@ -47,6 +47,7 @@ def command(
     The new run is evaluated, asked, compared, reported and explained like any other. Changes and overlays are those of
     STUDENT.yaml, as of `taskkit run`. Raises TaskkitError as `taskkit.compression.compress` does.
     """
+    ours: Context = context.obj
     if sum(each is not None for each in (quantise, prune, distil)) != 1:
         raise click.UsageError("Choose one of --quantise, --prune and --distil.")
     if words and distil is None:
@@ -58,13 +59,20 @@ def command(
 
         from taskkit.compare.layout import text
         from taskkit.compression import compress as room
+        from taskkit.engine.signals import Preempted
         from taskkit.loaded_run import load_run
 
         parent = load_run(run, plugins=ours.plugins)
     label = quantise or (f"pruned-{prune:g}{'-structured' if structured else ''}" if prune is not None else "distilled")
     target = out or run.with_name(f"{run.resolve().name}_{label}")
     if distil is not None:
-        found = room.distil(parent, [distil, *words], target, Console())
+        try:
+            taught = room.distil(parent, [distil, *words], target, Console(file=lasting()))
+        except Preempted as stop:
+            context.exit(128 + stop.number)
+        if taught is None:
+            return
+        found = taught
     else:
         how = room.Quantise(quantise) if quantise is not None else room.Prune(prune or 0.0, structured)
         found = room.compress(parent, how, target)

@@ -18,6 +18,7 @@ from taskkit.compression.prune import prune
 from taskkit.contracts.data import Stream
 from taskkit.engine import build
 from taskkit.engine.inference import measure
+from taskkit.engine.launch import is_primary
 from taskkit.engine.loaders import encoded_split, for_judging
 from taskkit.engine.quantise import layers_of, weight_bytes
 from taskkit.engine.trainer import quiet
@@ -25,7 +26,6 @@ from taskkit.errors import TaskkitError
 from taskkit.loaded_run import LoadedRun, load_run
 from taskkit.recipe import load as recipes
 from taskkit.runs import checkpoint as runs_checkpoint
-from taskkit.runs.encryption import EncryptionKey
 from taskkit.runs.manifest import Compressed, Inference, Manifest
 from taskkit.runs.record import RECIPE, Record, check_unused, write_file
 
@@ -61,8 +61,10 @@ class Result:
     compared: Comparison
 
 
-def distil(parent: LoadedRun, words: Sequence[str], out: Path, console: Console) -> Result:
+def distil(parent: LoadedRun, words: Sequence[str], out: Path, console: Console) -> Result | None:
     """Train a smaller network on a run's answers, and compare the two on the same examples.
+
+    None: this process is not the first of the run's.
 
     `words` are the student's recipe files and `key=value` changes, as `taskkit run` takes them. It is a run like any
     other: where it is stopped, `taskkit run --resume` goes on with it. Raises TaskkitError for a parent that was not
@@ -74,12 +76,13 @@ def distil(parent: LoadedRun, words: Sequence[str], out: Path, console: Console)
     resolved = recipes.load(files, [*changes, f"distil.teacher={json.dumps(str(parent.path))}"], parent.plugins)
     section = resolved.recipe.distil
     assert section is not None
-    before, held = _measured(parent), weight_bytes(parent.built.network)
-    run = start(resolved, parent.plugins, out, console)
-    after = run.manifest.cost.inference
     settings = {"distil": {"temperature": section.temperature, "alpha": section.alpha}}
-    made = Compressed(_parent(parent, out), settings, held, weight_bytes(run.built.network), before, after)
-    Record(out, run.manifest, EncryptionKey.of(resolved.recipe.privacy)).update(compressed=made)
+    held = weight_bytes(parent.built.network)
+    # Before it begins, so that who stops it and goes on with it ends with the same run.
+    made = Compressed(_parent(parent, out), settings, held, inference_before=_measured(parent))
+    start(resolved, parent.plugins, out, console, compressed=made)
+    if not is_primary():
+        return None
     compared = compare([str(parent.path), str(out)], parent.plugins.components)
     return Result(load_run(out, plugins=parent.plugins), compared)
 

@@ -40,6 +40,7 @@ from taskkit.engine.module import TaskModule
 from taskkit.engine.others import Ended, Others, end_with_parent
 from taskkit.engine.overflow import Skipped
 from taskkit.engine.progress import LiveProgress, Progress, forward_logs
+from taskkit.engine.quantise import weight_bytes
 from taskkit.engine.resuming import Begun, changed_rates
 from taskkit.engine.signals import Signals
 from taskkit.engine.space import check_room
@@ -221,9 +222,8 @@ class Run:
         section = self.recipe.distil
         if section is None:
             return None
-        found = teaching.taught(section, built, describe.protocol(built), prepared, self.plugins)
+        found = teaching.taught(section, built, describe.protocol(built), prepared, self.plugins, self.directory)
         if self.record is not None:
-            teaching.check_same(self.record.manifest.teacher, found.teacher, self.directory)
             self.record.update(teacher=found.teacher)
         rows, choices = found.lesson.logits.shape
         self.output(f"taught by {found.teacher.run}: its answers to {rows:,} examples, {choices:,} choices each")
@@ -391,6 +391,9 @@ class Run:
             built, loader, examples, trainer.strategy.root_device, trainer.precision_plugin.forward_context
         )
         self.record.update(cost=replace(fitted.cost, inference=found))
+        if (made := self.record.manifest.compressed) is not None:
+            held = weight_bytes(built.network)
+            self.record.update(compressed=replace(made, bytes_after=held, inference_after=found))
 
     def _record_test(
         self, built: Built, module: TaskModule, evaluation: Evaluation, baseline: Mapping[str, float]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -36,25 +37,48 @@ class Taught:
     teacher: Teacher
 
 
-def taught(section: DistilSection, student: Built, own: Protocol, prepared: Prepared, plugins: Plugins) -> Taught:
+def taught(
+    section: DistilSection, student: Built, own: Protocol, prepared: Prepared, plugins: Plugins, run: Path
+) -> Taught:
     """Ask the teacher that a recipe names about the student's training examples, as it would answer anybody.
 
-    `own` is the student's protocol. No random number of the student's is drawn. Raises TaskkitError where one cannot
-    learn from the other, and CheckpointError where there is no such run.
+    `own` is the student's protocol and `run` its directory. No random number of the student's is drawn. Raises
+    TaskkitError where one cannot learn from the other, and CheckpointError where there is no such run, or one that is
+    gone on with would learn from another than it began with.
     """
-    path = Path(section.teacher)
+    before = manifest.read(run).teacher
+    path = _place(section, before, run)
     said = manifest.read(path)
     check_student(student, prepared)
     with isolate_rng():
         teacher = opened(path, said, plugins)
         _check_teacher(path, said.protocol, teacher, student, own)
-        record = Teacher(said.id, weights_sha256(teacher.task.state_dict()))
+        place = os.path.relpath(path.resolve(), run.resolve())
+        record = Teacher(said.id, weights_sha256(teacher.task.state_dict()), place)
+        _check_same(before, record, run)
         return Taught(Lesson(_answers(path, teacher, student, prepared), section), record)
 
 
-def check_same(before: Teacher | None, now: Teacher, run: Path) -> None:
-    """Raise CheckpointError where a run that is gone on with would learn from another teacher than it began with."""
-    if before is not None and before != now:
+def _place(section: DistilSection, before: Teacher | None, run: Path) -> Path:
+    """Where the teacher is now: where it lay, as seen from the run, or where the recipe says, as seen from here.
+
+    The recipe's path is relative to where the run was begun, and whoever goes on with it may be elsewhere.
+    """
+    named = Path(section.teacher)
+    lay = None if before is None else before.where(run)
+    places = [named] if lay is None else [Path(lay), named]
+    there = [place for place in places if (place / manifest.FILE).exists()]
+    if not there and before is not None:
+        raise CheckpointError(
+            f"distil.teacher: {run} learns from the run {before.run}, and there is none in "
+            f"{' or '.join(str(place) for place in dict.fromkeys(places))}. Put it back, or begin another run: taskkit "
+            f"run {run}/recipe.yaml distil.teacher=RUN"
+        )
+    return there[0] if there else named
+
+
+def _check_same(before: Teacher | None, now: Teacher, run: Path) -> None:
+    if before is not None and (before.run, before.sha256) != (now.run, now.sha256):
         raise CheckpointError(
             f"distil.teacher: {run} learnt from {before.run}, whose weights had the SHA-256 {before.sha256[:12]}…; "
             f"there now is {now.run} with {now.sha256[:12]}…. Put that teacher back, or begin another run: "

@@ -232,12 +232,18 @@ class Compressed:
 
 @dataclass(frozen=True)
 class Teacher:
-    """The run whose answers a run learnt from, wherever that lies now."""
+    """The run whose answers a run learnt from, told by its weights wherever it lies now."""
 
     run: str
     """Its id."""
     sha256: str
     """Of its weights."""
+    directory: str | None = None
+    """Where it lay when the run began, relative to the run's own directory; None: an older taskkit wrote this."""
+
+    def where(self, path: Path) -> str | None:
+        """That directory, of a run in this one."""
+        return None if self.directory is None else os.path.normpath(path / self.directory)
 
 
 @dataclass(frozen=True)

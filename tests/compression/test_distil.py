@@ -106,7 +106,7 @@ def test_a_student_is_taught_what_the_teacher_answers_to_each_example(digits: Pa
     student = build.build(recipe, prepared)
     before = torch.get_rng_state()
     section = DistilSection("teacher")
-    found = teaching.taught(section, student, describe.protocol(student), prepared, plugins)
+    found = teaching.taught(section, student, describe.protocol(student), prepared, plugins, digits / "plain")
     assert torch.equal(torch.get_rng_state(), before)
     examples = prepared.examples("train")
     assert len(found.lesson.logits) == len(examples)
@@ -179,11 +179,26 @@ def test_a_run_goes_on_with_no_other_teacher_than_it_began_with(digits: Path) ->
     with pytest.raises(Preempted):
         taskkit.run("student.yaml", ["distil.teacher=mortal"], out=run, plugins=stopping(3))
     shutil.rmtree("mortal")
-    with pytest.raises(taskkit.TaskkitError, match="mortal: there is no such directory"):
+    with pytest.raises(
+        taskkit.TaskkitError, match=r"orphan learns from the run teacher, and there is none in .*mortal"
+    ):
         taskkit.resume(run)
     shutil.copytree("plain", "mortal")
     with pytest.raises(taskkit.TaskkitError, match=r"learnt from teacher, whose weights .* there now is plain"):
         taskkit.resume(run)
+
+
+def test_who_goes_on_elsewhere_finds_the_teacher_where_it_lies_as_seen_from_the_run(
+    taught: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = taught.with_name("both")
+    shutil.copytree("teacher", both / "old")
+    with pytest.raises(Preempted):
+        taskkit.run("student.yaml", ["distil.teacher=both/old"], out=both / "student", plugins=stopping(23))
+    there = both.rename(taught.with_name("moved"))
+    monkeypatch.chdir(there)
+    taskkit.resume("student")
+    assert_same_run(there / "student", taught)
 
 
 def test_the_record_names_the_teacher_by_its_weights_and_not_by_its_place(taught: Path) -> None:
@@ -236,7 +251,9 @@ def test_the_same_classes_in_another_order_are_refused(digits: Path) -> None:
     assert isinstance(target, taskkit.Classes)
     turned = replace(student, spec=replace(student.spec, target=taskkit.Classes(target.names[::-1])))
     with pytest.raises(taskkit.TaskkitError, match="same choices in the same order"):
-        teaching.taught(DistilSection("teacher"), turned, describe.protocol(student), prepared, plugins)
+        teaching.taught(
+            DistilSection("teacher"), turned, describe.protocol(student), prepared, plugins, digits / "plain"
+        )
 
 
 def test_texts_are_distilled_by_the_same_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,6 +269,23 @@ def test_texts_are_distilled_by_the_same_code(tmp_path: Path, monkeypatch: pytes
     assert student.metrics["test/accuracy"] > 0.7
     lines = [line for line in losses(Path("student")) if "train/teacher_loss" in line]
     assert lines[-1]["train/loss"] == lines[-1]["train/teacher_loss"] < lines[0]["train/teacher_loss"]
+
+
+STOPPED = """
+import os, signal
+import pytorch_lightning as pl
+from taskkit.cli import main
+from taskkit.engine import run
+
+class Stop(pl.Callback):
+    def on_train_batch_start(self, trainer, module, batch, i):
+        if trainer.global_step == 23:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+before = run.Run._callbacks
+run.Run._callbacks = lambda *a: [*before(*a), Stop()]
+main()
+"""
 
 
 def test_the_command_line_trains_a_student_and_says_what_it_costs(
@@ -272,8 +306,24 @@ def test_the_command_line_trains_a_student_and_says_what_it_costs(
     assert made.compressed.bytes_before is not None
     assert made.compressed.bytes_after < made.compressed.bytes_before
     assert made.teacher is not None
+    (digits / "stopping.py").write_text(STOPPED)
+    words = [sys.executable, "stopping.py", "compress", "teacher", "--distil", "student.yaml", "distil.alpha=0.9"]
+    ended = subprocess.run([*words, "-o", "halted"], capture_output=True, text=True, env=environment())
+    assert ended.returncode == 128 + signal.SIGTERM, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert call("run", "--resume", "halted").returncode == 0
+    assert_same_run(digits / "halted", digits / "cli")
+    again = taskkit.load_run("halted").manifest.compressed
+    assert again is not None
+    assert again.inference_after is not None
+    assert (again.parent, again.settings, again.bytes_before, again.bytes_after) == (
+        made.compressed.parent,
+        made.compressed.settings,
+        made.compressed.bytes_before,
+        made.compressed.bytes_after,
+    )
     assert call("compress", "teacher", "--quantise", "int8", "distil.alpha=1").returncode == 2
     assert call("compress", "teacher", "--distil", "student.yaml", "--prune", "0.5").returncode == 2
-    again = call("compress", "teacher", "--distil", "student.yaml", "-o", "cli")
-    assert again.returncode == 2
-    assert "cli" in again.stderr
+    twice = call("compress", "teacher", "--distil", "student.yaml", "-o", "cli")
+    assert twice.returncode == 2
+    assert "cli" in twice.stderr
