@@ -371,6 +371,8 @@ def _int64(numbers: array[int]) -> NDArray[np.int64]:
 
 def tensor_bytes(tensor: Tensor) -> bytes:
     """The bytes of a tensor of any type, in order."""
+    if not tensor.numel():
+        return b""  # NumPy gives such a tensor strides by which it cannot be seen as bytes
     # numpy has no bfloat16, and reshape makes a scalar something that can be seen as bytes.
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 

@@ -154,6 +154,7 @@ def test_shapes_may_differ_and_fields_may_be_absent(name):
 @pytest.mark.parametrize("name", [None, "k"])
 def test_strange_shapes_survive(name):
     samples = [{"empty": torch.empty(0, 3), "turned": torch.arange(6).view(2, 3).T, "none": torch.empty(2, 0)}] * 2
+    samples = [{**sample, "numpy": torch.from_numpy(np.array([], np.int32))} for sample in samples]
     encoded = encode(given(*samples), Given(), key=name)
     assert all_same(encoded, samples)
     assert encoded.column("empty").shape == (2, 0, 3)

@@ -3,16 +3,26 @@ import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+import taskkit
 from taskkit import Classes, DataError, DataSpec, Example
 from taskkit_text import sections
 from taskkit_text.bag import Bag
 from taskkit_text.facts import Text
 
 TEXTS = ["the cat sat", "the dog sat", "the cat ran", "a cat"]
+
+
+RECIPE = """
+task: {name: text.classification}
+model: {name: text.bag}
+data: {name: text.table, file: train.csv, test_file: test.csv}
+trainer: {max_epochs: 1, accelerator: cpu}
+"""
 
 
 def fitted(texts=TEXTS, pairs=False, **settings):
@@ -85,7 +95,8 @@ def test_logits_are_weighted_sums_and_an_unknown_text_has_the_bias():
     network.bias.data = torch.tensor([1.0, 2.0])
     samples = [processor.encode(Example(text, text, 0))[0] for text in ("the cat sat", "zzz", "a cat")]
     batch = processor.collate(samples)
-    assert processor.padded_size(batch) == sum(map(processor.length, samples))
+    # One at least of each, the unknown one too, since a batch is planned by them.
+    assert processor.padded_size(batch) == sum(map(processor.length, samples)) == len(batch["ngrams"]) + 1
     batch.pop("target")
     for row, sample in zip(network(**batch), samples, strict=True):
         expected = sample["weights"] @ network.scores.weight[sample["ngrams"].long()] + network.bias
@@ -103,3 +114,16 @@ def test_it_survives_saving_and_other_processes():
     again.load_state_dict(processor.state_dict())
     for other in (again, pickle.loads(pickle.dumps(processor))):
         assert weights(other, "the cat sat") == weights(processor, "the cat sat")
+
+
+def test_a_test_text_of_unknown_words_ends_no_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TASKKIT_CACHE", str(tmp_path / "cache"))
+    rows = [f"{word} film {number},{word}" for number in range(12) for word in ("good", "bad")]
+    Path("train.csv").write_text("\n".join(["text,label", *rows]))
+    Path("test.csv").write_text("text,label\ngood film,good\nzzz,bad\nbad film,bad\n")
+    Path("few.yaml").write_text(RECIPE)
+    run = taskkit.run("few.yaml", out="run")
+    assert run.manifest.data.flagged["test"]["without a known token"]["count"] == 1
+    (answer,) = run.predict(["日本"])
+    assert answer["prediction"] in ("good", "bad")

@@ -80,12 +80,12 @@ class BagProcessor(TextProcessor):
         return Places([self.bags.ngrams[number] for number in sample["ngrams"].tolist()], "items")
 
     def length(self, sample: Sample) -> int:
-        """N-grams."""
-        return len(sample["ngrams"])
+        """N-grams; a text without a known one is answered by the bias, and counts as one."""
+        return max(1, len(sample["ngrams"]))
 
     def padded_size(self, batch: Batch) -> int:
-        """N-grams; none is padding."""
-        return len(batch["ngrams"])
+        """N-grams, as `length` counts them; none is padding."""
+        return int(batch["offsets"].diff().clamp(min=1).sum())
 
     def settings(self) -> Mapping[str, Any]:
         """How long an n-gram may be; which of them are known is in the state."""
