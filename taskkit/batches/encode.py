@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -18,12 +18,10 @@ from taskkit.batches import entries
 from taskkit.batches.store import Encoded, PackedSample, Writer, class_name
 from taskkit.batches.workers import SLOW_SECONDS, received
 from taskkit.cachedir import exclusive, filling
-from taskkit.contracts.facts import Example
+from taskkit.contracts.facts import Example, is_flag
+from taskkit.contracts.model import Processor, Sample
 from taskkit.errors import DataError, MachineError
 from taskkit.wording import without_stop
-
-if TYPE_CHECKING:
-    from taskkit.contracts.model import Processor, Sample
 
 log = logging.getLogger("taskkit")
 
@@ -45,16 +43,17 @@ def encode(
     workers: int = 0,
     progress: EncodeProgress | None = None,
     about: Mapping[str, Any] | None = None,
+    training: bool = False,
 ) -> Encoded:
     """Encode all examples in order, in `workers` processes (0: this one), or find them encoded under `key`.
 
-    Without a key the samples stay in memory. With one they are kept, and least recently used ones are removed until the
-    store is within its limit; `about` is what `taskkit cache` shows of them: `data`, `split` and `model`. A field has
-    one dtype throughout; its shape may differ from sample to sample, and samples may lack it. Raises DataError, naming
-    the example, when one cannot be encoded or gives no sample, and MachineError when the samples cannot be written or
-    a worker dies.
+    For `training` the samples are those that views are drawn of. Without a key they stay in memory. With one they are
+    kept, and least recently used ones are removed until the store is within its limit; `about` is what `taskkit cache`
+    shows of them: `data`, `split` and `model`. A field has one dtype throughout; its shape may differ from sample to
+    sample, and samples may lack it. Raises DataError, naming the example, when one cannot be encoded or gives no
+    sample, and MachineError when the samples cannot be written or a worker dies.
     """
-    work = _Work(examples, processor)
+    work = _Work(examples, processor, training)
     if key is None:
         writer = Writer(None)
         _fill(writer, work, workers, progress)
@@ -84,7 +83,7 @@ def encode_each(
             except DataError as error:
                 yield error
         return
-    for chunk in _chunks(_Work(examples, processor), workers):
+    for chunk in _chunks(_Work(examples, processor, training=False), workers):
         for result in chunk:
             yield result.error() if isinstance(result, Failure) else [sample.unpacked() for sample in result[1]]
 
@@ -169,6 +168,7 @@ class _Work(Dataset[tuple[str, list[PackedSample]] | Failure]):
 
     examples: Sequence[Example]
     processor: Processor
+    training: bool
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -176,7 +176,7 @@ class _Work(Dataset[tuple[str, list[PackedSample]] | Failure]):
     def __getitem__(self, number: int) -> tuple[str, list[PackedSample]] | Failure:
         try:
             example = read(self.examples, number)
-            samples = samples_of(example, self.processor)
+            samples = samples_of(example, self.processor, training=self.training)
             with _naming(example, self.processor):
                 return example.id, [PackedSample.of(sample, length_of(sample, self.processor)) for sample in samples]
         except DataError as error:
@@ -203,12 +203,15 @@ def length_of(sample: Sample, processor: Processor) -> int:
     return length
 
 
-def samples_of(example: Example, processor: Processor) -> Sequence[Sample]:
-    """What a processor makes of an example; raises DataError, which names it, for whatever the processor raises."""
+def samples_of(example: Example, processor: Processor, *, training: bool = False) -> Sequence[Sample]:
+    """What a processor makes of an example; raises DataError, which names it, for whatever the processor raises.
+
+    For `training` it is what views are drawn of.
+    """
     with _naming(example, processor):
         if example.fault:
             raise DataError(example.fault)
-        samples = processor.encode(example)
+        samples = processor.drawable(example) if training else processor.encode(example)
         if not samples:
             raise DataError(f"{type(processor).__name__} makes no sample of it. One at least was expected.")
         for sample in samples:
@@ -216,6 +219,20 @@ def samples_of(example: Example, processor: Processor) -> Sequence[Sample]:
                 if not isinstance(value, torch.Tensor):
                     raise DataError(f"field {name!r} is a {type(value).__name__}. A tensor was expected.")
         return samples
+
+
+def has_own_drawable(processor: Processor) -> bool:
+    """Whether views are drawn of other samples than those that are judged."""
+    return type(processor).drawable is not Processor.drawable
+
+
+def view_of(sample: Sample, processor: Processor, random: torch.Generator, example: Callable[[], str]) -> Sample:
+    """A fresh training view of a sample, without what marks it; a DataError names the `example`, by its id."""
+    plain = {name: value for name, value in sample.items() if not is_flag(name)}
+    try:
+        return processor.draw(plain, random)
+    except DataError as error:
+        raise DataError(f"example {example()!r}: {error}") from error
 
 
 @contextmanager

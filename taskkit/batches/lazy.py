@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from taskkit.errors import DataError
 class LazyEncoded(Encoded):
     """The samples of a split too large to be kept, one for each example, all of one shape."""
 
-    def __init__(self, examples: Sequence[Example], processor: Processor) -> None:
+    def __init__(self, examples: Sequence[Example], processor: Processor, *, training: bool = False) -> None:
         if processor.layout != "stacked":
             raise DataError(
                 f"loader.encode is lazy, but this model's samples differ in length, and batches of a budget need every "
@@ -26,6 +27,8 @@ class LazyEncoded(Encoded):
             )
         self.examples = examples
         self.processor = processor
+        self.training = training
+        """Whether the samples are those that views are drawn of."""
         first = self[0]
         lengths = np.full(len(examples), processor.length(first), dtype=np.int64)
         super().__init__({}, np.arange(len(examples), dtype=np.int64), lengths, _Ids(examples))
@@ -36,7 +39,7 @@ class LazyEncoded(Encoded):
 
     def __getitem__(self, number: int) -> Sample:
         example = read(self.examples, number)
-        samples = samples_of(example, self.processor)
+        samples = samples_of(example, self.processor, training=self.training)
         if len(samples) != 1:
             raise DataError(
                 f"example {example.id!r}: it gives {len(samples)} samples. One was expected, since "
@@ -45,7 +48,7 @@ class LazyEncoded(Encoded):
         return samples[0]
 
     def __reduce__(self) -> tuple[object, ...]:
-        return LazyEncoded, (self.examples, self.processor)
+        return partial(LazyEncoded, training=self.training), (self.examples, self.processor)
 
     @property
     def fields(self) -> tuple[str, ...]:

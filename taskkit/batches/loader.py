@@ -10,18 +10,18 @@ import signal
 import sys
 import traceback
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from itertools import islice
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import psutil
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from taskkit.batches.encode import Failure, samples_of
+from taskkit.batches.encode import Failure, samples_of, view_of
 from taskkit.batches.plan import Indices, Plan
 from taskkit.batches.raised import Raised
 from taskkit.batches.store import Encoded
@@ -30,6 +30,8 @@ from taskkit.contracts.data import Batch, Stream
 from taskkit.contracts.facts import Example, is_flag
 from taskkit.contracts.model import Processor, Sample
 from taskkit.errors import DataError
+
+Made = TypeVar("Made")
 
 RESIDENT_SHARE = 0.25
 """The share of a device's free memory that resident data may take."""
@@ -163,9 +165,9 @@ class Loader:
             if self.workers:
                 _end_workers_with(os.getpid())
             self._data_loader = DataLoader(
-                _Numbered(self.encoded),
+                _Numbered(self.encoded, self.processor, self._draws),
                 batch_sampler=self._read,
-                collate_fn=_Collate(self.processor, self._draws),
+                collate_fn=_Collate(self.processor),
                 num_workers=self.workers or 0,
                 pin_memory=self.pin_memory,
                 persistent_workers=bool(self.workers),
@@ -244,9 +246,8 @@ class StreamLoader:
         numbers: list[int] = []
         for number, example in enumerate(examples, first):
             random = generator(self.seed, epoch, number)
-            for sample in samples_of(example, self.processor):
-                plain = {name: value for name, value in sample.items() if not is_flag(name)}
-                samples.append(self.processor.draw(plain, random))
+            for sample in samples_of(example, self.processor, training=True):
+                samples.append(view_of(sample, self.processor, random, partial(str, example.id)))
                 numbers.append(number)
         batch = {**self.processor.collate(samples), "example": torch.tensor(numbers)}
         return HostBatch(batch, np.array(numbers), sum(map(self.processor.length, samples)))
@@ -276,61 +277,68 @@ class _Remaining:
 
 
 class _One(NamedTuple):
-    """A sample, with what it is drawn by and its example's number."""
+    """A sample, with its own number and its example's."""
 
-    which: tuple[int, int, int]
-    number: int
+    sample_number: int
+    example_number: int
     sample: Sample
 
 
 @dataclass
-class _Numbered(Dataset[_One | Failure]):
-    """The samples by number; what cannot be encoded is handed over like one."""
+class _Numbered(Dataset[_One | Failure | Raised]):
+    """The samples by seed, epoch and number, in training views of them; what cannot be made is handed over like one.
+
+    Views are drawn one by one: what they are drawn of may be many times as large.
+    """
 
     encoded: Encoded
+    processor: Processor
+    draws: bool
 
     def __len__(self) -> int:
         return len(self.encoded)
 
-    def __getitem__(self, which: tuple[int, int, int]) -> _One | Failure:
+    def __getitem__(self, which: tuple[int, int, int]) -> _One | Failure | Raised:
+        return _handed_over(partial(self._one, which))
+
+    def _one(self, which: tuple[int, int, int]) -> _One:
         index = which[2]
-        try:
-            sample = self.encoded[index]
-        except DataError as error:
-            return Failure(str(error), traceback.format_exc())
-        plain = {name: value for name, value in sample.items() if not is_flag(name)}
-        return _One(which, int(self.encoded.example_of[index]), plain)
+        sample, number = self.encoded[index], int(self.encoded.example_of[index])
+        if self.draws:
+            made = view_of(sample, self.processor, generator(*which), lambda: self.encoded.ids[number])
+        else:
+            made = {name: value for name, value in sample.items() if not is_flag(name)}
+        return _One(index, number, made)
 
 
 @dataclass
 class _Collate:
-    """The processor's collate, with the numbers of the examples beside it; in training samples are drawn first."""
+    """The processor's collate, with the numbers of the examples beside it."""
 
     processor: Processor
-    draws: bool
 
-    def __call__(self, numbered: Sequence[_One | Failure]) -> HostBatch | Failure | Raised:
+    def __call__(self, numbered: Sequence[_One | Failure | Raised]) -> HostBatch | Failure | Raised:
         for each in numbered:
-            if isinstance(each, Failure):
+            if isinstance(each, Failure | Raised):
                 return each
-        try:
-            return self._batch([each for each in numbered if isinstance(each, _One)])
-        except DataError as error:
-            return Failure(str(error), traceback.format_exc())
-        except Exception as error:
-            if get_worker_info() is None:
-                raise
-            return Raised.of(error)
+        return _handed_over(partial(self._batch, [each for each in numbered if isinstance(each, _One)]))
 
     def _batch(self, numbered: Sequence[_One]) -> HostBatch:
-        which, numbers, samples = zip(*numbered, strict=True)
-        if self.draws:
-            samples = tuple(
-                self.processor.draw(sample, generator(*each)) for sample, each in zip(samples, which, strict=True)
-            )
+        indices, numbers, samples = zip(*numbered, strict=True)
         batch = {**self.processor.collate(samples), "example": torch.tensor(numbers)}
-        indices = np.array([index for _, _, index in which])
-        return HostBatch(batch, indices, sum(map(self.processor.length, samples)))
+        return HostBatch(batch, np.array(indices), sum(map(self.processor.length, samples)))
+
+
+def _handed_over(make: Callable[[], Made]) -> Made | Failure | Raised:
+    """What is made, or what is raised instead; in the process that trains, what is no DataError is raised at once."""
+    try:
+        return make()
+    except DataError as error:
+        return Failure(str(error), traceback.format_exc())
+    except Exception as error:
+        if get_worker_info() is None:
+            raise
+        return Raised.of(error)
 
 
 def _leave_signals_to_the_parent(worker: int) -> None:

@@ -86,11 +86,19 @@ class Processor(ABC):
         DataError, naming the example, when that cannot be done.
         """
 
+    def drawable(self, example: Example) -> Sequence[Sample]:
+        """Turn a training example into what `draw` makes views of; by default into what `encode` gives.
+
+        Write it where a view needs what `encode` leaves out, as crops of a picture need it in its own size. As `encode`
+        it must be deterministic, and `length` is asked of its samples too. What is judged never comes from it.
+        """
+        return self.encode(example)
+
     def draw(self, sample: Sample, random: torch.Generator) -> Sample:
-        """Make a fresh training view of a sample, as a crop of a picture; by default it stays as it is.
+        """Make a fresh training view of a sample of `drawable`; by default it stays as it is.
 
         Called each time that the sample is trained on, in the process that reads it; `random` follows from the seed,
-        the epoch and the sample alone.
+        the epoch and the sample alone. A view has what the network takes, as samples of `encode` do.
         """
         return sample
 

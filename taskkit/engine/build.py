@@ -6,14 +6,16 @@ import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from taskkit.batches.encode import has_own_drawable, view_of
 from taskkit.contracts.component import Chosen, Component, PluginInfo, load
-from taskkit.contracts.data import DataModule, Prepared, Stream
+from taskkit.contracts.data import Batch, DataModule, Prepared, Stream
 from taskkit.contracts.facts import DataSpec, Example, Fact, Origin, SelfSupervised, Split, is_flag
 from taskkit.contracts.model import Model, Processor
 from taskkit.contracts.recipe import Recipe
@@ -182,12 +184,25 @@ def check_tensors(recipe: Recipe, spec: DataSpec, processor: Processor, example:
         batch = processor.collate(
             [{name: value for name, value in sample.items() if not is_flag(name)} for sample in samples[:1]]
         )
+    _check_forms(model, spec, batch, "encode")
+    if has_own_drawable(processor):
+        with calling(model, "Processor.drawable"):
+            kept = processor.drawable(example)
+        with calling(model, "Processor.draw"):
+            views = [view_of(sample, processor, torch.Generator(), partial(str, example.id)) for sample in kept[:1]]
+        with calling(model, "Processor.collate"):
+            batch = processor.collate(views)
+        _check_forms(model, spec, batch, "draw")
+
+
+def _check_forms(model: Chosen, spec: DataSpec, batch: Batch, method: str) -> None:
+    """Raise RunFailedError where a batch of what a method made is not as the facts promise others."""
     for fact in (spec.input, spec.target):
         for name, form in fact.tensors().items():
             if (given := batch.get(name)) is None or not _has_form(given, form):
                 raise RunFailedError(
                     f"{model.name} ({model.plugin}): its processor makes {_described(batch)}. Data that state "
-                    f"{type(fact).__name__} are distorted and judged as `{name}`: {form}. Make that in `encode` and "
+                    f"{type(fact).__name__} are distorted and judged as `{name}`: {form}. Make that in `{method}` and "
                     "`collate`."
                 )
 

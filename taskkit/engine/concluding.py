@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from taskkit.contracts.data import Prepared
 from taskkit.engine.build import Built
 from taskkit.engine.guard import calling
 from taskkit.engine.loaders import Loaders, batches_of, ids_of
@@ -30,14 +31,19 @@ def use_best(built: Built, folder: Path) -> Saved | None:
 
 
 def conclude(
-    built: Built, loaders: Loaders, device: torch.device, autocast: Callable[[], AbstractContextManager[Any]]
+    built: Built,
+    prepared: Prepared,
+    loaders: Loaders,
+    device: torch.device,
+    autocast: Callable[[], AbstractContextManager[Any]],
 ) -> dict[str, Any]:
     """Let the task make what is kept beside its weights, and take it as whoever reads the run back will."""
     task, owner = built.task.to(device), built.recipe.task
     training = task.training
     task.eval()
     with torch.no_grad(), autocast(), calling(owner, "conclude"):
-        conclusion = dict(task.conclude(partial(batches_of, loaders, built, device), partial(ids_of, loaders)))
+        batches = partial(batches_of, loaders, built, prepared, device)
+        conclusion = dict(task.conclude(batches, partial(ids_of, loaders)))
     task.train(training)
     if not conclusion:
         return {}

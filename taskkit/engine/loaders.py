@@ -11,15 +11,17 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from taskkit.batches import store
-from taskkit.batches.encode import EncodeProgress, encode
+from taskkit.batches.encode import EncodeProgress, encode, has_own_drawable
 from taskkit.batches.lazy import LazyEncoded
 from taskkit.batches.loader import Loader, StreamLoader
 from taskkit.batches.plan import Fixed, plan
 from taskkit.batches.store import Encoded
 from taskkit.contracts.data import Batch, Prepared, Stream
 from taskkit.contracts.facts import SPLITS, Example, Split
+from taskkit.contracts.model import Model
 from taskkit.engine.build import Built
 from taskkit.engine.evaluate import sequential
+from taskkit.engine.guard import calling
 from taskkit.errors import DataError, TaskkitError
 
 PARALLEL_FROM = 10_000
@@ -40,7 +42,7 @@ def make_loaders(built: Built, prepared: Prepared, progress: Callable[[Split], E
         if isinstance(examples, Stream):
             loaders[split] = _of_stream(built, prepared, examples, split)
         elif len(examples):
-            encoded = encoded_split(examples, built, split, progress=progress(split))
+            encoded = encoded_split(examples, built, split, training=split == "train", progress=progress(split))
             loaders[split] = _for_training(built, encoded) if split == "train" else for_judging(built, encoded)
     if "train" not in loaders:
         raise DataError(f"{recipe.data.name}: the training split is empty. At least one example was expected.")
@@ -48,19 +50,32 @@ def make_loaders(built: Built, prepared: Prepared, progress: Callable[[Split], E
 
 
 def encoded_split(
-    examples: Sequence[Example], built: Built, split: Split, *, progress: EncodeProgress | None = None
+    examples: Sequence[Example],
+    built: Built,
+    split: Split,
+    *,
+    training: bool = False,
+    progress: EncodeProgress | None = None,
 ) -> Encoded:
-    """A split's encoded samples, from the store when it has them, or encoded lazily, as the recipe wants."""
+    """A split's encoded samples, from the store when it has them, or encoded lazily, as the recipe wants.
+
+    They are those that are judged, or for `training` those that views are drawn of, where these are others.
+    """
     r, spec = built.recipe, built.spec
+    training = training and has_own_drawable(built.processor)
     if r.loader.encode == "lazy":
-        return LazyEncoded(examples, built.processor)
+        return LazyEncoded(examples, built.processor, training=training)
     section = r.plain()["model"]
     part = split if split != "train" or r.loader.fraction == 1 else f"{r.loader.fraction} of {split}"
+    if training:
+        part = f"{part} to be drawn of"
     key = store.key(spec.fingerprint, part, spec.target, built.processor, section) if r.loader.cache else None
     wanted = (os.cpu_count() or 1) if r.loader.workers is None else r.loader.workers
     workers = wanted if len(examples) >= PARALLEL_FROM else 0
     about = {"data": r.data.name, "split": split, "model": r.model.name}
-    return encode(examples, built.processor, key=key, workers=workers, progress=progress, about=about)
+    return encode(
+        examples, built.processor, key=key, workers=workers, progress=progress, about=about, training=training
+    )
 
 
 def for_judging(built: Built, encoded: Encoded, **options: Any) -> Loader:
@@ -70,12 +85,32 @@ def for_judging(built: Built, encoded: Encoded, **options: Any) -> Loader:
     return sequential(encoded, built.processor, size, section.budget, **{"workers": section.workers, **options})
 
 
-def batches_of(loaders: Loaders, built: Built, device: torch.device, split: Split) -> Iterator[Batch]:
-    """The batches of a split on the device, each sample once and in order; none of a split that is not there."""
-    loader = loaders.get(split)
-    if not isinstance(loader, Loader):
+def judged(loaders: Loaders, built: Built, prepared: Prepared, split: Split) -> Encoded | None:
+    """A split's samples as they are judged, from its loader where that has them; None where it has no samples."""
+    loader, examples = loaders.get(split), prepared.examples(split)
+    if not isinstance(loader, Loader) or isinstance(examples, Stream):
+        return None
+    if split == "train" and has_own_drawable(built.processor):
+        return encoded_split(examples, built, split)
+    return loader.encoded
+
+
+def fit_at_once(loaders: Loaders, built: Built, prepared: Prepared) -> None:
+    """Let a model learn what it learns in one go from the encoded training samples."""
+    if type(built.model).fit is Model.fit or (encoded := judged(loaders, built, prepared, "train")) is None:
         return
-    once = for_judging(built, loader.encoded, resident="no", workers=0)
+    with calling(built.recipe.model, "fit"):
+        built.model.fit(built.network, encoded)
+
+
+def batches_of(
+    loaders: Loaders, built: Built, prepared: Prepared, device: torch.device, split: Split
+) -> Iterator[Batch]:
+    """The batches of a split on the device, each sample once and in order; none of a split that is not there."""
+    encoded = judged(loaders, built, prepared, split)
+    if encoded is None:
+        return
+    once = for_judging(built, encoded, resident="no", workers=0)
     once.place(device, rank=0, world=1)
     for batch in once:
         yield {name: tensor.to(device) for name, tensor in batch.tensors.items()}

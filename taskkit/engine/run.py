@@ -33,7 +33,7 @@ from taskkit.engine.ending import end, ending
 from taskkit.engine.evaluate import Evaluation
 from taskkit.engine.finite import Trail
 from taskkit.engine.guard import calling
-from taskkit.engine.loaders import Loaders, PlaceLoaders, make_loaders
+from taskkit.engine.loaders import Loaders, PlaceLoaders, fit_at_once, make_loaders
 from taskkit.engine.machine import gone
 from taskkit.engine.meter import Meter
 from taskkit.engine.module import TaskModule
@@ -138,7 +138,7 @@ class Run:
         refuse_no_batches(
             self.recipe.trainer, {split: len(loader) for split, loader in loaders.items() if isinstance(loader, Loader)}
         )
-        self._fit_at_once(built, loaders)
+        fit_at_once(loaders, built, prepared)
         self._describe(built, loaders)
         lesson = self._lesson(built, prepared)
         if begun is None and self.record is not None:
@@ -149,7 +149,7 @@ class Run:
             checkpoints, trainer = self.directory / "checkpoints", fitted.trainer
             best = concluding.use_best(built, checkpoints)
             forward = trainer.precision_plugin.forward_context
-            conclusion = concluding.conclude(built, loaders, trainer.strategy.root_device, forward)
+            conclusion = concluding.conclude(built, prepared, loaders, trainer.strategy.root_device, forward)
             if conclusion and self.record is not None:
                 concluding.keep(conclusion, checkpoints, self.key)
             evaluation = self._test(built, prepared, loaders, fitted, baseline, best)
@@ -209,13 +209,6 @@ class Run:
             )
 
     # Training.
-
-    def _fit_at_once(self, built: Built, loaders: Loaders) -> None:
-        """Let a model learn what it learns in one go from the encoded training samples."""
-        train = loaders["train"]
-        if isinstance(train, Loader):
-            with calling(self.recipe.model, "fit"):
-                built.model.fit(built.network, train.encoded)
 
     def _lesson(self, built: Built, prepared: Prepared) -> Lesson | None:
         """What the recipe's teacher says of the training examples; None: it names none."""

@@ -176,7 +176,7 @@ def _candidates(train: Sequence[Example]) -> list[Example]:
 
 def _loader(built: Built, examples: Sequence[Example]) -> Loader:
     """Batches of samples of the examples, which may be windows of them, drawn as those of training are."""
-    encoded = encode(examples, built.processor, key=None)
+    encoded = encode(examples, built.processor, key=None, training=True)
     order = plan(encoded, built.processor, min(SAMPLES, len(encoded)), seed=built.recipe.seed, shuffle=True)
     loader = Loader(encoded, built.processor, order, resident="no", workers=0)
     loader.place(torch.device("cpu"), rank=0, world=1)

@@ -22,7 +22,7 @@ from taskkit.batches.loader import HostBatch, Loader, StreamLoader
 from taskkit.contracts.data import DataModule
 from taskkit.contracts.recipe import Recipe, TrackersSection
 from taskkit.engine import build, optim
-from taskkit.engine.loaders import make_loaders
+from taskkit.engine.loaders import fit_at_once, make_loaders
 from taskkit.engine.loop import EpochLoop
 from taskkit.engine.meter import Meter
 from taskkit.engine.module import Window, clip_gradients
@@ -139,9 +139,9 @@ def _loop(r: Recipe, stopwatch: Stopwatch) -> None:
     data = build.data_module(r)
     prepared = build.prepare(data, r)
     built = build.build(r, prepared)
-    task, loader = built.task, make_loaders(built, prepared, lambda split: None)["train"]
-    if isinstance(loader, Loader):
-        built.model.fit(built.network, loader.encoded)
+    loaders = make_loaders(built, prepared, lambda split: None)
+    task, loader = built.task, loaders["train"]
+    fit_at_once(loaders, built, prepared)
     trainer = make_trainer(r, [])
     device, precision = trainer.strategy.root_device, trainer.precision_plugin
     task.to(device).train()

@@ -136,7 +136,8 @@ def subject(recipe: Recipe, plugins: Plugins, examples: int) -> Subject:
         prepared = build.prepare(build.data_module(recipe), recipe, plugins.components)
         built = build.build(recipe, prepared)
         head = build.head(prepared, "train")
-        return Subject(built, encode([head[n] for n in range(min(examples, len(head)))], built.processor, key=None))
+        few = [head[n] for n in range(min(examples, len(head)))]
+        return Subject(built, encode(few, built.processor, key=None, training=True))
 
 
 def _undisturbed(task: Task, network_trains: bool) -> Task:

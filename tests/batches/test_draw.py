@@ -145,3 +145,61 @@ def test_views_that_are_drawn_anew_cannot_live_on_the_device() -> None:
     assert loader(shuffle=False).device == torch.device("cpu")
     with pytest.raises(DataError, match="are drawn anew"):
         loader(resident="yes")
+
+
+class Scaled(Noisy):
+    """Views of a number a hundred times as large as that which is judged; 7 cannot be drawn."""
+
+    def drawable(self, example: Example) -> list[dict[str, Tensor]]:
+        return [{"large": torch.tensor(100.0 * example.input), "flag_even": torch.tensor(example.input % 2 == 0)}]
+
+    def draw(self, sample: Any, random: torch.Generator) -> dict[str, Tensor]:
+        assert set(sample) == {"large"}
+        if sample["large"] == 700:
+            raise DataError("it is broken.")
+        return {"number": sample["large"] + torch.rand((), generator=random)}
+
+
+def drawable(lazy: bool, examples: Sequence[Example] = EXAMPLES[:7]) -> Encoded:
+    if lazy:
+        return LazyEncoded(examples, Scaled(), training=True)
+    return encode(examples, Scaled(), key=None, training=True)
+
+
+@pytest.mark.parametrize("lazy", [False, True], ids=["ahead", "lazy"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_views_are_drawn_of_what_a_processor_keeps_for_that(lazy: bool, workers: int) -> None:
+    made = loader(drawable(lazy), Scaled(), workers=workers)
+    found = by_number(views(made))
+    made.release()
+    assert [int(view) for view in found] == [100 * number for number in range(7)]
+    assert len({view % 1 for view in found}) > 1
+    assert views(loader(encode(EXAMPLES[:7], Scaled(), key=None), Scaled(), shuffle=False)) == [[0, 1, 2, 3], [4, 5, 6]]
+
+
+@pytest.mark.parametrize("lazy", [False, True], ids=["ahead", "lazy"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_example_of_which_no_view_can_be_drawn_is_named(lazy: bool, workers: int) -> None:
+    made = loader(drawable(lazy, EXAMPLES), Scaled(), workers=workers)
+    with pytest.raises(DataError, match=r"^example '7': it is broken\."):
+        views(made)
+    made.release()
+
+
+def test_no_more_than_one_of_what_views_are_drawn_of_is_held() -> None:
+    done = list[str]()
+
+    class Noted(Scaled):
+        def drawable(self, example: Example) -> list[dict[str, Tensor]]:
+            done.append("read")
+            return super().drawable(example)
+
+        def draw(self, sample: Any, random: torch.Generator) -> dict[str, Tensor]:
+            done.append("drawn")
+            return super().draw(sample, random)
+
+    processor = Noted()
+    made = loader(LazyEncoded(EXAMPLES[:7], processor, training=True), processor)
+    done.clear()
+    views(made)
+    assert done == ["read", "drawn"] * 7

@@ -102,6 +102,24 @@ def test_the_windows_of_an_example_are_drawn_apart() -> None:
     assert len(set(view.tolist())) == 8
 
 
+def test_views_are_drawn_of_what_a_processor_keeps_for_that() -> None:
+    class Doubled(Halves):
+        def drawable(self, example: Example) -> list[dict[str, Tensor]]:
+            if example.input == 5:
+                return [{"number": torch.tensor(-1)}]
+            return [{"number": torch.tensor(2 * example.input)}]
+
+        def draw(self, sample: Any, random: torch.Generator) -> Any:
+            if sample["number"] < 0:
+                raise DataError("it is broken.")
+            return super().draw(sample, random)
+
+    batches = iter(StreamLoader(Numbers(), Doubled(), batch_size=4))
+    assert numbers(batches, 1) == [[0, 2, 4, 6]]
+    with pytest.raises(DataError, match=r"^example '0/5': it is broken\."):
+        next(batches)
+
+
 @pytest.mark.parametrize("trained", range(6))
 @pytest.mark.parametrize("ahead", [0, 1, 2])
 def test_a_loader_goes_on_after_what_was_trained_on_however_much_was_read_ahead(trained: int, ahead: int) -> None:
