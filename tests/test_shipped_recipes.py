@@ -22,6 +22,7 @@ RECIPES = sorted(Path(__file__).parents[1].joinpath("recipes").glob("*.yaml"))
 MEASURED = re.compile(r"#   result:  test/(\S+) (\d\.\d{4}) in (\d+) s \(\d{4}-\d\d-\d\d, commit \w{7}, .+\)")
 LEFT = {
     "bert_base_table": "data.file=FILE",
+    "resnet50_folder": "data.root=FOLDER",
     "sasrec_movielens_1m": "data.root=FOLDER",
     "vit_b16_folder": "data.root=FOLDER",
     "wav2vec2_base_table": "data.table=FILE",
@@ -78,6 +79,7 @@ def small(path: Path, task: str, folder: Path) -> list[str]:
     }
     narrow = ["model.layers=1", "model.width=48", "model.heads=4", "model.position_groups=4"]
     large = {
+        "resnet50_folder": [f"data.root={folder / 'images'}", "model.architecture=resnet18", "model.image_size=32"],
         "vit_b16_folder": [
             f"data.root={folder / 'images'}",
             "model.pretrained=false",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from PIL import Image
 from taskkit import ArrayProcessor, Arrays, DataError, DataSpec, Example
 from taskkit_image import sections
 from taskkit_image.facts import BACKGROUND, MAX_PIXELS
-from taskkit_image.opening import held, opened
+from taskkit_image.opening import held, named, opened
 from taskkit_image.reading import read_images
 
 Pixels = NDArray[np.uint8]
@@ -34,6 +34,17 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What brings a picture upright, by its EXIF orientation."""
+ON_ITS_SIDE = {TURNS[orientation] for orientation in (5, 6, 7, 8)}
+"""The turns that make height of width."""
+
+
+class Box(NamedTuple):
+    """A part of an image, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
 
 
 @dataclass
@@ -71,6 +82,16 @@ class ImageShape:
         resized = _resized(image, size, self.interpolation)
         top, left = (round((have - want) / 2) for have, want in zip(size, (self.height, self.width), strict=True))
         return np.ascontiguousarray(resized[:, top : top + self.height, left : left + self.width])
+
+    def kept(self, source: Pixels | Path, side: int | None) -> Pixels:
+        """An image, as `of` takes it, in its own shape, with a shorter side of `side` pixels if it is longer."""
+        enough = None if side is None else math.ceil(ENOUGH * side)
+        image = pixels(source, self.channels, max_pixels=self.max_pixels, background=self.background, enough=enough)
+        height, width = image.shape[-2:]
+        if side is None or min(height, width) <= side:
+            return image
+        scale = side / min(height, width)
+        return _resized(image, (round(height * scale), round(width * scale)), self.interpolation)
 
 
 class ImageArrays(ArrayProcessor):
@@ -116,11 +137,36 @@ def read_image(path: Path, channels: int, max_pixels: int, background: str, enou
         if enough is not None:
             image.draft(None, (enough, enough))  # Of JPEG alone; others stay as they are.
         image.load()
-        # After its pixels, since a PNG file may state it behind them; those of TIFF are turned by Pillow.
-        turn = None if image.format == "TIFF" else TURNS.get(held(image).orientation)
-        flat = _converted(_opaque(_eight_bits(path, image), background), "L" if channels == 1 else "RGB")
-        upright = np.array(flat if turn is None else flat.transpose(turn))
-    return upright[None] if upright.ndim == 2 else np.ascontiguousarray(upright.transpose(2, 0, 1))
+        turn = _turn(image)
+        flat = _flat(_eight_bits(path, image), channels, background)
+        return _array(flat if turn is None else flat.transpose(turn))
+
+
+def read_part(file: Path | bytes, shape: ImageShape, choose: Callable[[int, int], Box]) -> Pixels:
+    """A part of a file in a shape, which it fills: uint8 (channels, height, width).
+
+    `choose` gets the height and the width of the picture as it lies in its file. A JPEG file is decoded at an eighth, a
+    quarter or half of its size where that leaves the part twice as large as the shape. Raises DataError as `pixels`
+    does.
+    """
+    with opened(file, shape.max_pixels) as image:
+        width, height = image.size
+        box = choose(height, width)
+        enough = math.ceil(ENOUGH * max(shape.height, shape.width))
+        image.draft(None, (math.ceil(enough * width / box.width), math.ceil(enough * height / box.height)))
+        image.load()
+        across, down, turn = image.width / width, image.height / height, _turn(image)
+        left, right = across * box.left, across * (box.left + box.width)
+        top, bottom = down * box.top, down * (box.top + box.height)
+        corner = math.floor(left), math.floor(top)
+        cut = _eight_bits(file, image).crop((*corner, math.ceil(right), math.ceil(bottom)))
+        size = (shape.height, shape.width) if turn in ON_ITS_SIDE else (shape.width, shape.height)
+        resized = _flat(cut, shape.channels, shape.background).resize(
+            size,
+            Image.Resampling[shape.interpolation.upper()],
+            (left - corner[0], top - corner[1], right - corner[0], bottom - corner[1]),
+        )
+        return _array(resized if turn is None else resized.transpose(turn))
 
 
 def to_channels(image: Pixels, channels: int) -> Pixels:
@@ -134,6 +180,29 @@ def to_channels(image: Pixels, channels: int) -> Pixels:
     return grey
 
 
+def part(image: Pixels, shape: ImageShape, box: Box) -> Pixels:
+    """A part of an image (channels, height, width) in a shape, which it fills."""
+    cut = image[:, box.top : box.top + box.height, box.left : box.left + box.width]
+    return np.ascontiguousarray(_resized(cut, (shape.height, shape.width), shape.interpolation))
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What brings a file upright whose pixels were decoded; None: it is."""
+    # After its pixels, since a PNG file may state it behind them; those of TIFF are turned by Pillow.
+    return None if image.format == "TIFF" else TURNS.get(held(image).orientation)
+
+
+def _flat(picture: Image.Image, channels: int, background: str) -> Image.Image:
+    """A picture, opaque, in colour or grey."""
+    return _converted(_opaque(picture, background), "L" if channels == 1 else "RGB")
+
+
+def _array(picture: Image.Image) -> Pixels:
+    """The pixels (channels, height, width) of a picture."""
+    found = np.array(picture)
+    return found[None] if found.ndim == 2 else np.ascontiguousarray(found.transpose(2, 0, 1))
+
+
 def _resized(image: Pixels, size: tuple[int, int], interpolation: Interpolation) -> Pixels:
     """An image (channels, height, width) of another height and width."""
     if interpolation == "nearest":
@@ -143,15 +212,15 @@ def _resized(image: Pixels, size: tuple[int, int], interpolation: Interpolation)
     return np.stack([np.asarray(Image.fromarray(each).resize(size[::-1], way)) for each in image])
 
 
-def _eight_bits(path: Path, image: Image.Image) -> Image.Image:
+def _eight_bits(source: Path | bytes, image: Image.Image) -> Image.Image:
     """The image itself, or one of 8 bits where it is of 16; raises DataError for numbers of no known range."""
     if image.mode == "F":
-        raise _without_range(path, "floating-point numbers")
+        raise _without_range(source, "floating-point numbers")
     if not image.mode.startswith("I"):
         return image
     deep = np.asarray(image)
     if deep.min() < 0 or deep.max() > 65535:
-        raise _without_range(path, f"whole numbers from {deep.min():,} to {deep.max():,}")
+        raise _without_range(source, f"whole numbers from {deep.min():,} to {deep.max():,}")
     grey = Image.fromarray((deep >> 8).astype(np.uint8))
     if (hidden := image.info.get("transparency")) is None:
         return grey
@@ -173,8 +242,8 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _without_range(path: Path, what: str) -> DataError:
+def _without_range(source: Path | bytes, what: str) -> DataError:
     return DataError(
-        f"{path}: its pixels are {what}, of no known range. 8 or 16 bits a channel were expected. Convert it, for "
-        "instance to PNG."
+        f"{named(source)}its pixels are {what}, of no known range. 8 or 16 bits a channel were expected. Convert it, "
+        "for instance to PNG."
     )

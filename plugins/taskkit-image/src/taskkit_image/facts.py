@@ -33,6 +33,11 @@ class Images(Fact):
     """A file that states more is not decoded."""
     background: str = BACKGROUND
     """What shows through where a file is transparent, as `PIL.ImageColor` names colours."""
+    min_crop: float | None = None
+    """In training, the smallest share of an image's area that is cut out of it at random before it is resized; None: it
+    is resized as it is in evaluation."""
+    stored_size: int | None = None
+    """For that, images are kept with a shorter side of so many pixels, if it is longer; None: as they are."""
 
     def tensors(self) -> Mapping[str, str]:
         """`image`: its channels and size are those that the network takes, which may differ from those of the data."""

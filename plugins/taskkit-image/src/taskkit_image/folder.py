@@ -53,15 +53,23 @@ class Folder(DataModule[sections.Folder]):
             *common_size(scanned),
             max_pixels=self.config.max_pixels,
             background=self.config.background,
+            min_crop=self.config.min_crop if self._crops_originals else None,
+            stored_size=self.config.stored_size,
         )
         origin = Origin("image.folder", self.config.table or str(root), sha256)
         return prepared(splits, facts, classes.names, f"folder-{sha256}", origin)
 
     def augment(self, batch: Batch) -> Batch:
-        """Cut out, stretch and mirror the images, if `augment` is set."""
+        """Cut out, stretch and mirror the images, if `augment` is set; of originals parts were cut out before."""
         if not self.config.augment:
             return batch
+        if self._crops_originals:
+            return {**batch, "image": augment.flip(batch["image"])} if self.config.flip else batch
         return {**batch, "image": augment.resized_crop(batch["image"], self.config.min_crop, self.config.flip)}
+
+    @property
+    def _crops_originals(self) -> bool:
+        return self.config.augment and self.config.crop_from == "original"
 
     def _find(self) -> tuple[Path, list[Labelled]]:
         config = self.config

@@ -7,6 +7,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -61,39 +62,58 @@ class Held(NamedTuple):
 
 
 @contextmanager
-def opened(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
-    """An image file of which only the header has been read.
+def opened(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """An image file, or what is in one, of which only the header has been read.
 
     Raises DataError for what is no image file, states more than `max_pixels`, or turns out to be damaged while it is
     open.
     """
-    if not is_file(path):
-        what = "this is no regular file" if os.path.lexists(path) else "there is no such file"
-        raise DataError(f"{path}: {what}. An image file was expected. Correct the path.")
+    if isinstance(source, Path):
+        _check_file(source)
     try:
         with _quiet():
-            image = Image.open(path, formats=FORMATS)
+            image = Image.open(source if isinstance(source, Path) else BytesIO(source), formats=FORMATS)
         with image:
-            _check_size(path, image.width, image.height, max_pixels)
+            _check_size(source, image.width, image.height, max_pixels)
             if isinstance(image, TiffImageFile):  # libtiff decodes whole tiles, however little of one is the image's
                 width, height = (image.tag_v2.get(tag, 1) for tag in TILE)
-                _check_size(path, width, height, max_pixels)
+                _check_size(source, width, height, max_pixels)
             yield image
     except (DataError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
-        raise _too_large(path, str(error).rstrip("."), max_pixels) from None
+        raise _too_large(source, str(error).rstrip("."), max_pixels) from None
     except Exception as error:  # where bytes are damaged, Pillow's readers stumble over whatever comes next
-        reason = _unidentified(path) if isinstance(error, UnidentifiedImageError) else str(error) or repr(error)
+        reason = _unidentified(source) if isinstance(error, UnidentifiedImageError) else str(error) or repr(error)
         raise DataError(
-            f"{path}: this is not an image that can be read ({reason}). A whole JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF "
-            "or JPEG 2000 file was expected. Replace the file, or take it out of the data."
+            f"{named(source)}this is not an image that can be read ({reason}). A whole JPEG, PNG, WebP, GIF, BMP, "
+            "TIFF, AVIF or JPEG 2000 file was expected. Replace the file, or take it out of the data."
         ) from None
+
+
+def content(path: Path) -> bytes:
+    """What is in a file, undecoded; raises DataError where there is none."""
+    _check_file(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: it cannot be read: {error.strerror}. A file that can be was expected.") from None
+
+
+def named(source: Path | bytes) -> str:
+    """How a message about a file begins; of mere content, whoever has it knows whose it is."""
+    return f"{source}: " if isinstance(source, Path) else ""
 
 
 def is_file(path: Path) -> bool:
     """Whether a path is that of a regular file: neither a folder nor a FIFO, which would be waited for."""
     return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises OSError for a name that is too long
+
+
+def _check_file(path: Path) -> None:
+    if not is_file(path):
+        what = "this is no regular file" if os.path.lexists(path) else "there is no such file"
+        raise DataError(f"{path}: {what}. An image file was expected. Correct the path.")
 
 
 def held(image: Image.Image) -> Held:
@@ -127,22 +147,24 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
+def _check_size(source: Path | bytes, width: int, height: int, max_pixels: int) -> None:
     if width < 1 or height < 1:
-        raise DataError(f"{path}: it has {width}×{height} pixels. One at least was expected. Take it out of the data.")
+        raise DataError(
+            f"{named(source)}it has {width}×{height} pixels. One at least was expected. Take it out of the data."
+        )
     if width * height > max_pixels:
-        raise _too_large(path, f"{width:,}×{height:,} pixels", max_pixels)
+        raise _too_large(source, f"{width:,}×{height:,} pixels", max_pixels)
 
 
-def _too_large(path: Path, size: str, max_pixels: int) -> DataError:
+def _too_large(source: Path | bytes, size: str, max_pixels: int) -> DataError:
     return DataError(
-        f"{path}: it is too large by its header: {size}. At most {max_pixels:,} pixels were expected, "
+        f"{named(source)}it is too large by its header: {size}. At most {max_pixels:,} pixels were expected, "
         "data.max_pixels. Make it smaller, or take it out of the data."
     )
 
 
-def _unidentified(path: Path) -> str:
-    with path.open("rb") as file:
+def _unidentified(source: Path | bytes) -> str:
+    with source.open("rb") if isinstance(source, Path) else BytesIO(source) as file:
         start = file.read(16)
     if not start:
         return "it is empty"

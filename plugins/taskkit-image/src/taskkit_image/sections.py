@@ -144,6 +144,14 @@ class Folder:
     channels: int = setting(3, "3: read the images as RGB; 1: as grey")
     augment: bool = setting(True, "cut a random part out of each training image and stretch it over the whole")
     min_crop: float = setting(0.35, "the smallest such part, as a share of the area", gt=0, le=1)
+    crop_from: Literal["resized", "original"] = setting(
+        "resized", "resized: of the image as the network takes it, on the device; original: of the image in its file"
+    )
+    stored_size: int | None = setting(
+        None,
+        "of originals, the shorter side in pixels with which they are kept, if it is longer; null: as they are",
+        ge=1,
+    )
     flip: bool = setting(True, "mirror half of the training images; not for text, digits or hands")
     background: str = setting(BACKGROUND, "what shows through where an image is transparent: a colour or #rrggbb")
     max_pixels: int = setting(
@@ -176,6 +184,14 @@ class Folder:
             yield "val_share", "it and test_share leave nothing to train on. Their sum must be below 1."
         if self.channels not in (1, 3):
             yield "channels", f"{self.channels} is neither 1 (grey) nor 3 (RGB)."
+        if self.crop_from == "original" and not self.augment:
+            yield "crop_from", "original would cut nothing, since augment is false. Set augment: true, or leave it out."
+        if self.stored_size and self.crop_from != "original":
+            yield (
+                "stored_size",
+                f"{self.stored_size} would not be used, since crop_from is {self.crop_from}. Set crop_from: original, "
+                "or leave it out.",
+            )
         if not _is_colour(self.background):
             yield "background", f"{self.background!r} is no colour. One such as white, grey or #ff8000 was expected."
 

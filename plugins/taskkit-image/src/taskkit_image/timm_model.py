@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from taskkit import CheckpointError, Classes, DataSpec, Download, Model, Origin, TaskkitError, fetch, file_sha256
 from taskkit_image import sections
+from taskkit_image.arrays import ImageShape
 from taskkit_image.facts import Images
 from taskkit_image.normalise import Normalise
 from taskkit_image.processor import ImageProcessor
@@ -35,15 +36,8 @@ class TimmModel(Model[sections.Timm, ImageProcessor]):
         channels, height, width = data["input_size"]
         size, images = self.config.image_size, spec.input
         assert isinstance(images, Images)
-        return ImageProcessor(
-            channels,
-            size or height,
-            size or width,
-            data["crop_pct"],
-            data["interpolation"],
-            images.max_pixels,
-            images.background,
-        )
+        shape = ImageShape(channels, size or height, size or width, data["crop_pct"], data["interpolation"])
+        return ImageProcessor.of_images(images, shape)
 
     def network(self, spec: DataSpec, processor: ImageProcessor) -> nn.Module:
         """The model with a head for these classes; its weights are not the pretrained ones yet."""
