@@ -108,6 +108,8 @@ def same(left: Sample, right: Sample) -> bool:
 
 
 def equal(left: Tensor, right: Tensor) -> bool:
+    if not left.numel():
+        return not right.numel()
     return torch.equal(left.reshape(-1).view(torch.uint8), right.reshape(-1).view(torch.uint8))
 
 
