@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -89,6 +89,7 @@ def app(models: Models, limits: Limits, keys: Keys | None, meter: Measured, relo
         redoc_url=None,
     )
     made.add_exception_handler(Refused, _refused)
+    made.add_exception_handler(404, _nothing_there([served.name for served in models]))
     made.add_exception_handler(500, _failed)
     made.add_middleware(_Observed, meter=meter)
     locked = [Depends(_checked(keys))]
@@ -290,6 +291,16 @@ async def _refused(request: Request, error: Exception) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     name = "error" if request.url.path.startswith(oip.ROOT) else "detail"
     return JSONResponse({name: error.detail}, error.status, headers)
+
+
+def _nothing_there(names: Sequence[str]) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """What tells a request for an address that there is not how models are asked."""
+    detail = f"Nothing has this address. Ask /models/NAME/predict, where NAME is one of {', '.join(names)}."
+
+    async def answer(request: Request, error: Exception) -> Response:
+        return JSONResponse({"error" if request.url.path.startswith(oip.ROOT) else "detail": detail}, 404)
+
+    return answer
 
 
 async def _failed(request: Request, error: Exception) -> Response:

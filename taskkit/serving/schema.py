@@ -148,7 +148,8 @@ class Forms:
     def _request(self, served: Served) -> type[BaseModel]:
         rows = dict[str, JsonValue]
         item: Any = str | rows if served.taken.texts else rows
-        what = "texts, or objects: each a row of a table" if served.taken.texts else "objects: each a row of a table"
+        row = "objects that are rows of a table"
+        what = f"texts, or {row}" if served.taken.texts else row
         inputs: Any = (list[item], Field(default=[], max_length=self._most, description=what))
         options = (self.options, Field(default_factory=self.options, description="how to read and to answer"))
         return create_model(f"{self._name}Request", __config__=_CLOSED, inputs=inputs, options=options)
@@ -208,8 +209,15 @@ def _valid(model: type[BaseModel], value: Any) -> BaseModel:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors()]
-        raise Refused(422, "; ".join(wrong[:10])) from None
+        wrong = dict.fromkeys(_wrong(model, each["loc"], each["msg"]) for each in error.errors())
+        raise Refused(422, "; ".join([*wrong][:10])) from None
+
+
+def _wrong(model: type[BaseModel], place: Sequence[str | int], said: str) -> str:
+    """What does not fit, in words; of an input pydantic would tell each of the types that it might have."""
+    if len(place) > 1 and place[0] == "inputs":
+        return f"inputs.{place[1]}: {model.model_fields['inputs'].description} were expected. Files are sent as a form"
+    return f"{'.'.join(map(str, place)) or 'body'}: {said}"
 
 
 def _field(setting: Setting) -> tuple[Any, Any]:

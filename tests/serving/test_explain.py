@@ -53,7 +53,7 @@ def test_texts_and_pictures_are_explained_as_taskkit_explain_does(server: Server
         ("words", {"inputs": ["a"], "target": "ugly"}, "ugly"),
         ("words", {"inputs": ["a"], "why": 1}, "why: Extra inputs are not permitted"),
         ("words", {"inputs": ["a"] * 9}, "more than 8 inputs"),
-        ("pictures", {"inputs": ["a.png"]}, "Input should be a valid dictionary"),
+        ("pictures", {"inputs": ["a.png"]}, "inputs.0: objects that are rows of a table were expected"),
     ],
 )
 def test_what_cannot_be_explained_is_said(server: Server, model: str, asked: dict[str, Any], said: str) -> None:

@@ -309,3 +309,15 @@ def test_what_cannot_be_served_is_said(place: Path, words: list[str], said: str)
     call = [sys.executable, "-m", "taskkit", "serve", "--port", "0", *words]
     found = subprocess.run(call, cwd=place, capture_output=True, text=True, timeout=60)
     assert (found.returncode, said in found.stderr) == (2, True), found.stderr
+
+
+def test_what_is_asked_wrongly_is_told_how_to_ask(server: Server) -> None:
+    for path in ("/predict", "/models/nobody/predict"):
+        found = httpx.post(f"{server.url}{path}", json={"inputs": ["fine"]})
+        assert found.status_code == 404
+        assert "/models/NAME/predict, where NAME is one of words" in found.json()["detail"]
+    wrong = httpx.post(f"{server.url}/models/words/predict", json={"inputs": ["fine", 5, {"said": None}]})
+    assert wrong.status_code == 422
+    assert wrong.json()["detail"] == (
+        "inputs.1: texts, or objects that are rows of a table were expected. Files are sent as a form"
+    )
