@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -88,3 +89,19 @@ class RecipeError(TaskkitError):
     def __reduce__(self) -> tuple[type[RecipeError], tuple[tuple[Problem, ...]]]:
         # By its message alone, as other errors, it could not be made again in another process.
         return RecipeError, (self.problems,)
+
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an error tells that a disk is full, or a file larger than it may be."""
+    return isinstance(error, OSError) and error.errno in FULL_DISK
+
+
+def no_room(error: BaseException, where: object = "a file cannot be written") -> str:
+    """What to do about a disk that is full, with the file's name where the error has it, and else `where`."""
+    assert isinstance(error, OSError)
+    return (
+        f"{error.filename or where}: the disk is full or a file is larger than it may be ({error.strerror}). Make room."
+    )

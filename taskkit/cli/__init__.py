@@ -15,7 +15,7 @@ import click
 
 from taskkit.cli.group import LazyGroup
 from taskkit.cli.output import printable_logs, say
-from taskkit.errors import PluginError, TaskkitError
+from taskkit.errors import MachineError, PluginError, TaskkitError, is_full_disk, no_room
 from taskkit.keyfile import KEY_FILE
 from taskkit.plugins.files import name_files
 from taskkit.wording import without_stop
@@ -176,6 +176,8 @@ def _without_value(args: Sequence[str], option: str) -> tuple[list[str], list[st
 
 def _explain(error: Exception, debug: bool) -> int:
     """Print what went wrong and return the exit code."""
+    if is_full_disk(error) and not debug:
+        error = MachineError(no_room(error))
     if debug:
         say("".join(traceback.format_exception(error)).rstrip(), err=True)
     elif isinstance(error, TaskkitError):

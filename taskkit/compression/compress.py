@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from taskkit.api import start
@@ -17,6 +16,8 @@ from taskkit.compare.comparison import Comparison, compare
 from taskkit.compression.prune import prune
 from taskkit.contracts.data import Stream
 from taskkit.engine import build
+from taskkit.engine.checkpoint_file import CheckpointFile
+from taskkit.engine.ending import end
 from taskkit.engine.inference import measure
 from taskkit.engine.launch import is_primary
 from taskkit.engine.loaders import encoded_split, for_judging
@@ -112,7 +113,7 @@ def compress(parent: LoadedRun, how: Quantise | Prune, out: Path) -> Result:
         _keep(record, kept, parent.checkpoint.with_name(runs_checkpoint.CONCLUSION))
         _test(record, parent, Compressed(_parent(parent, out), settings, held, None, before))
     except BaseException as error:
-        record.end("failed", f"{type(error).__name__}: {error}")
+        end(record, "failed", f"{type(error).__name__}: {error}")
         raise
     compared = compare([str(parent.path), str(out)], parent.plugins.components)
     return Result(load_run(out, plugins=parent.plugins), compared)
@@ -121,7 +122,7 @@ def compress(parent: LoadedRun, how: Quantise | Prune, out: Path) -> Result:
 def _keep(record: Record, checkpoint: Mapping[str, Any], conclusion: Path) -> None:
     """Keep the weights, in single precision, and what was concluded after training."""
     with write_file(record.path / "checkpoints" / "best.ckpt") as path:
-        torch.save(dict(checkpoint), path)
+        CheckpointFile().save_checkpoint(dict(checkpoint), path)
     if conclusion.exists():
         (record.path / "checkpoints" / conclusion.name).write_bytes(conclusion.read_bytes())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +12,11 @@ import torch
 from taskkit.batches.workers import is_lost_worker, lost_worker
 from taskkit.contracts.recipe import Recipe
 from taskkit.engine.smaller import changes, smaller
-from taskkit.errors import MachineError, OutOfMemoryError
+from taskkit.errors import MachineError, OutOfMemoryError, is_full_disk, no_room
 
 if TYPE_CHECKING:
     from taskkit.engine.others import Ended
 
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_MEMORY = "can't allocate memory"
 """What torch says on a CPU."""
 PEER_IS_GONE = (
@@ -33,7 +31,7 @@ PEER_IS_GONE = (
 
 def is_of_machine(error: BaseException) -> bool:
     """Whether an error tells of the machine, in whoever's code it was met."""
-    return any(is_so(error) for is_so in (is_lost_worker, _is_out_of_memory, _is_full_disk, _is_lost_device, is_alone))
+    return any(is_so(error) for is_so in (is_lost_worker, _is_out_of_memory, is_full_disk, _is_lost_device, is_alone))
 
 
 def explained(error: Exception, recipe: Recipe, directory: Path, ended: Ended | None = None) -> MachineError | None:
@@ -44,7 +42,7 @@ def explained(error: Exception, recipe: Recipe, directory: Path, ended: Ended | 
     if _is_out_of_memory(error):
         return OutOfMemoryError(out_of_memory(recipe, directory, error))
     ways: tuple[tuple[Callable[[BaseException], bool], Callable[[], str]], ...] = (
-        (_is_full_disk, lambda: _full_disk(error, directory)),
+        (is_full_disk, lambda: _full_disk(error, directory)),
         (is_lost_worker, lambda: f"{lost_worker(error)} {_go_on(directory)}"),
         (_is_lost_device, lambda: f"{_lost_device(error)} {_go_on(directory)}"),
         (is_alone, lambda: gone(ended or f"Another process of this run ended ({_first_line(error)})", directory)),
@@ -61,7 +59,7 @@ def in_words() -> Iterator[None]:
         ways: tuple[tuple[Callable[[BaseException], bool], Callable[[Exception], object]], ...] = (
             (is_lost_worker, lost_worker),
             (_is_out_of_memory, _little_memory),
-            (_is_full_disk, _no_room),
+            (is_full_disk, no_room),
             (_is_lost_device, _lost_device),
         )
         told = next((say(error) for is_so, say in ways if is_so(error)), None)
@@ -97,14 +95,8 @@ def _whose(error: Exception) -> str:
     return "device's" if isinstance(error, torch.OutOfMemoryError) else "machine's"
 
 
-def _no_room(error: Exception, directory: Path | None = None) -> str:
-    assert isinstance(error, OSError)
-    where = error.filename or directory or "a file cannot be written"
-    return f"{where}: the disk is full or a file is larger than it may be ({error.strerror}). Make room."
-
-
 def _full_disk(error: Exception, directory: Path) -> str:
-    return f"{_no_room(error, directory)} The checkpoint before is whole. {_go_on(directory)}"
+    return f"{no_room(error, directory)} The checkpoint before is whole. {_go_on(directory)}"
 
 
 def _lost_device(error: Exception) -> str:
@@ -135,10 +127,6 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and NO_MEMORY in str(error)
     )
-
-
-def _is_full_disk(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno in FULL_DISK
 
 
 def _is_lost_device(error: BaseException) -> bool:

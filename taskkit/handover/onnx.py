@@ -41,6 +41,8 @@ def save(program: Program, path: Path) -> Path:
             )
             assert made is not None
             made.save(path)
+    except OSError:
+        raise  # of a disk that is full, and no fault of the network's
     except Exception as error:  # whatever the converter's many passes run into
         raise RunFailedError(
             f"torch.onnx cannot convert the exported program: {reason(error)} Its operations must be among those of "

@@ -1,6 +1,9 @@
 """What a run's record asks of the machine that it is made on."""
 
+import resource
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,3 +30,23 @@ def test_the_state_of_a_checkout_runs_no_program_that_the_checkout_names(
     assert state is not None
     assert state["dirty"] is False
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_full_disk_is_one_error_that_names_the_file(
+    tmp_path: Path, environment: Callable[..., dict[str, str]]
+) -> None:
+    (tmp_path / "digits.yaml").write_text(
+        "task: {name: image.classification}\nmodel: {name: image.mlp}\ndata: {name: image.digits}\n"
+        "trainer: {max_epochs: 1}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "taskkit", "run", "digits.yaml", "--out", "run"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        # As on a disk without room: no file may hold more.
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200)),
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("run/run.json: the disk is full or a file is larger than it may be")
