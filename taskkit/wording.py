@@ -6,6 +6,7 @@ import difflib
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -80,6 +81,11 @@ def json_line(value: Any) -> str:
 def path_text(path: PurePath | str) -> str:
     r"""A path, with `/` between its parts, as text that UTF-8 can write: a byte that is not UTF-8 becomes `\xe9`."""
     return os.fsencode(PurePath(path).as_posix()).decode(errors="backslashreplace")
+
+
+def quoted(path: PurePath | str) -> str:
+    """A path as a word of a command that is to be copied into a shell, on one line."""
+    return on_one_line(shlex.quote(path_text(path)))
 
 
 def _escape(character: str) -> str:

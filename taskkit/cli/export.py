@@ -13,7 +13,7 @@ from taskkit.cli import Context
 from taskkit.cli.loading import loading
 from taskkit.cli.output import say
 from taskkit.handover.folder import FORMS, PRECISIONS, Form, Precision
-from taskkit.wording import path_text
+from taskkit.wording import path_text, quoted
 
 
 @click.command(name="export", short_help="Hand a run over as a folder: a program or weights, and a model card.")
@@ -80,4 +80,4 @@ def command(
     if record.form == "huggingface":
         say(f"read it:  from_pretrained({str(output)!r}) of transformers' Auto classes")
     else:
-        say(f"ask it:  taskkit predict {path_text(output)} INPUT")
+        say(f"ask it:  taskkit predict {quoted(output)} INPUT")

@@ -15,6 +15,7 @@ from taskkit.cli.output import lasting, say
 from taskkit.cli.recipe_verb import RecipeVerb
 from taskkit.cli.report import check_not_encrypted, write_report
 from taskkit.runs import manifest
+from taskkit.wording import quoted
 
 if TYPE_CHECKING:
     from taskkit.contracts.recipe import Recipe
@@ -71,7 +72,7 @@ def command(
     if resume == "auto" and out is not None:
         raise click.UsageError(
             "--resume auto looks for runs under runs/ and names them itself, so that --out would be another place each "
-            f"time. Leave one out; to go on with the run in {out}: taskkit run --resume {out}"
+            f"time. Leave one out; to go on with the run in {out}: taskkit run --resume {quoted(out)}"
         )
     if resume is not None and resume != "auto":
         if (words and not from_good) or out or changes or smoke:

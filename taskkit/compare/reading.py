@@ -23,7 +23,7 @@ from taskkit.runs.listing import runs_below
 from taskkit.runs.manifest import Manifest, Protocol
 from taskkit.runs.rows import read_rows
 from taskkit.runs.scrub import fingerprint, mark_of
-from taskkit.wording import did_you_mean
+from taskkit.wording import did_you_mean, quoted
 
 LISTED = 3
 """Of more runs that were never tested it is said how many there are."""
@@ -97,7 +97,7 @@ def find(words: Iterable[str]) -> tuple[list[Path], list[str]]:
                 found[run] = None
             elif len(runs) == 1:
                 raise CheckpointError(
-                    f"{run}: it was never tested ({said.status}). Finish it: taskkit run --resume {run}"
+                    f"{run}: it was never tested ({said.status}). Finish it: taskkit run --resume {quoted(run)}"
                 )
             else:
                 untested[run] = said.status

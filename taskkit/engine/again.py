@@ -17,6 +17,7 @@ from taskkit.recipe import load as recipes
 from taskkit.runs import checkpoint
 from taskkit.runs.manifest import Attempts, Change, Manifest
 from taskkit.runs.record import now, write_file
+from taskkit.wording import quoted
 
 CHANGEABLE = (
     "optim.lr",
@@ -88,12 +89,12 @@ def from_good(going: GoingOn, found: Manifest, words: Sequence[str], plugins: Pl
     if found.failure != "numbers":
         raise TaskkitError(
             f"--from-good: {directory} is {found.status}, and not since its numbers were no longer finite. Such a run "
-            f"was expected; others go on as they began: taskkit run --resume {directory}"
+            f"was expected; others go on as they began: taskkit run --resume {quoted(directory)}"
         )
     if begun is None:
         raise TaskkitError(
             f"--from-good: {directory} has no checkpoint from before its numbers were no longer finite. Begin again: "
-            f"taskkit run {directory}/recipe.yaml optim.lr={going.recipe.optim.lr / 2:g}"
+            f"taskkit run {quoted(directory)}/recipe.yaml optim.lr={going.recipe.optim.lr / 2:g}"
         )
     going = _further_back(going, found, plugins)
     words = list(words) or [f"optim.lr={going.recipe.optim.lr / 2:g}"]
@@ -101,7 +102,7 @@ def from_good(going: GoingOn, found: Manifest, words: Sequence[str], plugins: Pl
         if word.partition("=")[0] not in CHANGEABLE:
             raise TaskkitError(
                 f"--from-good: {word!r} would make another run of it. A change of {', '.join(CHANGEABLE)} was "
-                f"expected. For anything else begin again: taskkit run {directory}/recipe.yaml {word}"
+                f"expected. For anything else begin again: taskkit run {quoted(directory)}/recipe.yaml {word}"
             )
     recipe = recipes.from_plain(going.recipe.plain(), plugins, words)
     before, after = _values(going.recipe), _values(recipe)
@@ -138,7 +139,7 @@ def taken_up(going: GoingOn, found: Manifest) -> GoingOn:
     What happened to the machine, or to a source, may be over; all else would come again. Even of the former no more
     than so many attempts are made that do not get further.
     """
-    run = f"taskkit run --resume {going.directory}"
+    run = f"taskkit run --resume {quoted(going.directory)}"
     if found.failure is not None and found.failure not in PASSING:
         mended = "" if found.failure == "numbers" else f" Once that is mended: {run}"
         raise _refused(

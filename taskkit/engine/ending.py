@@ -16,6 +16,7 @@ from taskkit.engine.signals import Preempted, Signals
 from taskkit.errors import Failure, TaskkitError
 from taskkit.runs.manifest import Status
 from taskkit.runs.record import Record
+from taskkit.wording import quoted
 
 
 @contextmanager
@@ -39,7 +40,7 @@ def ending(
             others.send(stop.number)
         end(record, "preempted", str(stop))
         saved = " and saved" if stop.saved else ""
-        output(f"Stopped by {stop}{saved}. Go on with: taskkit run --resume {directory}")
+        output(f"Stopped by {stop}{saved}. Go on with: taskkit run --resume {quoted(directory)}")
 
     try:
         with blaming(recipe.chosen().values()):

@@ -15,7 +15,7 @@ from taskkit.batches.plan import Indices
 from taskkit.contracts.recipe import Recipe
 from taskkit.errors import NonfiniteError
 from taskkit.runs import checkpoint
-from taskkit.wording import some
+from taskkit.wording import quoted, some
 
 NAMED = 3
 """Parameters that a message names."""
@@ -127,7 +127,7 @@ class Trail:
         saved = checkpoint.read(last).step if last.exists() else None
         rate = f"optim.lr={self.recipe.optim.lr / 2:g} trainer.gradient_clip_val=1"
         good = "No checkpoint was written before." if saved is None else f"The last good checkpoint is of step {saved}."
-        anew = f"taskkit run {self.directory}/recipe.yaml"
+        anew = f"taskkit run {quoted(self.directory)}/recipe.yaml"
         if at_fault is not None:
             return f"{good} Mend that example or leave it out, and begin again: {anew}"
         if step == 1:  # No rate had a part in it.
@@ -139,7 +139,7 @@ class Trail:
         if saved is None:
             return f"{good} Begin again with: {anew} {rate}; trainer.detect_anomaly=true finds the operation."
         return (
-            f"{good} Go on from there with: taskkit run --resume {self.directory} --from-good {rate}; "
+            f"{good} Go on from there with: taskkit run --resume {quoted(self.directory)} --from-good {rate}; "
             "trainer.detect_anomaly=true beside it finds the operation."
         )
 

@@ -13,6 +13,7 @@ from taskkit.batches.workers import is_lost_worker, lost_worker
 from taskkit.contracts.recipe import Recipe
 from taskkit.engine.smaller import changes, smaller
 from taskkit.errors import MachineError, OutOfMemoryError, is_full_disk, no_room
+from taskkit.wording import quoted
 
 if TYPE_CHECKING:
     from taskkit.engine.others import Ended
@@ -79,8 +80,8 @@ def out_of_memory(recipe: Recipe, directory: Path, error: Exception) -> str:
     ]
     return (
         f"The {_whose(error)} memory is full{said}. What takes less: {'; '.join(ways) or 'a smaller network'}. "
-        f"Which half, quarter and so on of it fits, measured: taskkit check {directory}/recipe.yaml --deep. "
-        f"Where others took the memory, go on with: taskkit run --resume {directory}"
+        f"Which half, quarter and so on of it fits, measured: taskkit check {quoted(directory)}/recipe.yaml --deep. "
+        f"Where others took the memory, go on with: taskkit run --resume {quoted(directory)}"
     )
 
 
@@ -116,7 +117,7 @@ def gone(ended: Ended | str, directory: Path) -> str:
 
 
 def _go_on(directory: Path) -> str:
-    return f"Then go on with: taskkit run --resume {directory}"
+    return f"Then go on with: taskkit run --resume {quoted(directory)}"
 
 
 def _first_line(error: Exception) -> str:

@@ -12,6 +12,7 @@ from taskkit.plugins.registry import Plugins
 from taskkit.recipe import load as recipes
 from taskkit.runs import checkpoint, since
 from taskkit.runs.manifest import Manifest
+from taskkit.wording import quoted
 
 
 def checkpoint_of(path: Path, manifest: Manifest) -> Path:
@@ -22,7 +23,7 @@ def checkpoint_of(path: Path, manifest: Manifest) -> Path:
     if any(each["file"].startswith("checkpoints/") for call in manifest.scrubbed for each in call["removed"]):
         raise CheckpointError(
             f"{path}: its checkpoints were removed by taskkit scrub. It can be compared, or run "
-            f"again: taskkit run {path}/recipe.yaml"
+            f"again: taskkit run {quoted(path)}/recipe.yaml"
         )
     if manifest.derived is not None:
         raise CheckpointError(
@@ -31,7 +32,7 @@ def checkpoint_of(path: Path, manifest: Manifest) -> Path:
         )
     raise CheckpointError(
         f"{path}: no checkpoint was written before the run ended ({manifest.status}). "
-        f"Go on with it first: taskkit run --resume {path}"
+        f"Go on with it first: taskkit run --resume {quoted(path)}"
     )
 
 

@@ -13,6 +13,7 @@ from rich.table import Table as Grid
 from taskkit.contracts.task import Headline, Table
 from taskkit.runs.checkpoint import Saved
 from taskkit.runs.manifest import WeightsTested
+from taskkit.wording import quoted
 
 COLUMNS, ROWS = 7, 20
 """A table of no more of them is printed; a larger one is in the run directory alone."""
@@ -71,5 +72,6 @@ def small(tables: Mapping[str, Table], width: int) -> Iterator[str]:
 
 def next_step(directory: Path, *, predicts: bool) -> str:
     """The commands that one would give next."""
-    asked = f"ask it:  taskkit predict {directory} INPUT" if predicts else f"judge it again:  taskkit eval {directory}"
-    return f"read it:  taskkit report {directory}\n{asked}"
+    run = quoted(directory)
+    asked = f"ask it:  taskkit predict {run} INPUT" if predicts else f"judge it again:  taskkit eval {run}"
+    return f"read it:  taskkit report {run}\n{asked}"

@@ -16,6 +16,7 @@ from taskkit.engine.build import Built, same
 from taskkit.engine.optim import of_phase
 from taskkit.errors import DataError
 from taskkit.runs import checkpoint, packing
+from taskkit.wording import quoted
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Begun:
             raise DataError(
                 f"{built.recipe.data.name}: these data are not those that {run} was trained on: "
                 f"{'; '.join(differences)}. A run goes on with the very same data. Put those back, or begin another "
-                f"run: taskkit run {run}/recipe.yaml"
+                f"run: taskkit run {quoted(run)}/recipe.yaml"
             )
 
     def _differences(self, built: Built, prepared: Prepared) -> Iterator[str]:

@@ -54,7 +54,7 @@ from taskkit.runs.checkpoint import Saved
 from taskkit.runs.encryption import EncryptionKey
 from taskkit.runs.manifest import Cost
 from taskkit.runs.record import Record, environment
-from taskkit.wording import TELL_AUTHORS, did_you_mean, percent, printable, some
+from taskkit.wording import TELL_AUTHORS, did_you_mean, percent, printable, quoted, some
 
 ENCODING_SECONDS = 5.0
 """How often to print how far the encoding of samples is."""
@@ -172,7 +172,7 @@ class Run:
             end(self.record, "failed", message, "machine")
         else:
             heard = f"{signal.Signals(number).name} in process {ended.rank}"
-            message = f"Stopped by {heard}. Go on with: taskkit run --resume {self.directory}"
+            message = f"Stopped by {heard}. Go on with: taskkit run --resume {quoted(self.directory)}"
             end(self.record, "preempted", heard)
         self.output(message)
         os._exit(1 if number is None else 128 + number)

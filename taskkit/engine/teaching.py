@@ -27,6 +27,7 @@ from taskkit.errors import CheckpointError, DataError, TaskkitError
 from taskkit.plugins.registry import Plugins
 from taskkit.runs import manifest
 from taskkit.runs.manifest import Protocol, Teacher
+from taskkit.wording import quoted
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def _place(section: DistilSection, before: Teacher | None, run: Path) -> Path:
         raise CheckpointError(
             f"distil.teacher: {run} learns from the run {before.run}, and there is none in "
             f"{' or '.join(str(place) for place in dict.fromkeys(places))}. Put it back, or begin another run: taskkit "
-            f"run {run}/recipe.yaml distil.teacher=RUN"
+            f"run {quoted(run)}/recipe.yaml distil.teacher=RUN"
         )
     return there[0] if there else named
 
@@ -82,7 +83,7 @@ def _check_same(before: Teacher | None, now: Teacher, run: Path) -> None:
         raise CheckpointError(
             f"distil.teacher: {run} learnt from {before.run}, whose weights had the SHA-256 {before.sha256[:12]}…; "
             f"there now is {now.run} with {now.sha256[:12]}…. Put that teacher back, or begin another run: "
-            f"taskkit run {run}/recipe.yaml"
+            f"taskkit run {quoted(run)}/recipe.yaml"
         )
 
 

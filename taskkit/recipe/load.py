@@ -15,7 +15,7 @@ from taskkit.recipe import interpolate, rules
 from taskkit.recipe.draft import Draft, Form
 from taskkit.recipe.dump import document
 from taskkit.recipe.merge import CHANGES, SIZE, Layer, Origin, Tree, dotted, file_layer, override_layer
-from taskkit.wording import did_you_mean, nearest, shown
+from taskkit.wording import did_you_mean, nearest, quoted, shown
 
 if TYPE_CHECKING:
     from taskkit.plugins.discovery import Plugins
@@ -202,7 +202,7 @@ def _content(path: Path) -> bytes:
     except IsADirectoryError:
         if (path / "run.json").exists():
             message = (
-                f"this is a run. Go on with it by `taskkit run --resume {path}`, or name its recipe, "
+                f"this is a run. Go on with it by `taskkit run --resume {quoted(path)}`, or name its recipe, "
                 f"{path / 'recipe.yaml'}, to begin another."
             )
             raise _no_recipe(str(path), message) from None

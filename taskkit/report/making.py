@@ -16,7 +16,7 @@ from taskkit.report.reading import RunFiles
 from taskkit.runs import manifest
 from taskkit.runs.manifest import Energy
 from taskkit.verify.finding import PROOFS, Finding
-from taskkit.wording import percent, shown
+from taskkit.wording import percent, quoted, shown
 
 CLASSES = 30
 """So many classes are counted one by one."""
@@ -118,7 +118,9 @@ def compressed(run: RunFiles) -> Iterator[Part]:
         judged = None
     rows.append((metric, *map(numbers.number, (judged, run.value))))
     yield grid("Both were measured in one process.", ("", parent.name, "this run"), rows)
-    yield Prose(f"Whether the two can be told apart on the same examples: taskkit report {run.path} {parent}")
+    yield Prose(
+        f"Whether the two can be told apart on the same examples: taskkit report {quoted(run.path)} {quoted(parent)}"
+    )
 
 
 def _energy(energy: Energy | None) -> str | None:
@@ -131,7 +133,7 @@ def _energy(energy: Energy | None) -> str | None:
 def proofs(run: RunFiles) -> Iterator[Part]:
     """What `taskkit verify` found."""
     if not run.findings:
-        yield Prose(f"Nothing was proved of this run yet: taskkit verify {run.path}")
+        yield Prose(f"Nothing was proved of this run yet: taskkit verify {quoted(run.path)}")
         return
     tones: Mapping[str, Tone] = {"pass": "good", "fail": "bad", "skipped": "warn"}
     rows = [

@@ -22,7 +22,7 @@ from taskkit.plugins.installed import name_and_version
 from taskkit.runs.encryption import EncryptionKey, writing
 from taskkit.runs.lock import is_free
 from taskkit.runs.manifest import FILE, Manifest, Process, Status, read
-from taskkit.wording import printable
+from taskkit.wording import printable, quoted
 
 RECIPE = "recipe.yaml"
 LOCK = ".lock"
@@ -143,7 +143,7 @@ def _making(path: Path) -> Iterator[None]:
 def check_unused(out: Path) -> None:
     """Raise TaskkitError for a directory that holds anything but what a run left in which nothing was trained."""
     if out.is_file() or (out.is_dir() and not _untrained(out)):
-        instead = f", or go on with that run by `taskkit run --resume {out}`" if (out / FILE).exists() else ""
+        instead = f", or go on with that run by `taskkit run --resume {quoted(out)}`" if (out / FILE).exists() else ""
         raise TaskkitError(
             f"--out {out}: it is not empty. A new or empty directory was expected. Name another{instead}."
         )

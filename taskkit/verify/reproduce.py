@@ -17,6 +17,7 @@ from taskkit.plugins.registry import Plugins
 from taskkit.recipe.load import load
 from taskkit.runs.difference import Differing, differences
 from taskkit.runs.record import environment
+from taskkit.wording import quoted
 
 FREE = ("environment git.commit", "environment git.dirty", "environment git")
 """What may differ where the code of all components is recorded to be the same."""
@@ -58,7 +59,7 @@ def reproduce(run: LoadedRun, plugins: Plugins, out: Path | None, console: Conso
     if run.status != "finished" or not run.metrics:
         raise CheckpointError(
             f"{run.path}: it is {run.status} and has {len(run.metrics)} test metrics. A finished run that was tested "
-            f"was expected. Go on with it first: taskkit run --resume {run.path}"
+            f"was expected. Go on with it first: taskkit run --resume {quoted(run.path)}"
         )
     if run.manifest.derived is not None:
         raise CheckpointError(
@@ -69,7 +70,7 @@ def reproduce(run: LoadedRun, plugins: Plugins, out: Path | None, console: Conso
         raise CheckpointError(
             f"{run.path}: it was changed after step {run.manifest.changes[0].step}, by --from-good, so its recipe "
             f"gives other numbers. A run that went on as it began was expected. Begin one: "
-            f"taskkit run {run.path}/recipe.yaml"
+            f"taskkit run {quoted(run.path)}/recipe.yaml"
         )
     threads = run.manifest.environment.get("threads")
     changes = [] if threads is None else [f"trainer.threads={threads}"]

@@ -1,7 +1,10 @@
 """What is printed of a task's tables at the end of a run."""
 
+import shlex
+from pathlib import Path
+
 from taskkit.contracts.task import Headline
-from taskkit.engine.outcome import in_words, small
+from taskkit.engine.outcome import in_words, next_step, small
 from taskkit.runs.manifest import WeightsTested
 
 CLASSES = {"class": ["cat", "a dog"], "examples": [3, 12], "recall": [0.5, 1 / 3]}
@@ -35,3 +38,11 @@ def test_weights_that_were_not_trained_are_of_no_epoch() -> None:
         "tested: the best weights, of epoch 3, step 30 (val/accuracy 0.9120)"
     )
     assert in_words(WeightsTested("last", 0, 0, None), headline) == "tested: the model without a step of training"
+
+
+def test_commands_can_be_copied_whatever_a_run_is_called() -> None:
+    for name in ("my run", "a$b'c", "runs/vit/2026-11-27T12-00-00_seed=7"):
+        for line in next_step(Path(name), predicts=True).splitlines():
+            command = shlex.split(line.partition(":")[2])
+            assert command[:1] + command[2:3] == ["taskkit", name]
+    assert next_step(Path("runs/a_seed=7"), predicts=False).endswith("taskkit eval runs/a_seed=7")
