@@ -83,6 +83,11 @@ def path_text(path: PurePath | str) -> str:
     return os.fsencode(PurePath(path).as_posix()).decode(errors="backslashreplace")
 
 
+def shortened(text: str, most: int = 400) -> str:
+    """The text, or its beginning and its end where it has more than so many characters, as with a long input in it."""
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[3 - most // 2 :]}"
+
+
 def quoted(path: PurePath | str) -> str:
     """A path as a word of a command that is to be copied into a shell, on one line."""
     return on_one_line(shlex.quote(path_text(path)))

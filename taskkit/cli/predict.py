@@ -18,7 +18,7 @@ from taskkit.contracts.facts import TextLine
 from taskkit.data.documents import not_utf8
 from taskkit.data.outputs import Form, check_output, form_of
 from taskkit.data.tables import table_suffix
-from taskkit.wording import json_line, on_one_line, path_text
+from taskkit.wording import json_line, on_one_line, path_text, shortened
 
 if TYPE_CHECKING:
     from taskkit.answering.asking import Asked
@@ -116,7 +116,7 @@ def _write(
     if written.errors:
         say(f"{written.errors:,} of them are errors, each beside its input:", err=True)
         for error in written.first:
-            say(f"  {on_one_line(error)}", err=True)
+            say(f"  {shortened(on_one_line(error))}", err=True)
         raise SystemExit(1)
 
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from taskkit.wording import shortened
+
 HOSTILE = "\x1b]0;mine\x07\x1b[31mred\r\n\u202etxt.yaml"
 
 
@@ -28,3 +30,11 @@ def test_a_name_that_is_not_utf_8_can_be_printed(tmp_path: Path) -> None:
     assert ended.returncode == 2
     assert rb"caf\xe9.yaml:1:1" in ended.stderr
     assert b"Traceback" not in ended.stderr
+
+
+def test_a_long_text_is_shown_with_its_beginning_and_its_end() -> None:
+    assert shortened("x" * 400) == "x" * 400
+    found = shortened("example '" + "x" * 5000 + "': it is empty.")
+    assert found.startswith("example 'xxx")
+    assert found.endswith("xxx': it is empty.")
+    assert len(found) == 400
