@@ -10,17 +10,9 @@ and encodes what is needed, takes two steps, validates and tests one batch, and 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import shlex
-import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+from results import Benchmark, Result, setting, spent
 
-from taskkit.runs.record import cpu, git_state, now
-
-RESULTS = Path(__file__).parents[2] / "docs" / "results"
-PAGE = "scale.md"
 SHORT = ("trainer.max_steps=2", "trainer.max_epochs=null", "loader.cache=false")
 LIMITS = ("trainer.limit_val_batches=1", "trainer.limit_test_batches=1")
 SIZES = {
@@ -111,98 +100,31 @@ def events(folder: Path, count: int) -> None:
 MAKERS: Mapping[str, Callable[[Path, int], None]] = {"images": images, "texts": texts, "events": events}
 
 
-def main() -> None:
-    """Do what the command line says."""
-    top = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    modes = top.add_subparsers(required=True, metavar="run|page")
-    run_ = modes.add_parser("run", help="measure")
-    run_.add_argument("--out", type=Path, required=True, help="the JSON file of the results")
-    run_.add_argument("--largest", type=float, default=1.0, help="sizes above this share of the largest are left out")
-    run_.add_argument("--only", default=",".join(SIZES), help="some of the kinds of data")
-    run_.set_defaults(do=run)
-    page_ = modes.add_parser("page", help=f"render the results into {PAGE}")
-    page_.add_argument("result", type=Path, nargs="?", default=RESULTS / "scale-cpu.json")
-    page_.set_defaults(do=lambda a: (a.result.parent / PAGE).write_text(page(json.loads(a.result.read_text()))))
-    arguments = top.parse_args()
-    arguments.do(arguments)
-
-
-def run(a: argparse.Namespace) -> None:
+def measure(a: argparse.Namespace) -> Result:
     """Measure each size of each kind of data once."""
-    begun, load = {"date": now(), "git": git_state()}, os.getloadavg()
     found: dict[str, list[dict[str, float]]] = {}
     for kind in a.only.split(","):
         for count in (size for size in SIZES[kind] if size <= a.largest * max(SIZES[kind])):
             with tempfile.TemporaryDirectory() as folder:
-                found.setdefault(kind, []).append({"examples": count, **measured(kind, count, Path(folder))})
+                found.setdefault(kind, []).append({"examples": count, **of_a_run(kind, count, Path(folder))})
             print(kind, found[kind][-1], file=sys.stderr)
-    result = {
-        "benchmark": "scale",
-        **begun,
-        "command": f"python {shlex.join(sys.argv)}",
-        "machine": {"device": f"{cpu()}, {os.cpu_count()} cores", "load": [load, os.getloadavg()]},
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in ("taskkit-ml", "torch", "pytorch-lightning")},
-        "found": found,
-    }
-    a.out.write_text(json.dumps(result, indent=2) + "\n")
+    return {"found": found}
 
 
-def measured(kind: str, count: int, folder: Path) -> dict[str, float]:
-    """Seconds of the CPU and the clock of a run, and the largest memory of it and the processes that it started."""
+def of_a_run(kind: str, count: int, folder: Path) -> dict[str, float]:
+    """What a run costs, on data that are made before it begins."""
     lazily, _, name = kind.rpartition(" ")
     MAKERS[name](folder, count)
     (folder / "recipe.yaml").write_text(RECIPES[name] + "trainer: {accelerator: cpu}\n")
     lane = ["loader.encode=lazy"] if lazily else []
-    words = [sys.executable, "-m", "taskkit", "run", "recipe.yaml", *SHORT, *LIMITS, *lane, "--out", "run"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TASKKIT_CACHE": str(folder / "cache")}
-    began, ended, peak = time.monotonic(), threading.Event(), [0]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(words, cwd=folder, env=environment, stdout=log, stderr=log)
-        watching = threading.Thread(target=_watch, args=(process.pid, ended, peak))
-        watching.start()
-        _, status, used = os.wait4(process.pid, 0)
-        ended.set()
-        watching.join()
-    if status:
-        raise SystemExit(f"{kind}, {count}: {(folder / 'log').read_text()}")
-    return {"cpu_seconds": used.ru_utime + used.ru_stime, "seconds": time.monotonic() - began, "memory": peak[0]}
+    words = ["-m", "taskkit", "run", "recipe.yaml", *SHORT, *LIMITS, *lane, "--out", "run"]
+    return spent(words, folder, {"OMP_NUM_THREADS": "1", "TASKKIT_CACHE": str(folder / "cache")})
 
 
-def _watch(pid: int, ended: threading.Event, peak: list[int]) -> None:
-    """Look at the proportional memory of a process and its children, ten times a second."""
-    while not ended.wait(0.1):
-        peak[0] = max(peak[0], sum(_memory(each) for each in (pid, *_children(pid))))
-
-
-def _children(pid: int) -> Iterator[int]:
-    try:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                yield int(child)
-                yield from _children(int(child))
-    except OSError:  # It ended.
-        return
-
-
-def _memory(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-
-
-def page(result: Mapping[str, Any]) -> str:
+def page(result: Result) -> str:
     """The page of a result."""
-    git = result["git"] or {"commit": "no commit", "dirty": False}
-    load = " and ".join(f"{each[0]:.1f}" for each in result["machine"]["load"])
-    setting = (
-        f"{result['date'][:10]}, commit {git['commit'][:12]}{' with changes' if git['dirty'] else ''}, "
-        f"{result['machine']['device']}, one thread of torch, torch {result['packages']['torch']}: "
-        f"`{result['command']}`. Load average before and after: {load}."
-    )
-    return TEXT.format(setting=setting, tables="\n".join(_lines(result["found"]))).rstrip() + "\n"
+    tables = "\n".join(_lines(result["found"]))
+    return TEXT.format(setting=setting(result, threads=1), tables=tables).rstrip() + "\n"
 
 
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
@@ -215,4 +137,8 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    main()
+    packages = ("taskkit-ml", "torch", "pytorch-lightning")
+    Benchmark("scale", __doc__ or "", packages, measure, page).main(
+        largest={"type": float, "default": 1.0, "help": "sizes above this share of the largest are left out"},
+        only={"default": ",".join(SIZES), "help": "some of the kinds of data"},
+    )
