@@ -1,0 +1,69 @@
+"""The benchmark of a fine-tuning: its rows answer alike, and one that does other work is given no figure."""
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from transformers import BertConfig, BertModel
+
+from taskkit_text.head import Head
+from taskkit_text.transformer import TextTransformer
+
+BENCHMARKS = Path(__file__).parent / "benchmarks"
+RESULTS = BENCHMARKS.parents[1] / "docs" / "results"
+
+
+@pytest.fixture
+def fine_tuning(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("fine_tuning")
+
+
+def result(**changes: Any) -> dict[str, Any]:
+    """A result of three rows alike, but for what the default order's is said to have done."""
+    run = {"seconds": 300.0, "cpu_seconds": 290.0, "memory": 2**30, "accuracy": 0.97, "steps": 309}
+    run["rates"] = {"50": 9e-5, "309": 0.0}
+    names = ("taskkit", "grouped", "default")
+    rows = [{"row": name, "says": name, "runs": [run | (changes if name == "default" else {})]} for name in names]
+    return {
+        "date": "2026-11-27",
+        "git": {"commit": "0" * 40, "dirty": False},
+        "command": "python fine_tuning.py",
+        "machine": {"device": "a CPU", "load": [[1.0], [2.0]]},
+        "packages": {"torch": "2.11.0"},
+        "protocol": {"rounds": 1, "threads": 1},
+        "rows": rows,
+    }
+
+
+def test_rows_of_the_same_work_have_figures(fine_tuning: ModuleType) -> None:
+    page = fine_tuning.page(result(accuracy=0.951, rates={"1": 1e-5, "50": 9e-5, "309": 0.0}))
+    assert "| default | 290 | 300 | 1.0 | 0.9510 |" in page
+    assert "1.00 × taskkit's seconds of the CPU: Hugging Face's Trainer, its default order" in page
+
+
+@pytest.mark.parametrize("other", [{"accuracy": 0.949}, {"steps": 308}, {"rates": {"50": 9.1e-5, "309": 0.0}}])
+def test_a_row_of_other_work_has_no_figure(fine_tuning: ModuleType, other: dict[str, Any]) -> None:
+    page = fine_tuning.page(result(**other))
+    assert "| default | FAILED |  |  |  |" in page
+    assert "its default order" not in page
+    assert "| grouped | 290 |" in page
+
+
+def test_both_networks_answer_alike(fine_tuning: ModuleType) -> None:
+    pytest.importorskip("datasets")
+    by_trainer = importlib.import_module("by_trainer")
+    torch.manual_seed(0)
+    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    encoder = BertModel(BertConfig(vocab_size=50, **shape), add_pooling_layer=False).eval()
+    head = Head(16, 8, "mean", 0.0)
+    ids, labels = torch.randint(50, (3, 7)), torch.tensor([1, 5, 7])
+    mask = torch.arange(7) < torch.tensor([[7], [2], [4]])
+    ours = TextTransformer(encoder, head, 7)(ids, mask)
+    theirs = by_trainer.Classifier(encoder, head.linear)(ids, mask.long(), labels)
+    torch.testing.assert_close(theirs["logits"], ours)
+    torch.testing.assert_close(theirs["loss"], nn.functional.cross_entropy(ours, labels))
