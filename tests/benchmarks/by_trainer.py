@@ -64,7 +64,7 @@ class Rates(TrainerCallback):  # type: ignore[misc]
 
 
 def main() -> None:
-    """Train for one epoch, validate, test, and save."""
+    """Train, validate, test, and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--grouped", action="store_true", help="batches of texts of like length")
@@ -90,7 +90,7 @@ def main() -> None:
             TrainingArguments(
                 out,
                 seed=work["seed"],
-                bf16=True,
+                bf16=work["bf16"],
                 use_cpu=True,
                 learning_rate=work["lr"],
                 weight_decay=work["weight_decay"],

@@ -3,9 +3,9 @@
 python tests/benchmarks/fine_tuning.py run --out docs/results/fine-tuning-cpu.json [--rounds 2] [--threads 1]
 python tests/benchmarks/fine_tuning.py page
 
-Network, initial weights, data, splits, optimiser, learning rates, batch size, clipping, precision and the longest text
-are the same; each row reads, trains one epoch, validates, tests and writes. What is measured is from the call to the
-end of the process.
+Network, initial weights, data, splits, optimiser, steps, learning rates, clipping, precision and the longest text are
+the same, and so is the mean batch; each row reads, trains, validates, tests and writes. What is measured is from the
+call to the end of the process.
 """
 
 from __future__ import annotations
@@ -26,8 +26,12 @@ import torch
 from results import ROOT, Benchmark, Result, setting, spent
 
 from taskkit import Classes, Stream
+from taskkit.batches.loader import Loader
+from taskkit.batches.plan import Bucketed
 from taskkit.engine.build import build, data_module, prepare
+from taskkit.engine.loaders import make_loaders
 from taskkit.engine.optim import factor
+from taskkit.engine.placement import precision
 from taskkit.plugins.discovery import discover
 from taskkit.recipe.load import load
 
@@ -39,14 +43,16 @@ ROWS = {
     "grouped": "Hugging Face's Trainer, `group_by_length`",
     "default": "Hugging Face's Trainer, its default order",
 }
+STEPS = "trainer.max_epochs=null trainer.max_steps={}"
 FARTHEST = 0.02
 """How far below the best a row's accuracy may be, and still be of the same work."""
 TEXT = """# Fine-tuning, beside Hugging Face's Trainer
 
 Measured with `tests/benchmarks/fine_tuning.py`, which also renders this page from the result beside it. All rows
-do the same work: MiniLM under a linear layer on the mean of the tokens, on Reuters R8, for {steps} steps in batches of
-16 and bf16, with one seed. Network, initial weights, data, splits, optimiser, the learning rate of each step, clipping
-and the longest text are the same; the order of the examples is each row's own. A row is a whole process, from the call
+do the same work: MiniLM under a linear layer on the mean of the tokens, on Reuters R8, for {steps} steps of 16 texts on
+the average and in bf16, with one seed; an epoch has 309. Network, initial weights, data, splits, optimiser, the
+learning rate of each step, clipping and the longest text are the same; the order of the texts is each row's own, and
+taskkit's batches are of like numbers of tokens, the Trainer's of 16 texts each. A row is a whole process, from the call
 to its end: it imports, reads and tokenises, trains, validates, tests and writes. A row that took other steps, had other
 learning rates or is more than {farthest} below the best accuracy has FAILED and no figure.
 
@@ -68,8 +74,8 @@ def measure(a: argparse.Namespace) -> Result:
     found: dict[str, list[dict[str, Any]]] = {row: [] for row in ROWS}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        changes = [] if a.steps is None else ["trainer.max_epochs=null", f"trainer.max_steps={a.steps}"]
-        write_work(folder, changes)
+        changes = ["loader.cache=false", *(STEPS.format(a.steps).split() if a.steps is not None else ())]
+        changes += [f"loader.budget={write_work(folder, changes)}"]
         for turn in range(a.rounds):
             for row in [*ROWS][:: -1 if turn % 2 else 1]:
                 found[row].append(of_a_row(row, folder / f"{row}{turn}", folder, changes, a.threads))
@@ -78,8 +84,11 @@ def measure(a: argparse.Namespace) -> Result:
     return {"protocol": {"rounds": a.rounds, "threads": a.threads}, "rows": rows}
 
 
-def write_work(folder: Path, changes: Sequence[str]) -> None:
-    """Write for the Trainer what the recipe's run does: splits, settings, learning rates and the fresh layer."""
+def write_work(folder: Path, changes: Sequence[str]) -> int:
+    """Write for the Trainer what the recipe's run does: splits, settings, learning rates and the fresh layer.
+
+    Gives the `loader.budget`, in tokens, with which the recipe's epoch has as many batches as the Trainer's.
+    """
     from taskkit_text import weights
 
     recipe = load([RECIPE], changes, discover()).recipe
@@ -94,7 +103,8 @@ def write_work(folder: Path, changes: Sequence[str]) -> None:
     train, target = prepared.examples("train"), prepared.spec.target
     assert not isinstance(train, Stream)
     assert isinstance(target, Classes)
-    steps = recipe.trainer.max_steps or math.ceil(len(train) / recipe.loader.batch_size)
+    epoch = math.ceil(len(train) / recipe.loader.batch_size)
+    steps = recipe.trainer.max_steps or epoch
     share = partial(factor, section=recipe.optim, total=steps)
     work = {
         "weights": str(weights.find(weights.NAME, pretrained=True)[0]),
@@ -106,10 +116,17 @@ def write_work(folder: Path, changes: Sequence[str]) -> None:
         "weight_decay": recipe.optim.weight_decay,
         "clip": recipe.trainer.gradient_clip_val,
         "batch_size": recipe.loader.batch_size,
+        "bf16": precision(recipe.trainer.precision, recipe.trainer.accelerator).startswith("bf16"),
         "shares": [share(step) for step in range(steps)],
     }
     (folder / "work.json").write_text(json.dumps(work))
     torch.save(built.network.get_submodule("head.linear").state_dict(), folder / "head.pt")
+    loader = make_loaders(built, prepared, lambda _: None)["train"]
+    assert isinstance(loader, Loader)
+    plan = loader.plan
+    assert isinstance(plan, Bucketed)
+    budgets = range(int(plan.budget), 2 * int(plan.budget))
+    return next(tokens for tokens in budgets if len(Bucketed(plan.padded, tokens, shuffle=True)) == epoch)
 
 
 def of_a_row(row: str, out: Path, folder: Path, changes: Sequence[str], threads: int) -> dict[str, Any]:
@@ -120,7 +137,7 @@ def of_a_row(row: str, out: Path, folder: Path, changes: Sequence[str], threads:
         "TOKENIZERS_PARALLELISM": "true",
     }
     if row == "taskkit":
-        words = ["-m", "taskkit", "run", str(RECIPE), "loader.cache=false", *changes, "--out", str(out)]
+        words = ["-m", "taskkit", "run", str(RECIPE), *changes, "--out", str(out)]
         return {**spent(words, folder, environment), **_of_run(out)}
     words = [str(HERE / "by_trainer.py"), str(folder), *(["--grouped"] if row == "grouped" else [])]
     cost = spent(words, folder, environment)
