@@ -52,8 +52,10 @@ OPTIMISERS = (
 _SECRET = re.compile(r"//[^/?#]*@|[?&][^=]*(password|token|secret|key)[^=]*=", re.IGNORECASE)
 """What in an address may let somebody in."""
 
-_GPUS_ALONE = ("fsdp", "fsdp_cpu_offload", "deepspeed", "deepspeed_stage_1", "deepspeed_stage_2", "deepspeed_stage_3")
+_GPUS_ALONE = ("deepspeed", "deepspeed_stage_1", "deepspeed_stage_2", "deepspeed_stage_3")
 """Strategies that Lightning has for GPUs alone."""
+_CUT_UP = ("fsdp", "fsdp_cpu_offload")
+"""Strategies that leave each process a part of the network, which taskkit could neither test nor save as it does."""
 
 
 def problems(parts: Mapping[str, Any], components: Mapping[Kind, Component], plugins: Plugins) -> list[tuple[Key, str]]:
@@ -184,6 +186,12 @@ def trainer_problems(trainer: TrainerSection) -> Found:
                 f"trainer.{name} is {share:g}. Expected a share up to 1, or a whole number of batches. "
                 f"Write {math.floor(share)} or {math.ceil(share)}.",
             )
+    if trainer.strategy in _CUT_UP:
+        yield (
+            ("trainer", "strategy"),
+            f"trainer.strategy is {trainer.strategy}, and taskkit does not cut a network up among processes. Write "
+            "ddp, with which each process has the whole network.",
+        )
     if trainer.accelerator == "cpu" and trainer.strategy in _GPUS_ALONE:
         yield (
             ("trainer", "strategy"),

@@ -403,9 +403,14 @@ MISTAKES_ON_THE_COMMAND_LINE = {
         "Leave it out for 1, the default.",
     ),
     "a strategy of other devices": (
-        ("moons.yaml", "trainer.strategy=fsdp", "trainer.accelerator=cpu"),
-        "override 'trainer.strategy=fsdp': trainer.strategy is fsdp, which needs GPUs, and trainer.accelerator is cpu. "
-        "Write ddp or auto.",
+        ("moons.yaml", "trainer.strategy=deepspeed", "trainer.accelerator=cpu"),
+        "override 'trainer.strategy=deepspeed': trainer.strategy is deepspeed, which needs GPUs, and "
+        "trainer.accelerator is cpu. Write ddp or auto.",
+    ),
+    "a strategy that cuts a network up": (
+        ("moons.yaml", "trainer.strategy=fsdp", "trainer.accelerator=auto"),
+        "override 'trainer.strategy=fsdp': trainer.strategy is fsdp, and taskkit does not cut a network up among "
+        "processes. Write ddp, with which each process has the whole network.",
     ),
     "an optimiser of several passes": (
         ("moons.yaml", "optim.name=LBFGS"),

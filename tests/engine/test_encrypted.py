@@ -138,8 +138,10 @@ def test_nothing_begins_without_a_key(place: Path, plugins: Plugins, monkeypatch
     with pytest.raises(CheckpointError, match=r"privacy\.encrypt is true, and no key was given\. Name the file by"):
         taskkit.run("secret.yaml", OVERRIDES, out="none", plugins=plugins)
     assert not (place / "none").exists()
-    with pytest.raises(RecipeError, match=r"privacy\.encrypt is true, and trainer\.strategy is fsdp"):
-        taskkit.run("secret.yaml", [*OVERRIDES, "trainer.strategy=fsdp", "trainer.accelerator=auto"], plugins=plugins)
+    with pytest.raises(RecipeError, match=r"privacy\.encrypt is true, and trainer\.strategy is deepspeed"):
+        taskkit.run(
+            "secret.yaml", [*OVERRIDES, "trainer.strategy=deepspeed", "trainer.accelerator=auto"], plugins=plugins
+        )
 
 
 def test_the_key_may_be_named_anywhere_among_the_words(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
