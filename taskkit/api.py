@@ -17,7 +17,7 @@ from taskkit.contracts.data import Stream
 from taskkit.contracts.facts import DataProblem, Severity
 from taskkit.contracts.recipe import Recipe
 from taskkit.data.quality import find_missing_splits, split_sizes
-from taskkit.engine import again, build
+from taskkit.engine import again, build, sharded
 from taskkit.engine.again import GoingOn
 from taskkit.engine.guard import calling
 from taskkit.engine.launch import directory_for_children, is_primary, shared_directory
@@ -35,6 +35,8 @@ from taskkit.runs import manifest, since
 from taskkit.runs.encryption import EncryptionKey
 from taskkit.runs.manifest import Compressed, Manifest, Process, RecipeFiles
 from taskkit.runs.record import Record, check_unused, locked, new_directory, run_label
+from taskkit.shards.index import Index
+from taskkit.shards.write import Progress
 
 log = logging.getLogger("taskkit")
 
@@ -169,6 +171,16 @@ def inspect(resolved: Resolved) -> list[DataProblem]:
     with calling(resolved.recipe.data, "inspect"):
         problems += prepared.inspect()
     return sorted(problems, key=lambda problem: get_args(Severity).index(problem.severity))
+
+
+def pack(resolved: Resolved, url: str, shard_size: int, progress: Progress) -> Index:
+    """Write the raw examples of a recipe's data into shards at a folder or a URL.
+
+    Raises SourceError or DataError when the data cannot be had or kept, or the place cannot be used.
+    """
+    recipe = resolved.recipe
+    prepared = build.fetched(build.data_module(recipe), recipe)
+    return sharded.pack(recipe, prepared, build.judged_by(recipe), url, shard_size, progress)
 
 
 def unfinished(resolved: Resolved) -> Path | None:

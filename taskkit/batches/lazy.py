@@ -14,6 +14,7 @@ from taskkit.batches.store import Encoded
 from taskkit.contracts.facts import Example
 from taskkit.contracts.model import Processor, Sample
 from taskkit.errors import DataError
+from taskkit.shards.read import ShardExamples
 
 
 class LazyEncoded(Encoded):
@@ -31,7 +32,7 @@ class LazyEncoded(Encoded):
         """Whether the samples are those that views are drawn of."""
         first = self[0]
         lengths = np.full(len(examples), processor.length(first), dtype=np.int64)
-        super().__init__({}, np.arange(len(examples), dtype=np.int64), lengths, _Ids(examples))
+        super().__init__({}, np.arange(len(examples), dtype=np.int64), lengths, _ids(examples))
         self._fields = tuple(first)
 
     def __len__(self) -> int:
@@ -63,6 +64,10 @@ class LazyEncoded(Encoded):
     def flagged(self) -> Mapping[str, list[str]]:
         """Nothing: no sample was looked at yet."""
         return {}
+
+
+def _ids(examples: Sequence[Example]) -> Sequence[str]:
+    return examples.ids if isinstance(examples, ShardExamples) else _Ids(examples)
 
 
 @dataclass(frozen=True)

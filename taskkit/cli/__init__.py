@@ -29,6 +29,7 @@ VERBS = {
     "check": ("taskkit.cli.check:command", "Say everything that is wrong with a recipe, before any work."),
     "bench": ("taskkit.cli.bench:command", "Say how fast a recipe trains, and what makes it faster."),
     "study": ("taskkit.cli.study:command", "Run all recipes, seeds and values that one file names, and compare them."),
+    "data": ("taskkit.cli.data:command", "Write a recipe's data into shards."),
     "eval": ("taskkit.cli.eval:command", "Score a run's best checkpoint again."),
     "compare": ("taskkit.cli.compare:command", "Say which runs are better, and which cannot be told apart."),
     "report": ("taskkit.cli.report:command", "Write runs as one HTML file that a person reads."),

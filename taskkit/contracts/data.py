@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Any, ClassVar, Generic
 
 from torch import Tensor
 from typing_extensions import TypeVar
@@ -57,6 +57,9 @@ class DataModule(ABC, Generic[SectionT]):
 
     `config` is the section that the component declares.
     """
+
+    augment_settings: ClassVar[Sequence[str]] = ()
+    """The fields of the section that `augment` alone reads: they may change when data were packed into shards."""
 
     def __init__(self, config: SectionT) -> None:
         self.config = config

@@ -73,6 +73,10 @@ class LoaderSection:
     encode: Literal["ahead", "lazy"] = setting(
         "ahead", "ahead: all samples before training; lazy: each whenever it is read, by the workers, and never kept"
     )
+    shards: str | None = setting(
+        None,
+        "a folder or URL to which `taskkit data pack` wrote these data, read in their place; null: as the data say",
+    )
 
 
 @dataclass

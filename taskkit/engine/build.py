@@ -22,6 +22,7 @@ from taskkit.contracts.recipe import Recipe
 from taskkit.contracts.task import Task
 from taskkit.data.folds import cut
 from taskkit.data.splits import share_of
+from taskkit.engine import sharded
 from taskkit.engine.guard import calling, returned
 from taskkit.errors import CheckpointError, RunFailedError, TaskkitError
 from taskkit.plugins.compatibility import imported
@@ -59,16 +60,30 @@ def data_module(recipe: Recipe) -> DataModule:
     return module
 
 
+def judged_by(recipe: Recipe) -> type[Fact]:
+    """The fact that the recipe's task judges."""
+    task = recipe.task
+    judged: type[Fact] = imported(task.component, task.component.targets[0], task.plugin)
+    return judged
+
+
+def fetched(module: DataModule, recipe: Recipe) -> Prepared:
+    """What the recipe's data module prepares by itself for the recipe's task."""
+    with calling(recipe.data, "prepare"):
+        return returned(recipe.data, "prepare", module.prepare(judged_by(recipe)), Prepared)
+
+
 def prepare(module: DataModule, recipe: Recipe, components: Iterable[Component] | None = None) -> Prepared:
     """Prepare the data for the recipe's task; raises RunFailedError for facts that cannot be kept, TaskkitError for
     others than the task judges.
 
     Where the data are to be trained on, `components` are all that are installed: every fact must be found by them.
     """
-    data, task = recipe.data, recipe.task
-    judged: type[Fact] = imported(task.component, task.component.targets[0], task.plugin)
-    with calling(data, "prepare"):
-        prepared = returned(data, "prepare", module.prepare(judged), Prepared)
+    data, task, judged = recipe.data, recipe.task, judged_by(recipe)
+    if recipe.loader.shards is None:
+        prepared = fetched(module, recipe)
+    else:
+        prepared = sharded.prepare(recipe, module, judged, components or [data.component, task.component])
     if issubclass(judged, SelfSupervised):
         prepared = replace(prepared, spec=replace(prepared.spec, target=judged()))
     spec = prepared.spec

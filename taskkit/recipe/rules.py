@@ -214,6 +214,12 @@ def loader_problems(loader: LoaderSection, trainer: TrainerSection) -> Found:
             f"loader.fold is {loader.fold}, and loader.folds is {loader.folds or 'null'}. A fold from 0 on, below "
             "their number, was expected.",
         )
+    if loader.shards is not None and _SECRET.search(loader.shards):
+        yield (
+            ("loader", "shards"),
+            "loader.shards holds a name, a password or a token, which would be kept in the run. Expected an address "
+            "without. Give it to fsspec in its own configuration, as by FSSPEC_S3_KEY.",
+        )
     several = trainer.num_nodes > 1 or (trainer.devices != "auto" and trainer.devices > 1)
     if several and not loader.drop_last:
         yield (
@@ -349,7 +355,11 @@ def monitor_problems(monitor: str, mode: Direction | None, task: Component) -> F
 
 def _components(parts: Mapping[str, Any], components: Mapping[Kind, Component]) -> Found:
     """What the sections of components say of themselves in `problems()`."""
+    # Of data that were packed it was asked then, and what they were made of need not be here.
+    packed = getattr(parts.get("loader"), "shards", None) is not None
     for kind in KINDS:
+        if kind == "data" and packed:
+            continue
         own: Callable[[], Iterable[tuple[str, str]]] | None = getattr(parts.get(kind), "problems", None)
         if own is None:
             continue

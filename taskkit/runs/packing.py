@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, cast
 
 from taskkit.contracts.component import Component, load
@@ -26,11 +27,17 @@ def pack(spec: DataSpec) -> dict[str, Any]:
     }
 
 
-def unpack(packed: Mapping[str, Any], find: FindFact) -> DataSpec:
-    """The facts again, their types as `find` gives them by reference."""
+def unpack(
+    packed: Mapping[str, Any], find: FindFact, names: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> DataSpec:
+    """The facts again, their types as `find` gives them by reference.
+
+    A catalogue has its names again where these are among `names`, by its hash.
+    """
+    unpacked = _Unpacking(find, names)
     return DataSpec(
-        input=_unpack_fact(packed["input"], find),
-        target=_unpack_fact(packed["target"], find),
+        input=unpacked.fact(packed["input"]),
+        target=unpacked.fact(packed["target"]),
         fingerprint=packed["fingerprint"],
         origins=tuple(Origin(**origin) for origin in packed["origins"]),
         protocol=packed["protocol"],
@@ -90,6 +97,13 @@ def references(spec: DataSpec) -> list[str]:
     return [type(fact).reference() for side in (spec.input, spec.target) for fact in _nested(side)]
 
 
+def catalogues(spec: DataSpec) -> dict[str, Sequence[str]]:
+    """The names of all catalogues in the facts of a spec, by their hash."""
+    facts = [fact for side in (spec.input, spec.target) for fact in _nested(side)]
+    values = [getattr(fact, each.name) for fact in facts for each in dataclasses.fields(fact)]
+    return {value.sha256: list(value) for value in values if isinstance(value, Catalogue)}
+
+
 def _nested(value: Any) -> Iterator[Fact]:
     if isinstance(value, Fact):
         yield value
@@ -115,21 +129,27 @@ def _pack_value(value: Any) -> Any:
     return value
 
 
-def _unpack_fact(packed: Mapping[str, Any], find: FindFact) -> Fact:
-    fields = {name: _unpack_value(value, find) for name, value in packed["fields"].items()}
-    return find(packed["type"])(**fields)
+@dataclasses.dataclass(frozen=True)
+class _Unpacking:
+    """Makes facts of plain data."""
 
+    find: FindFact
+    names: Mapping[str, Sequence[str]]
 
-def _unpack_value(value: Any, find: FindFact) -> Any:
-    if isinstance(value, dict) and len(value) == 1:
-        ((kind, inside),) = value.items()
-        if kind == "fact":
-            return _unpack_fact(inside, find)
-        if kind == "catalogue":
-            return Catalogue(None, *inside)
-        if kind == "mapping":
-            return {name: _unpack_value(item, find) for name, item in inside.items()}
-    return tuple(_unpack_value(item, find) for item in value) if isinstance(value, list | tuple) else value
+    def fact(self, packed: Mapping[str, Any]) -> Fact:
+        fields = {name: self.value(value) for name, value in packed["fields"].items()}
+        return self.find(packed["type"])(**fields)
+
+    def value(self, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) == 1:
+            ((kind, inside),) = value.items()
+            if kind == "fact":
+                return self.fact(inside)
+            if kind == "catalogue":
+                return Catalogue(self.names.get(inside[1]), *inside)
+            if kind == "mapping":
+                return {name: self.value(item) for name, item in inside.items()}
+        return tuple(map(self.value, value)) if isinstance(value, list | tuple) else value
 
 
 def _reference(declared: str) -> str:

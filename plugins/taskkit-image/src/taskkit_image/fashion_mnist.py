@@ -40,6 +40,8 @@ DEB = "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0"
 class FashionMnist(DataModule[sections.FashionMnist]):
     """55 000 pictures to train on, 5 000 to validate and the official 10 000 to test, all classes alike."""
 
+    augment_settings = ("augment",)
+
     def prepare(self, target: type[Fact]) -> Prepared:
         """Fetch the four files; hold out a part of the training pictures by a hash of their number.
 

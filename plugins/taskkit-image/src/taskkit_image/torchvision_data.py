@@ -47,6 +47,8 @@ KNOWN = {
 class TorchvisionData(DataModule[sections.TorchvisionData]):
     """The official test split; a part of the training split, chosen by a hash of the number, to validate."""
 
+    augment_settings = ("augment",)
+
     def prepare(self, target: type[Fact]) -> Prepared:
         """Download what is not there, which torchvision verifies, and hold out the validation split.
 

@@ -1,0 +1,388 @@
+"""Data in shards: training from them is training from the data, and what is wrong with them is one error."""
+
+import json
+import os
+import shutil
+import signal
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import soundfile
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+
+import taskkit
+from taskkit import DataError, DataSpec, Example, Fact, cli
+from taskkit.contracts.hookspecs import hookimpl
+from taskkit.engine.signals import Preempted
+from taskkit.plugins.discovery import discover
+from taskkit.plugins.registry import Plugins
+from taskkit.shards import read, write
+from taskkit.shards.index import About, load
+from taskkit.shards.place import Place
+from taskkit.shards.values import Types, from_document
+from tests.same_run import assert_same_run
+
+END = "trainer: {max_epochs: 2, accelerator: cpu, precision: 32-true}\nmeter: {every_n_steps: 1}\n"
+IMAGES = f"""
+title: Pictures in files
+task: {{name: image.classification}}
+model: {{name: image.mlp, widths: [8], image_size: 8}}
+data: {{name: image.folder, root: pictures, channels: 1, val_share: 0.2, test_share: 0.2}}
+loader: {{batch_size: 8}}
+{END}"""
+TEXTS = f"""
+title: Texts of people
+task: {{name: text.classification}}
+model: {{name: text.lstm, tokens: words, vocabulary: 64, max_length: 8, embedding: 8, width: 8}}
+data: {{name: text.table, file: texts.csv, author_column: author}}
+loader: {{batch_size: 8, cache: false}}
+{END}"""
+BOOKS = f"""
+title: Who read what
+task: {{name: recsys.next_item}}
+model: {{name: recsys.sasrec, length: 8, width: 8, depth: 1, heads: 2}}
+data: {{name: recsys.interactions, events: log.csv, rating_column: null}}
+loader: {{batch_size: 8, cache: false}}
+{END}"""
+SOUNDS = f"""
+title: Spans of recordings
+task: {{name: speech.classification}}
+model:
+  {{name: speech.wav2vec2, conv_widths: [8, 8], conv_kernels: [80, 3], conv_strides: [40, 4], layers: 1, width: 8,
+   heads: 2, position_kernel: 4, position_groups: 2}}
+data: {{name: speech.table, table: spans.csv}}
+loader: {{batch_size: 4, cache: false}}
+{END}"""
+
+
+def draw_pictures() -> None:
+    random = np.random.default_rng(0)
+    for number in range(60):
+        folder = Path("pictures", "ab"[number % 2])
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = random.integers(0, 255, (9, 11), dtype=np.uint8)
+        Image.fromarray(pixels).save(
+            folder / f"{number}.{'png' if number % 3 else 'JPG'}", "png" if number % 3 else "jpeg"
+        )
+
+
+def write_texts() -> None:
+    rows = [f'{("good", "bad")[n % 2]} day {n} "",{n % 2},person {n % 9}' for n in range(60)]
+    Path("texts.csv").write_text("\n".join(["text,label,author", *rows]))
+
+
+def write_log() -> None:
+    rows = [f"u{user},i{(user + step) % 7},{100 + step}" for user in range(12) for step in range(6)]
+    Path("log.csv").write_text("\n".join(["user,item,timestamp", *rows]))
+
+
+def record_sounds() -> None:
+    time = np.arange(16_000) / 16_000
+    for name, hertz in (("low", 220), ("high", 880)):
+        soundfile.write(f"{name}.wav", 0.3 * np.sin(2 * np.pi * hertz * time), 16_000, subtype="PCM_16")
+    rows = [
+        f"{name}.wav,{start / 20},{start / 20 + 0.1},{name},{split}"
+        for start, split in enumerate(["train"] * 8 + ["val"] * 2 + ["test"] * 2)
+        for name in ("low", "high")
+    ]
+    Path("spans.csv").write_text("\n".join(["path,start,end,label,split", *rows]))
+
+
+KINDS: dict[str, tuple[str, Callable[[], None], str]] = {
+    "images": (IMAGES, draw_pictures, "pictures"),
+    "texts": (TEXTS, write_texts, "texts.csv"),
+    "books": (BOOKS, write_log, "log.csv"),
+    "sounds": (SOUNDS, record_sounds, "spans.csv"),
+}
+
+
+@pytest.fixture(autouse=True)
+def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TASKKIT_CACHE", str(tmp_path / "cache"))
+
+
+def made(kind: str, *options: str) -> None:
+    """A recipe of such data, and its shards."""
+    recipe, make, _ = KINDS[kind]
+    make()
+    Path("recipe.yaml").write_text(recipe)
+    result = pack(*options)
+    assert result.exit_code == 0, result.output
+
+
+def pack(*options: str, out: str = "shards") -> Result:
+    return CliRunner().invoke(cli.main, ["data", "pack", "recipe.yaml", "-o", out, *options])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_from_shards_is_training_from_the_data(kind: str) -> None:
+    made(kind, "--shard-size", "20KB")
+    original = taskkit.run("recipe.yaml", out="original")
+    data = Path(KINDS[kind][2])
+    shutil.rmtree(data) if data.is_dir() else data.unlink()
+    shutil.rmtree("cache", ignore_errors=True)
+    packed = taskkit.run("recipe.yaml", ["loader.shards=shards"], out="packed")
+    assert_same_run(original.path, packed.path)
+    assert packed.metrics == original.metrics
+    assert packed.manifest.protocol == original.manifest.protocol
+    assert packed.manifest.data == original.manifest.data
+    predictions = "predictions.parquet"
+    assert (packed.path / predictions).read_bytes() == (original.path / predictions).read_bytes()
+
+
+LAZY = ("loader.encode=lazy", "loader.shards=shards")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_samples_are_encoded_out_of_shards_while_training(workers: int) -> None:
+    made("images", "--shard-size", "20KB")
+    lazy = taskkit.run("recipe.yaml", [*LAZY, f"loader.workers={workers}"], out="lazy")
+    assert not list(Path("cache").glob("samples/*"))
+    assert_same_run(lazy.path, taskkit.run("recipe.yaml", out="original").path)
+
+
+class Stop(pl.Callback):
+    """Ends the process in the second epoch."""
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, i: int) -> None:
+        if trainer.global_step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def with_callback(callback: pl.Callback) -> Plugins:
+    class Plugin:
+        @hookimpl
+        def taskkit_callbacks(self, recipe: Any) -> list[pl.Callback]:
+            return [callback]
+
+    return discover({"image"}, extra={"watching": Plugin()})
+
+
+def test_a_run_on_shards_that_was_stopped_inside_an_epoch_goes_on_as_if_it_was_not() -> None:
+    made("images")
+    straight = taskkit.run("recipe.yaml", LAZY, out="straight")
+    with pytest.raises(Preempted):
+        taskkit.run("recipe.yaml", LAZY, out="stopped", plugins=with_callback(Stop()))
+    assert_same_run(straight.path, taskkit.resume("stopped").path)
+
+
+# What is kept of an example.
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A dataclass of whoever makes examples."""
+
+    name: str
+    inside: tuple[Any, ...] = ()
+    counted: int = field(init=False, default=7)
+
+
+HERE = Types(__name__)
+VALUES: dict[str, Any] = {
+    "nothing": None,
+    "numbers": [1, -0.0, 1e300, True, 2**80, float("inf")],
+    "a text with half a character": "\ud800 ü\0",
+    "tuples": ((1, "a"), [(2,)]),
+    "mappings": {"a": {"b": (1,)}, "c": {}},
+    "a mapping of other keys": {1: "a", ("b", 2): {"$file": "no file"}},
+    "bytes": b"\0\xff",
+    "a dataclass": Thing("a", (Thing("b"), {"c": 1})),
+}
+
+
+def kept(*examples: Example) -> list[Example]:
+    write.write(Place("kept"), {"train": examples}, About({}, "", {}, {}), HERE)
+    index = load(Place("kept"))
+    return list(read.splits(Place("kept"), index, HERE)["train"])
+
+
+def test_plain_values_come_back_as_they_were() -> None:
+    examples = [Example(name, value, value, group=name, columns={"a": 1}) for name, value in VALUES.items()]
+    for one, other in zip(kept(*examples), examples, strict=True):
+        assert one == other
+        assert repr(one) == repr(other)
+        assert one.columns == other.columns
+
+
+def test_arrays_come_back_as_they_were() -> None:
+    arrays = [np.arange(6, dtype=">i2").reshape(2, 3), np.float32(0.1), np.array(3), np.ones((2, 0)), np.array(["ab"])]
+    tensors = [torch.arange(3, dtype=torch.int16), torch.tensor(True), torch.rand(2, 3).half(), torch.empty(0)]
+    first, second = kept(Example("a", arrays), Example("b", tensors))
+    for one, other in zip(first.input, arrays, strict=True):
+        assert type(one) is type(other)
+        assert one.dtype == other.dtype
+        assert np.array_equal(one, other)
+    for one, other in zip(second.input, tensors, strict=True):
+        assert one.dtype == other.dtype
+        assert torch.equal(one, other)
+
+
+def test_a_file_is_there_as_long_as_its_example_and_kept_once_in_a_shard() -> None:
+    Path("a.JPG").write_bytes(b"picture")
+    Path("b.json").write_bytes(b"{}")
+    one, other = kept(Example("1", Path("a.JPG")), Example("2", {"a": Path("a.JPG"), "b": Path("b.json")}))
+    assert one.input.read_bytes() == other.input["a"].read_bytes() == b"picture"
+    assert one.input.suffix == ".JPG"
+    assert other.input["b"].read_bytes() == b"{}"
+    with tarfile.open("kept/train-00000.tar") as tar:
+        assert tar.getnames() == ["000000000.json", "000000000.JPG", "000000001.json", "000000001.0.json"]
+    places = [str(one.input), str(other.input["b"])]
+    del one
+    assert [Path(place).exists() for place in places] == [False, True]
+
+
+class Odd:
+    pass
+
+
+ODD = {
+    "an object": (Odd(), "it holds a Odd. Expected None, a bool"),
+    "an array of objects": (np.array([Odd()]), "it holds an array of objects"),
+    "a tensor that is no array": (torch.zeros(1, dtype=torch.bfloat16), "it holds a tensor that is no array"),
+    "a missing file": (Path("gone.png"), "its file cannot be read: .*gone.png"),
+    "a dataclass of others": (DataSpec(Fact(), Fact(), ""), "it is of the type taskkit.contracts.facts:DataSpec"),
+}
+
+
+@pytest.mark.parametrize(("value", "words"), ODD.values(), ids=ODD)
+def test_a_value_that_cannot_be_kept_is_one_error_that_names_the_example(value: Any, words: str) -> None:
+    with pytest.raises(DataError, match=f"example 'the third': {words}"):
+        kept(Example("a", 1), Example("the third", value))
+    assert not Path("kept/index.json").exists()
+
+
+def test_a_type_of_no_plugin_of_the_data_is_not_imported() -> None:
+    with pytest.raises(DataError, match=r"it is of the type os:system\. A dataclass of taskkit was expected"):
+        from_document({"id": "a", "input": {"$type": "os:system", "fields": {}}}, lambda name: b"", Types("taskkit"))
+
+
+# What may be wrong.
+
+
+def index_with(**changes: Any) -> None:
+    path = Path("shards/index.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def cut() -> None:
+    os.truncate("shards/train-00001.tar", 1000)
+
+
+def flip() -> None:
+    path = Path("shards/train-00001.tar")
+    content = bytearray(path.read_bytes())
+    content[700] ^= 1
+    path.write_bytes(content)
+
+
+WRONG: dict[str, tuple[Callable[[], Any], str]] = {
+    "no shards at all": (lambda: shutil.rmtree("shards"), "shards: there is no index.json"),
+    "an interrupted packing": (lambda: Path("shards/index.json").unlink(), "shards: there is no index.json"),
+    "a missing shard": (lambda: Path("shards/train-00001.tar").unlink(), "shards/train-00001.tar: it is missing"),
+    "a shard cut short": (cut, "shards/train-00001.tar: it has 1,000 bytes."),
+    "a changed byte": (flip, "shards/train-00001.tar: its bytes are not those that were written"),
+    "another version": (lambda: index_with(version=2), "shards/index.json: its version is 2. Version 1 was expected"),
+    "another file": (lambda: index_with(format="x"), "this is not the index of taskkit's shards"),
+    "no JSON": (lambda: Path("shards/index.json").write_text("{"), "the index is damaged: it is no JSON"),
+    "half an index": (lambda: index_with(shards=[{}]), "the index is damaged: it cannot be read"),
+    "a changed table": (lambda: Path("shards/examples.parquet").write_bytes(b""), "examples.parquet is another than"),
+    "other facts": (lambda: index_with(spec={}), "the facts of these data cannot be read"),
+    "another question": (lambda: index_with(asked="taskkit:Values"), "packed for a task that judges taskkit:Values"),
+}
+
+
+@pytest.mark.parametrize(("break_them", "words"), WRONG.values(), ids=WRONG)
+def test_shards_that_are_not_whole_are_one_error(break_them: Callable[[], Any], words: str, whole: None) -> None:
+    break_them()
+    result = CliRunner().invoke(cli.main, ["run", "recipe.yaml", *LAZY, "loader.workers=0"])
+    assert result.exit_code == 2
+    assert words in result.output
+
+
+@pytest.fixture(scope="module")
+def packed_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe, its pictures and their shards."""
+    place = tmp_path_factory.mktemp("pictures")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        made("images", "--shard-size", "20KB")
+    return place
+
+
+@pytest.fixture
+def whole(packed_pictures: Path, tmp_path: Path) -> None:
+    shutil.copytree(packed_pictures, tmp_path, dirs_exist_ok=True)
+
+
+def test_a_changed_shard_is_found_by_a_look_at_the_data(whole: None) -> None:
+    assert CliRunner().invoke(cli.main, ["check", "recipe.yaml", "--data", *LAZY]).exit_code == 0
+    flip()
+    result = CliRunner().invoke(cli.main, ["check", "recipe.yaml", "--data", *LAZY])
+    assert "shards/train-00001.tar: its bytes are not those that were written" in result.output
+    assert result.exit_code
+
+
+def test_the_data_section_must_be_that_of_the_shards_but_for_what_only_augments(whole: None) -> None:
+    result = CliRunner().invoke(cli.main, ["run", "recipe.yaml", *LAZY, "data.val_share=0.1"])
+    assert "shards: these data were packed with data.val_share=0.2, and the recipe says 0.1" in result.output
+    assert result.exit_code == 2
+    taskkit.run("recipe.yaml", [*LAZY, "data.augment=false"])
+
+
+def test_packing_starts_anew_after_it_was_interrupted_and_never_over_what_is_there(whole: None) -> None:
+    before = {path.name: path.read_bytes() for path in Path("shards").iterdir() if path.name != "index.json"}
+    assert "there are shards already" in pack().output
+    Path("shards/index.json").unlink()
+    Path("shards/train-00077.tar").write_bytes(b"left")
+    Path("shards/index.json.part").write_bytes(b"{")
+    assert pack("--shard-size", "20KB").exit_code == 0
+    after = {path.name: path.read_bytes() for path in Path("shards").iterdir()}
+    assert json.loads(after.pop("index.json"))["version"] == 1
+    assert after == before
+    Path("other").mkdir()
+    Path("other/letter.txt").write_text("dear")
+    result = pack(out="other")
+    assert "other: it holds 'letter.txt'" in result.output
+    assert result.exit_code == 2
+
+
+def test_data_that_are_to_be_encrypted_are_refused(whole: None) -> None:
+    result = pack("privacy.encrypt=true", out="open")
+    assert "privacy.encrypt is true, but shards are not encrypted" in result.output
+    assert result.exit_code == 2
+    assert not Path("open").exists()
+
+
+def test_an_address_with_a_password_is_refused(whole: None) -> None:
+    result = CliRunner().invoke(cli.main, ["check", "recipe.yaml", "loader.shards=https://me:secret@there.org/a"])
+    assert "loader.shards holds a name, a password or a token" in result.output
+    assert result.exit_code == 2
+
+
+# Elsewhere than on the disk.
+
+
+def test_shards_may_be_in_an_object_store() -> None:
+    made("images")
+    result = pack("--shard-size", "20KB", out="memory://bucket/shards")
+    assert result.exit_code == 0, result.output
+    original = taskkit.run("recipe.yaml", out="original")
+    shutil.rmtree("pictures")
+    remote = taskkit.run("recipe.yaml", ["loader.encode=lazy", "loader.shards=memory://bucket/shards"], out="remote")
+    assert_same_run(original.path, remote.path)
+
+
+def test_a_place_that_nobody_knows_is_one_error(whole: None) -> None:
+    result = CliRunner().invoke(cli.main, ["run", "recipe.yaml", "loader.shards=nowhere://a"])
+    assert "nowhere://a/index.json: it cannot be reached: ValueError: Protocol not known: nowhere" in result.output
+    assert result.exit_code == 2
