@@ -30,6 +30,10 @@ class Plan:
     rank: int = 0
     world: int = 1
     epoch: int = 0
+    blocks: Indices | None = None
+    """Where each block of samples ends that are read together, as those of a shard; None: they are all one block."""
+    together: int = 1
+    """Samples of so many blocks at a time are shuffled among each other."""
     _mine: tuple[tuple[int, int, int], list[Indices]] | None = field(default=None, repr=False)
 
     @abstractmethod
@@ -64,10 +68,19 @@ class Plan:
     def _batches(self) -> list[Indices]:
         now = (self.epoch, self.rank, self.world)
         if self._mine is None or self._mine[0] != now:
-            order = self.random().permutation(self.samples) if self.shuffle else np.arange(self.samples)
+            order = self._shuffled() if self.shuffle else np.arange(self.samples)
             mine = [numbers[self.rank :: self.world] for numbers in self.global_batches(order)]
             self._mine = now, [numbers for numbers in mine if len(numbers)]
         return self._mine[1]
+
+    def _shuffled(self) -> Indices:
+        random = self.random()
+        if self.blocks is None:
+            return random.permutation(self.samples)
+        blocks = np.split(np.arange(self.samples), self.blocks[:-1])
+        mixed = [blocks[number] for number in random.permutation(len(blocks))]
+        parts = [np.concatenate(mixed[at : at + self.together]) for at in range(0, len(mixed), self.together)]
+        return np.concatenate([random.permutation(part) for part in parts])
 
 
 @dataclass

@@ -77,6 +77,11 @@ class LoaderSection:
         None,
         "a folder or URL to which `taskkit data pack` wrote these data, read in their place; null: as the data say",
     )
+    shuffle_shards: int | None = setting(
+        None,
+        "with shards and encode: lazy, mix training examples of so many shards at a time; null: all",
+        ge=1,
+    )
 
 
 @dataclass

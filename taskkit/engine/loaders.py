@@ -23,6 +23,7 @@ from taskkit.engine.build import Built
 from taskkit.engine.evaluate import sequential
 from taskkit.engine.guard import calling
 from taskkit.errors import DataError, TaskkitError
+from taskkit.shards.read import ShardExamples
 
 PARALLEL_FROM = 10_000
 """Fewer examples than this are encoded sooner by one process than it takes to start several."""
@@ -158,6 +159,9 @@ def _for_training(built: Built, encoded: Encoded) -> Loader:
         shuffle=True,
         drop_last=section.drop_last,
     )
+    if section.shuffle_shards is not None and isinstance(encoded, LazyEncoded):
+        assert isinstance(encoded.examples, ShardExamples)
+        order.blocks, order.together = encoded.examples.ends, section.shuffle_shards
     if len(order) == 0 and recipe.trainer.max_epochs != 0:
         raise DataError(
             f"loader.batch_size: the training split has {len(encoded)} samples, fewer than one batch of "

@@ -64,7 +64,7 @@ def prepare(recipe: Recipe, module: DataModule, judged: type[Fact], components: 
             f"{place}: the facts of these data cannot be read by the plugins that are installed ({error}). Install "
             "the versions that they were packed with, or pack them again."
         ) from error
-    splits = read.splits(place, found, _types(recipe))
+    splits = read.splits(place, found, _types(recipe), recipe.loader.shuffle_shards)
     return Prepared(spec, splits, partial(read.problems, place, found))
 
 

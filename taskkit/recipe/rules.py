@@ -220,6 +220,16 @@ def loader_problems(loader: LoaderSection, trainer: TrainerSection) -> Found:
             "loader.shards holds a name, a password or a token, which would be kept in the run. Expected an address "
             "without. Give it to fsspec in its own configuration, as by FSSPEC_S3_KEY.",
         )
+    if loader.shuffle_shards is not None:
+        wanted = {"shards": loader.shards is not None, "encode": loader.encode == "lazy"}
+        wanted |= {"folds": loader.folds is None, "fraction": loader.fraction == 1}
+        if wrong := [name for name, right in wanted.items() if not right]:
+            yield (
+                ("loader", "shuffle_shards"),
+                f"loader.shuffle_shards is {loader.shuffle_shards}, and loader.{wrong[0]} is "
+                f"{'null' if (value := getattr(loader, wrong[0])) is None else value}. Shards that are read while "
+                "training, with encode: lazy, and neither folds nor a fraction of them, were expected. Set it to null.",
+            )
     several = trainer.num_nodes > 1 or (trainer.devices != "auto" and trainer.devices > 1)
     if several and not loader.drop_last:
         yield (

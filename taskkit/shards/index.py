@@ -141,9 +141,14 @@ def _check_sizes(place: Place, shards: Sequence[Shard]) -> None:
         try:
             size = place.size(shard.name) if found is None else found[shard.name]
         except (FileNotFoundError, KeyError):
-            raise _wrong(place, shard.name, "it is missing") from None
+            raise missing(place, shard.name) from None
         if size is not None and size != shard.size:
             raise _wrong(place, shard.name, f"it has {size:,} bytes. {shard.size:,} were expected")
+
+
+def missing(place: Place, name: str) -> DataError:
+    """What is raised for a shard that is not there."""
+    return _wrong(place, name, "it is missing")
 
 
 def wrong_bytes(place: Place, name: str) -> DataError:

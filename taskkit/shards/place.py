@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import IO, Any, cast
 
 from taskkit.errors import SourceError
@@ -25,7 +27,17 @@ class Place:
         """The content of a file, or its bytes from `start` to `end`; raises FileNotFoundError or SourceError."""
         with self._told(name):
             fs, root = self._opened()
-            return cast(bytes, fs.cat_file(f"{root}/{name}", start=start, end=end))
+            if "file" not in _protocols(fs):
+                content = cast(bytes, fs.cat_file(f"{root}/{name}", start=start, end=end))
+                if start is not None and end is not None and len(content) > end - start:
+                    raise SourceError(
+                        f"{self.url.rstrip('/')}/{name}: the server gives all of a file where a part was asked for. "
+                        "Set loader.shuffle_shards, with which whole shards are read."
+                    )
+                return content
+            with open(f"{root}/{name}", "rb", buffering=0) as file:  # noqa: PTH123 - a path of fsspec
+                file.seek(start or 0)
+                return file.read() if end is None else file.read(end - (start or 0))
 
     def size(self, name: str) -> int | None:
         """The bytes of a file; None where nobody says. Raises FileNotFoundError or SourceError."""
@@ -64,7 +76,7 @@ class Place:
 
     def write_at_once(self, name: str, content: bytes) -> None:
         """Write a file that is there whole or not at all; raises SourceError."""
-        if "file" not in self.protocols:
+        if not self.is_here:
             with self._told(name):  # What is put into an object store is there once it is all there.
                 fs, root = self._opened()
                 fs.pipe_file(f"{root}/{name}", content)
@@ -87,12 +99,13 @@ class Place:
         with self._told(""):
             return _protocols(self._opened()[0])
 
-    def _opened(self) -> tuple[Any, str]:
-        # fsspec keeps one for each process: those of remote places must not be used by a fork.
-        from fsspec.core import url_to_fs
+    @property
+    def is_here(self) -> bool:
+        """Whether it is a folder of this machine; raises SourceError."""
+        return "file" in self.protocols
 
-        fs, root = url_to_fs(self.url)
-        return fs, root.rstrip("/")
+    def _opened(self) -> tuple[Any, str]:
+        return _opened(self.url, os.getpid(), str(Path.cwd()))
 
     @contextmanager
     def _told(self, name: str) -> Iterator[None]:
@@ -111,6 +124,18 @@ class Place:
                 f"{where}: it cannot be reached: {type(error).__name__}: {without_stop(str(error))}. A folder or a "
                 "URL that fsspec can use was expected. Look at the address, the rights and the network."
             ) from error
+
+
+@lru_cache(maxsize=8)
+def _opened(url: str, process: int, folder: str) -> tuple[Any, str]:
+    """What fsspec makes of a URL, or of a path in the working folder, kept for a process.
+
+    What reaches a remote place must not be used by a fork.
+    """
+    from fsspec.core import url_to_fs
+
+    fs, root = url_to_fs(url)
+    return fs, root.rstrip("/")
 
 
 def _protocols(fs: Any) -> tuple[str, ...]:

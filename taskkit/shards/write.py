@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tarfile
 import zlib
 from array import array
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 
 from taskkit.contracts.facts import Example, Split
 from taskkit.errors import DataError
+from taskkit.shards import tars
 from taskkit.shards.index import CATALOGUES, EXAMPLES, INDEX, About, Index, Shard, save
 from taskkit.shards.place import Place
 from taskkit.shards.values import Types, to_document
@@ -28,7 +28,6 @@ Progress = Callable[[int, int], None]
 
 SHARD_SIZE = 64 * 10**6
 """Bytes of a shard, as other libraries have it: some hundred pictures, one request."""
-_END = bytes(2 * tarfile.BLOCKSIZE)
 
 
 def write(
@@ -86,7 +85,7 @@ class _Writer:
         for number in range(len(examples)):
             example = examples[number]
             content = self._members(example)
-            if self._content and len(self._content) + len(content) + len(_END) > self.shard_size:
+            if self._content and len(self._content) + len(content) + len(tars.END) > self.shard_size:
                 self._finish(split)
                 content = self._members(example)  # A file that it shared with an example before was in that shard.
             self.ids.append(example.id)
@@ -107,7 +106,7 @@ class _Writer:
         return pa.table({"id": pa.array(self.ids, pa.large_string()), **columns})
 
     def _finish(self, split: Split) -> None:
-        content = bytes(self._content + _END)
+        content = bytes(self._content + tars.END)
         before = sum(shard.examples for shard in self.shards)
         name = f"{split}-{sum(shard.split == split for shard in self.shards):05d}.tar"
         self.place.write_at_once(name, content)
@@ -139,11 +138,4 @@ class _Writer:
             ) from error
         except DataError as error:
             raise DataError(f"example {example.id!r}: {error}") from error
-        members = {f"{key}.json": json.dumps(document).encode(), **files}
-        return b"".join(_member(name, content) for name, content in members.items())
-
-
-def _member(name: str, content: bytes) -> bytes:
-    info = tarfile.TarInfo(name)
-    info.size = len(content)
-    return info.tobuf() + content + bytes(-len(content) % tarfile.BLOCKSIZE)
+        return tars.members({f"{key}.json": json.dumps(document).encode(), **files})

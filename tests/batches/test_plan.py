@@ -155,3 +155,18 @@ def test_the_windows_of_an_example_keep_their_order() -> None:
     assert isinstance(plan(*windows, 2, shuffle=True), Bucketed)
     one = plan(*windows, 2)
     assert list(chain(*(numbers.tolist() for numbers in one.batches()))) == list(range(6))
+
+
+def test_samples_of_a_few_blocks_at_a_time_are_shuffled_among_each_other() -> None:
+    order = Fixed(50, 1, seed=2, shuffle=True, blocks=np.array([10, 20, 30, 40, 50]), together=2)
+    epochs = []
+    for epoch in range(3):
+        order.set_epoch(epoch)
+        numbers = np.concatenate(list(order.batches()))
+        assert sorted(numbers) == list(range(50))
+        read = [np.unique(part // 10).tolist() for part in np.split(numbers, [20, 40])]
+        assert [len(blocks) for blocks in read] == [2, 2, 1]
+        # Both blocks of a part are read in turn, and not one after the other.
+        assert np.count_nonzero(np.diff(numbers[:20] // 10)) > 4
+        epochs.append(numbers.tolist())
+    assert len({tuple(numbers) for numbers in epochs}) == 3

@@ -5,9 +5,12 @@ import os
 import shutil
 import signal
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -28,7 +31,7 @@ from taskkit.shards import read, write
 from taskkit.shards.index import About, load
 from taskkit.shards.place import Place
 from taskkit.shards.values import Types, from_document
-from tests.same_run import assert_same_run
+from tests.same_run import assert_same_run, losses
 
 END = "trainer: {max_epochs: 2, accelerator: cpu, precision: 32-true}\nmeter: {every_n_steps: 1}\n"
 IMAGES = f"""
@@ -380,6 +383,101 @@ def test_shards_may_be_in_an_object_store() -> None:
     shutil.rmtree("pictures")
     remote = taskkit.run("recipe.yaml", ["loader.encode=lazy", "loader.shards=memory://bucket/shards"], out="remote")
     assert_same_run(original.path, remote.path)
+
+
+class Server(ThreadingHTTPServer):
+    """Serves the working directory, parts of files too, and notes what is asked for."""
+
+    def __init__(self, ranges: bool = True) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.ranges = ranges
+        self.asked: list[tuple[str, str | None]] = []
+
+
+class Handler(SimpleHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        asked = self.headers.get("Range") if self.server.ranges else None
+        self.server.asked.append((self.path.rpartition("/")[2], asked))
+        path = Path(self.translate_path(self.path))
+        if asked is None or not path.is_file():
+            return super().do_GET()
+        start, end = (int(number) for number in asked.removeprefix("bytes=").split("-"))
+        content = path.read_bytes()[start : end + 1]
+        self.send_response(206)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+        return None
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(ranges: bool = True) -> Iterator[tuple[Server, str]]:
+    pytest.importorskip("aiohttp")
+    with Server(ranges) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield server, f"loader.shards=http://127.0.0.1:{server.server_port}/shards"
+        server.shutdown()
+        thread.join()
+
+
+def test_parts_of_shards_are_read_from_a_web_server(whole: None) -> None:
+    with serving() as (server, shards):
+        remote = taskkit.run("recipe.yaml", ["loader.encode=lazy", shards, "loader.workers=1"], out="remote")
+    assert_same_run(taskkit.run("recipe.yaml", LAZY, out="local").path, remote.path)
+    tars = [part for name, part in server.asked if name.endswith(".tar")]
+    assert len(tars) > 60
+    assert all(tars)
+    assert not Path("cache/shards").exists()
+
+
+BLOCKS = ("loader.encode=lazy", "loader.shuffle_shards=1")
+
+
+def test_whole_shards_are_fetched_and_few_of_them_kept_where_they_are_shuffled_one_by_one(whole: None) -> None:
+    local = taskkit.run("recipe.yaml", [*BLOCKS, "loader.shards=shards"], out="local")
+    train = len(list(Path("shards").glob("train-*.tar")))
+    assert train > 1
+    with serving(ranges=False) as (server, shards):
+        remote = taskkit.run("recipe.yaml", [*BLOCKS, shards], out="remote")
+        assert_same_run(local.path, remote.path)
+        asked = [name for name, _ in server.asked if name.startswith("train")]
+        # Each of two epochs reads each shard once, and so does the baseline before them.
+        assert len(asked) <= 3 * train
+        result = CliRunner().invoke(cli.main, ["run", "recipe.yaml", "loader.encode=lazy", shards])
+        assert "the server gives all of a file where a part was asked for" in result.output
+        assert result.exit_code == 2
+    assert 0 < len(list(Path("cache/shards").glob("*/shard.tar"))) <= 4
+    assert losses(local.path) != losses(taskkit.run("recipe.yaml", LAZY, out="all").path)
+
+
+def test_a_run_that_shuffles_in_shards_goes_on_as_if_it_was_not_stopped(whole: None) -> None:
+    changes = [*BLOCKS, "loader.shards=shards"]
+    straight = taskkit.run("recipe.yaml", changes, out="straight")
+    with pytest.raises(Preempted):
+        taskkit.run("recipe.yaml", changes, out="stopped", plugins=with_callback(Stop()))
+    assert_same_run(straight.path, taskkit.resume("stopped").path)
+
+
+def test_a_shard_that_was_changed_is_refused_when_it_is_fetched(whole: None) -> None:
+    flip()
+    with serving() as (_, shards):
+        result = CliRunner().invoke(cli.main, ["run", "recipe.yaml", *BLOCKS, shards])
+    assert "train-00001.tar: its bytes are not those that were written" in result.output
+    assert result.exit_code == 2
+    assert Path("cache/shards").exists()
+
+
+@pytest.mark.parametrize("change", ["loader.encode=ahead", "loader.shards=null", "loader.fraction=0.5"])
+def test_shuffling_in_shards_needs_shards_that_are_read_while_training(whole: None, change: str) -> None:
+    result = CliRunner().invoke(cli.main, ["check", "recipe.yaml", *BLOCKS, "loader.shards=shards", change])
+    assert f"loader.shuffle_shards is 1, and {change.split('=')[0]} is {change.split('=')[1]}" in result.output
+    assert result.exit_code == 2
 
 
 def test_a_place_that_nobody_knows_is_one_error(whole: None) -> None:
