@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic
+from typing import Any, Generic
 
 from torch import Tensor
 from typing_extensions import TypeVar
@@ -58,9 +58,6 @@ class DataModule(ABC, Generic[SectionT]):
     `config` is the section that the component declares.
     """
 
-    augment_settings: ClassVar[Sequence[str]] = ()
-    """The fields of the section that `augment` alone reads: they may change when data were packed into shards."""
-
     def __init__(self, config: SectionT) -> None:
         self.config = config
 
@@ -68,6 +65,11 @@ class DataModule(ABC, Generic[SectionT]):
         """Refuse, when it is defined, what nobody would call."""
         super().__init_subclass__(**kwargs)
         refuse_ignored(cls)
+
+    @property
+    def augment_settings(self) -> Sequence[str]:
+        """The fields of the section that `augment` alone reads: they may change when data were packed into shards."""
+        return ()
 
     @abstractmethod
     def prepare(self, target: type[Fact]) -> Prepared:

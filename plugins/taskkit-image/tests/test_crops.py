@@ -327,3 +327,9 @@ def test_a_file_that_is_cut_short_is_named(here, tmp_path):
     Path(tmp_path / "photos/b/7.jpg").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r"^example 'b/7.jpg': this is not an image that can be read \("):
         run(tmp_path / "out", f"data.root={tmp_path / 'photos'}", "loader.drop_last=false")
+
+
+def test_of_packed_originals_what_decides_the_crops_may_not_change() -> None:
+    originals = Folder(sections.Folder(root="photos", crop_from="original"))
+    assert originals.augment_settings == ("flip",)
+    assert "min_crop" in Folder(sections.Folder(root="photos")).augment_settings

@@ -26,8 +26,6 @@ class Folder(DataModule[sections.Folder]):
     by a hash of each path, so an image never moves to another split when others come or go.
     """
 
-    augment_settings = ("augment", "min_crop", "flip")
-
     def prepare(self, target: type[Fact]) -> Prepared:
         """Find the images, hash and measure them, and choose the splits that the layout leaves open.
 
@@ -60,6 +58,11 @@ class Folder(DataModule[sections.Folder]):
         )
         origin = Origin("image.folder", self.config.table or str(root), sha256)
         return prepared(splits, facts, classes.names, f"folder-{sha256}", origin)
+
+    @property
+    def augment_settings(self) -> Sequence[str]:
+        """Of originals parts are cut out as the facts say, which are those of packing."""
+        return ("flip",) if self._crops_originals else ("augment", "min_crop", "flip")
 
     def augment(self, batch: Batch) -> Batch:
         """Cut out, stretch and mirror the images, if `augment` is set; of originals parts were cut out before."""
