@@ -21,7 +21,7 @@ from taskkit.cli.output import say
 from taskkit.cli.table import print_table
 
 DAY = 86400.0
-FOLDERS = {"source": "sources", "samples": "samples"}
+FOLDERS = {"source": "sources", "samples": "samples", "shard": "shards"}
 """Where in the cache things of a kind are; what is elsewhere, plugins put there."""
 COLUMNS = ("kind", "what", "data", "split", "size", "last use", "state")
 
@@ -31,7 +31,7 @@ class Row:
     """Something in the cache."""
 
     kind: str
-    """`source`, `samples` or `other`."""
+    """`source`, `samples`, `shard` or `other`."""
     path: str
     what: str
     """The model that samples were encoded for, or the name of what was fetched."""
@@ -52,7 +52,9 @@ class Row:
 
 @click.command
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--prune", is_flag=True, help="Remove all samples that no run uses, and what killed runs left half-made.")
+@click.option(
+    "--prune", is_flag=True, help="Remove samples that no run uses, fetched shards, and what killed runs left."
+)
 @click.option("--older", type=click.FloatRange(min=0), metavar="DAYS", help="The same, of what was unused for so long.")
 @click.option("--sources", is_flag=True, help="With --prune: remove fetched data and weights too.")
 @click.option("--limit", metavar="SIZE", help="Remove the least recently used samples until the rest fit, as 20GB.")
@@ -73,7 +75,7 @@ def command(as_json: bool, prune: bool, older: float | None, sources: bool, limi
         size = parse_size(limit, "--limit")
         freed = 0 if size is None else sum(entry.size for entry in entries.evict(size))
     elif prune or older is not None:
-        freed = _prune(["samples", "source"] if sources else ["samples"], older)
+        freed = _prune(["samples", "shard", *(["source"] if sources else [])], older)
     rows = list(_rows())
     if as_json:
         say(json.dumps(_as_json(rows, freed), indent=2))
@@ -106,6 +108,8 @@ def _rows() -> Iterator[Row]:
         what = what or str(entry.about.get("processor", "unknown")).rpartition(":")[2]
         state = "in use" if cachedir.is_held(entry.folder) else ""
         yield Row("samples", str(entry.folder), what, entry.size, entry.last_use, data, split, state)
+    for path in cachedir.entries(place / FOLDERS["shard"]):
+        yield from _row("shard", path, path.name[:12])
     for kind, folder in FOLDERS.items():
         for path in cachedir.partial_entries(place / folder):
             yield from _row(kind, path, path.name, state="half-made")

@@ -35,7 +35,10 @@ def pack(
     splits: dict[Split, Sequence[Example]] = {}
     for split, examples in prepared.splits.items():
         if isinstance(examples, Stream):
-            raise TaskkitError(f"{recipe.data.name}: its {split} split is a stream, which is read as it comes.")
+            raise TaskkitError(
+                f"{recipe.data.name}: its {split} split is a stream. Examples that can be counted were expected. Train "
+                "from the stream as it comes."
+            )
         splits[split] = examples
     spec = prepared.spec
     data = {"name": recipe.data.name, **_plain(recipe.data)}

@@ -33,6 +33,7 @@ from taskkit.shards.place import Place
 from taskkit.shards.values import Types, from_document
 from tests.same_run import assert_same_run, losses
 
+ROOT = Path(__file__).parents[2]
 END = "trainer: {max_epochs: 2, accelerator: cpu, precision: 32-true}\nmeter: {every_n_steps: 1}\n"
 IMAGES = f"""
 title: Pictures in files
@@ -281,10 +282,10 @@ def cut() -> None:
     os.truncate("shards/train-00001.tar", 1000)
 
 
-def flip() -> None:
+def flip(at: int = 700) -> None:
     path = Path("shards/train-00001.tar")
     content = bytearray(path.read_bytes())
-    content[700] ^= 1
+    content[at] ^= 1
     path.write_bytes(content)
 
 
@@ -329,7 +330,7 @@ def whole(packed_pictures: Path, tmp_path: Path) -> None:
 
 def test_a_changed_shard_is_found_by_a_look_at_the_data(whole: None) -> None:
     assert CliRunner().invoke(cli.main, ["check", "recipe.yaml", "--data", *LAZY]).exit_code == 0
-    flip()
+    flip(-1)
     result = CliRunner().invoke(cli.main, ["check", "recipe.yaml", "--data", *LAZY])
     assert "shards/train-00001.tar: its bytes are not those that were written" in result.output
     assert result.exit_code
@@ -364,6 +365,50 @@ def test_data_that_are_to_be_encrypted_are_refused(whole: None) -> None:
     assert "privacy.encrypt is true, but shards are not encrypted" in result.output
     assert result.exit_code == 2
     assert not Path("open").exists()
+
+
+def test_pseudonyms_are_carried_over_and_said_not_to_hide_all() -> None:
+    write_texts()
+    Path("recipe.yaml").write_text(TEXTS)
+    result = pack("data.pseudonymise=true")
+    assert (
+        "names are pseudonyms; what examples say, show or sound like is as it was, and not encrypted" in result.output
+    )
+    with tarfile.open("shards/train-00000.tar") as tar:
+        document = tar.extractfile(tar.next() or "").read().decode()  # type: ignore[union-attr]
+    assert '"group": ' in document
+    assert "person" not in document
+
+
+def test_a_stream_cannot_be_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = ROOT / "tests/packages/taskkit-stream/src"
+    monkeypatch.syspath_prepend(str(source))
+    monkeypatch.setenv("TASKKIT_PLUGIN_FILES", "")  # What a call of --plugin sets is taken back.
+    plugin = str(source / "taskkit_stream/plugin.py")
+    Path("recipe.yaml").write_text((source / "taskkit_stream/stream.yaml").read_text())
+    result = pack("--plugin", plugin)
+    assert "its train split is a stream. Examples that can be counted were expected" in result.output
+    assert result.exit_code == 2
+    assert not Path("shards").exists()
+
+
+class Gone(list[Example]):
+    def __getitem__(self, number: Any) -> Any:
+        raise ZeroDivisionError("gone")
+
+
+def test_an_example_that_cannot_be_read_is_one_error() -> None:
+    with pytest.raises(DataError, match="example number 0: it cannot be read: ZeroDivisionError: gone"):
+        write.write(Place("other"), {"train": Gone([Example("a", 1)])}, About({}, "", {}, {}), HERE)
+
+
+def test_fetched_shards_are_listed_and_removed_with_the_cache(whole: None) -> None:
+    with serving() as (_, shards):
+        taskkit.run("recipe.yaml", [*BLOCKS, shards])
+    rows = json.loads(CliRunner().invoke(cli.main, ["cache", "--json"]).output)["entries"]
+    assert {row["kind"] for row in rows} == {"shard"}
+    assert CliRunner().invoke(cli.main, ["cache", "--prune"]).exit_code == 0
+    assert not list(Path("cache/shards").glob("*/"))
 
 
 def test_an_address_with_a_password_is_refused(whole: None) -> None:
@@ -465,7 +510,7 @@ def test_a_run_that_shuffles_in_shards_goes_on_as_if_it_was_not_stopped(whole: N
 
 
 def test_a_shard_that_was_changed_is_refused_when_it_is_fetched(whole: None) -> None:
-    flip()
+    flip(-1)  # That is behind all examples.
     with serving() as (_, shards):
         result = CliRunner().invoke(cli.main, ["run", "recipe.yaml", *BLOCKS, shards])
     assert "train-00001.tar: its bytes are not those that were written" in result.output
