@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -358,6 +360,31 @@ def test_packing_starts_anew_after_it_was_interrupted_and_never_over_what_is_the
     result = pack(out="other")
     assert "other: it holds 'letter.txt'" in result.output
     assert result.exit_code == 2
+
+
+KILLED = """
+import os, signal
+from taskkit import Example
+from taskkit.shards.place import Place
+from taskkit.shards.values import Types
+from taskkit.shards.write import About, write
+class Deadly(list):
+    def __getitem__(self, number):
+        if number == 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(number)
+examples = Deadly(Example(str(n), "text " * 100) for n in range(9))
+write(Place("kept"), {"train": examples}, About({}, "", {}, {}), Types("taskkit"), 5000)
+"""
+
+
+def test_what_a_killed_packing_left_does_not_count_and_is_written_anew() -> None:
+    assert subprocess.run([sys.executable, "-c", KILLED], check=False).returncode == -signal.SIGKILL
+    assert list(Path("kept").glob("*.tar"))
+    with pytest.raises(DataError, match=r"kept: there is no index\.json"):
+        load(Place("kept"))
+    assert [example.id for example in kept(Example("a", 1))] == ["a"]
+    assert [path.name for path in Path("kept").glob("*.tar")] == ["train-00000.tar"]
 
 
 def test_data_that_are_to_be_encrypted_are_refused(whole: None) -> None:
