@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 INDEX, EXAMPLES, CATALOGUES = "index.json", "examples.parquet", "catalogues.json"
 """What there is beside the tars; the index is written last."""
 FORMAT, VERSION = "taskkit shards", 1
+_NAME, _SHA256 = re.compile(r"[a-z]+-[0-9]+\.tar"), re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class Shard:
     """In bytes."""
     sha256: str
     examples: int
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a name or a hash that would lead elsewhere."""
+        if not (_NAME.fullmatch(self.name) and _SHA256.fullmatch(self.sha256)):
+            raise ValueError(f"{self.name!r} with {self.sha256!r} is no shard")
 
 
 @dataclass(frozen=True)

@@ -291,6 +291,7 @@ def flip(at: int = 700) -> None:
     path.write_bytes(content)
 
 
+SHARD = {"name": "train-00000.tar", "split": "train", "size": 1, "sha256": 64 * "0", "examples": 1}
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "no shards at all": (lambda: shutil.rmtree("shards"), "shards: there is no index.json"),
     "an interrupted packing": (lambda: Path("shards/index.json").unlink(), "shards: there is no index.json"),
@@ -301,6 +302,8 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "another file": (lambda: index_with(format="x"), "this is not the index of taskkit's shards"),
     "no JSON": (lambda: Path("shards/index.json").write_text("{"), "the index is damaged: it is no JSON"),
     "half an index": (lambda: index_with(shards=[{}]), "the index is damaged: it cannot be read"),
+    "a shard elsewhere": (lambda: index_with(shards=[{**SHARD, "name": "../train-00000.tar"}]), "is no shard"),
+    "an entry elsewhere": (lambda: index_with(shards=[{**SHARD, "sha256": "../../a"}]), "is no shard"),
     "a changed table": (lambda: Path("shards/examples.parquet").write_bytes(b""), "examples.parquet is another than"),
     "other facts": (lambda: index_with(spec={}), "the facts of these data cannot be read"),
     "another question": (lambda: index_with(asked="taskkit:Values"), "packed for a task that judges taskkit:Values"),
