@@ -326,7 +326,7 @@ def stopping_problems(stopping: EarlyStoppingSection, trainer: TrainerSection | 
 
 def distil_problems(section: DistilSection) -> Found:
     """Whether there is a teacher."""
-    if not (Path(section.teacher) / "run.json").is_file():
+    if not os.path.isfile(Path(section.teacher) / "run.json"):  # noqa: PTH113 - any text, also one that is no path
         yield (
             ("distil", "teacher"),
             f"distil.teacher is {section.teacher!r}, where there is no run.json. Name the directory of a run, such as "

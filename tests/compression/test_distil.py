@@ -238,6 +238,7 @@ def test_what_cannot_be_distilled_is_refused_by_name(digits: Path) -> None:
     assert "distil.teacher is 'nowhere', where there is no run.json" in refused(
         "student.yaml", "distil.teacher=nowhere"
     )
+    assert "where there is no run.json" in refused("student.yaml", f"distil.teacher={'é' * 300}")
     assert "distil.teacher is missing" in refused("student.yaml", "distil.alpha=0.5")
     assert "distil.alpha is 2" in refused("student.yaml", "distil.teacher=teacher", "distil.alpha=2")
 

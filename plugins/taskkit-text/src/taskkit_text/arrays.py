@@ -182,8 +182,8 @@ class BagArrays(TextArrays):
         return [self.bags.sample(example.input)]
 
     def length(self, sample: Arrays) -> int:
-        """N-grams."""
-        return len(sample["ngrams"])
+        """N-grams; a text without a known one is answered by the bias, and counts as one."""
+        return max(1, len(sample["ngrams"]))
 
     def collate(self, samples: Sequence[Arrays]) -> Arrays:
         """See `together`."""
