@@ -1,6 +1,7 @@
 """The benchmark of a fine-tuning: its rows answer alike, and one that does other work is given no figure."""
 
 import importlib
+import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -52,6 +53,11 @@ def test_a_row_of_other_work_has_no_figure(fine_tuning: ModuleType, other: dict[
     assert "| default | FAILED |  |  |  |" in page
     assert "its default order" not in page
     assert "| grouped | 290 |" in page
+
+
+def test_the_page_is_what_the_result_renders(fine_tuning: ModuleType) -> None:
+    found = json.loads((RESULTS / "fine-tuning-cpu.json").read_text())
+    assert (RESULTS / "fine-tuning.md").read_text() == fine_tuning.page(found)
 
 
 def test_both_networks_answer_alike(fine_tuning: ModuleType) -> None:
