@@ -6,6 +6,7 @@ import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -45,14 +46,14 @@ def padded_lengths(processor: Processor, samples: Sequence[Sample]) -> set[int]:
 
 
 def other_length(built: Built, samples: Sequence[Sample]) -> list[Sample]:
-    """The samples cut in half, or doubled, so that they are padded to a length that none of them has now.
+    """The samples cut in half, or repeated, so that they are padded to a length that none of them has now.
 
     Empty where they are not padded, and where the network takes them in neither way: a longest length is its own.
     """
     if built.processor.layout != "padded":
         return []
     known = padded_lengths(built.processor, samples)
-    for change in (_halved, _doubled):
+    for change in (_halved, partial(_repeated, longest=max(known))):
         made = [each for sample in samples if (each := change(built.processor, sample)) is not None]
         if len(made) < len(samples) or known & padded_lengths(built.processor, made):
             continue
@@ -70,8 +71,11 @@ def _halved(processor: Processor, sample: Sample) -> Sample | None:
     return _changed(processor, sample, half, lambda tensor: tensor[:half])
 
 
-def _doubled(processor: Processor, sample: Sample) -> Sample | None:
-    return _changed(processor, sample, 2 * processor.length(sample), lambda tensor: torch.cat([tensor, tensor]))
+def _repeated(processor: Processor, sample: Sample, longest: int) -> Sample | None:
+    """A sample as often as it takes to be longer than all that is padded so far."""
+    length = processor.length(sample)
+    times = longest // length + 1
+    return _changed(processor, sample, times * length, lambda tensor: torch.cat([tensor] * times))
 
 
 def _changed(processor: Processor, sample: Sample, wanted: int, change: Callable[[Tensor], Tensor]) -> Sample | None:

@@ -62,7 +62,7 @@ def export(built: Built, samples: Sequence[Sample], weights: torch.dtype | None 
     """Export a run's network by some samples, of lengths that differ where the processor's do.
 
     A dimension is taken to have any size if it differs between a batch of few short samples and one of more long ones;
-    where all are padded to one length, between them and samples that are cut or doubled.
+    where all are padded to one length, between them and samples that are cut or repeated.
     `weights` is what the weights are kept in, by default as they are; what is computed is float32.
     Raises TaskkitError where the model says that no program can hold its network, and RunFailedError where torch
     cannot export it.
