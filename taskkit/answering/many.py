@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from taskkit.answering.answerer import Answerer
-from taskkit.answering.parts import ROWS, Asked, Parts
+from taskkit.answering.parts import ROWS, Asked, Parts, rows_of
 from taskkit.answering.processes import Opening, answer_here, in_processes
 from taskkit.answering.share import Answering, Input, Part, Unread
 from taskkit.contracts.facts import Example
@@ -73,7 +73,7 @@ def answer_into(
         done = min((parts.count - len(missing)) * ROWS, len(inputs))
         if done:
             log.info("%s: %d of %d rows are there already", parts.folder, done, len(inputs))
-        cut = [Part(number, inputs[rows], names[rows]) for number in missing for rows in [parts.rows(number)]]
+        cut = [Part(number, inputs[rows_of(number)], names[rows_of(number)]) for number in missing]
         if elsewhere:
             found = in_processes(elsewhere, cut, answering, parts.folder)
         else:

@@ -62,10 +62,6 @@ class Parts:
         """The numbers of the parts that nobody wrote yet."""
         return [number for number in range(self.count) if not part_file(self.folder, number).exists()]
 
-    def rows(self, number: int) -> slice:
-        """Which rows of the file are in a part."""
-        return slice(number * ROWS, (number + 1) * ROWS)
-
     def remove(self) -> None:
         """Remove all parts, once the file is whole."""
         shutil.rmtree(self.folder)
@@ -74,6 +70,11 @@ class Parts:
 def write_part(folder: Path, number: int, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write a part, whole or not at all; raises TaskkitError where there is no room."""
     write_whole(part_file(folder, number), "".join(f"{json.dumps(row, default=str)}\n" for row in rows))
+
+
+def rows_of(number: int) -> slice:
+    """Which rows of the file are in a part."""
+    return slice(number * ROWS, (number + 1) * ROWS)
 
 
 def part_file(folder: Path, number: int) -> Path:

@@ -13,7 +13,6 @@ from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import NamedTuple
 
 from taskkit.answering.answerer import Answerer
 from taskkit.answering.parts import write_part
@@ -22,19 +21,6 @@ from taskkit.errors import MachineError, TaskkitError
 
 Opening = Callable[[], AbstractContextManager[Answerer]]
 """Opens, in whichever process it is called, what answers there; other processes are given it pickled."""
-
-
-class Fault(NamedTuple):
-    """An error of another process that no person can mend."""
-
-    message: str
-    trace: str
-
-    def error(self) -> RuntimeError:
-        """The same to be raised."""
-        error = RuntimeError(self.message)
-        error.add_note(self.trace)
-        return error
 
 
 def answer_here(answerer: Answerer, parts: Sequence[Part], answering: Answering, folder: Path) -> Iterator[int]:
@@ -90,10 +76,8 @@ def _told(pipe: Connection, process: SpawnProcess) -> int | None:
             f"A process that answers ended before its time ({_how(process.exitcode or 0)}). Often the memory was full "
             "and the system killed it. Give fewer --devices or --workers; the same command goes on with what is there."
         ) from None
-    if isinstance(said, TaskkitError):
+    if isinstance(said, Exception):
         raise said
-    if isinstance(said, Fault):
-        raise said.error()
     assert said is None or isinstance(said, int)
     return said
 
@@ -118,8 +102,10 @@ def _answer(opening: Opening, parts: Sequence[Part], answering: Answering, folde
         pipe.send(None)
     except TaskkitError as error:
         pipe.send(error)
-    except Exception as error:
-        pipe.send(Fault(f"{type(error).__name__}: {error}", traceback.format_exc()))
+    except Exception as error:  # of whatever class, which the parent need not have
+        fault = RuntimeError(f"{type(error).__name__}: {error}")
+        fault.add_note(traceback.format_exc())
+        pipe.send(fault)
 
 
 def _end_with_parent() -> None:

@@ -98,6 +98,15 @@ def test_a_folder_answers_as_the_network_does(place: Path, form: str) -> None:
     assert [each["probability"] for each in answers] == pytest.approx(expected.amax(-1).tolist(), abs=1e-5)
 
 
+def test_a_folder_answers_in_processes_of_their_own_too(place: Path, tmp_path: Path) -> None:
+    exported, inputs = taskkit.load_export(place / "onnx", plugins=PLUGINS), [str(place / f"{n}.png") for n in range(3)]
+    for devices in (1, 2):
+        exported.predict_into(inputs, tmp_path / f"{devices}.jsonl", devices=devices)
+    assert (tmp_path / "1.jsonl").read_bytes() == (tmp_path / "2.jsonl").read_bytes()
+    with pytest.raises(taskkit.TaskkitError, match="an exported folder answers on the CPU"):
+        exported.predict_into(inputs, tmp_path / "many.jsonl", devices=1000)
+
+
 def test_the_command_line_asks_it_without_torch(place: Path, tmp_path: Path) -> None:
     source = (
         "import sys\nfrom taskkit.cli import main\nmain(sys.argv[1:], standalone_mode=False)\n"
