@@ -18,6 +18,7 @@ from taskkit.batches import entries
 from taskkit.batches.store import Encoded, PackedSample, Writer, class_name
 from taskkit.batches.workers import SLOW_SECONDS, received
 from taskkit.cachedir import exclusive, filling
+from taskkit.contracts.data import read_example
 from taskkit.contracts.facts import Example, is_flag
 from taskkit.contracts.model import Processor, Sample
 from taskkit.errors import DataError, MachineError
@@ -79,7 +80,7 @@ def encode_each(
     if not workers:
         for number in range(len(examples)):
             try:
-                yield samples_of(read(examples, number), processor)
+                yield samples_of(read_example(examples, number), processor)
             except DataError as error:
                 yield error
         return
@@ -175,21 +176,12 @@ class _Work(Dataset[tuple[str, list[PackedSample]] | Failure]):
 
     def __getitem__(self, number: int) -> tuple[str, list[PackedSample]] | Failure:
         try:
-            example = read(self.examples, number)
+            example = read_example(self.examples, number)
             samples = samples_of(example, self.processor, training=self.training)
             with _naming(example, self.processor):
                 return example.id, [PackedSample.of(sample, length_of(sample, self.processor)) for sample in samples]
         except DataError as error:
             return Failure(str(error), traceback.format_exc())
-
-
-def read(examples: Sequence[Example], number: int) -> Example:
-    """An example; raises DataError, which names it, for whatever reading it raises."""
-    try:
-        return examples[number]
-    except Exception as error:
-        why = str(error) if isinstance(error, DataError) else f"it cannot be read: {type(error).__name__}: {error}."
-        raise DataError(f"example number {number}: {why}") from error
 
 
 def length_of(sample: Sample, processor: Processor) -> int:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from taskkit.batches.encode import read, samples_of
+from taskkit.batches.encode import samples_of
 from taskkit.batches.store import Encoded
+from taskkit.contracts.data import read_example
 from taskkit.contracts.facts import Example
 from taskkit.contracts.model import Processor, Sample
 from taskkit.errors import DataError
@@ -39,7 +40,7 @@ class LazyEncoded(Encoded):
         return len(self.examples)
 
     def __getitem__(self, number: int) -> Sample:
-        example = read(self.examples, number)
+        example = read_example(self.examples, number)
         samples = samples_of(example, self.processor, training=self.training)
         if len(samples) != 1:
             raise DataError(

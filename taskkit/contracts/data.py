@@ -12,6 +12,7 @@ from typing_extensions import TypeVar
 
 from taskkit.contracts.facts import DataProblem, DataSpec, Example, Fact, Split
 from taskkit.contracts.refusal import refuse_ignored
+from taskkit.errors import DataError
 
 Batch = Mapping[str, Tensor]
 """Tensors by name. `target` and names that begin with `target_` are the task's, `example` is the host's (the number
@@ -85,3 +86,12 @@ class DataModule(ABC, Generic[SectionT]):
         The names that it may count on are those of `tensors()` of the facts that the data state.
         """
         return batch
+
+
+def read_example(examples: Sequence[Example], number: int) -> Example:
+    """An example; raises DataError, which names it, for whatever reading it raises."""
+    try:
+        return examples[number]
+    except Exception as error:
+        why = str(error) if isinstance(error, DataError) else f"it cannot be read: {type(error).__name__}: {error}."
+        raise DataError(f"example number {number}: {why}") from error

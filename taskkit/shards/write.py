@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from taskkit.contracts.data import read_example
 from taskkit.contracts.facts import Example, Split
 from taskkit.errors import DataError
 from taskkit.shards import tars
@@ -65,14 +66,6 @@ def _clear(place: Place) -> None:
         place.remove(name)
 
 
-def _read(examples: Sequence[Example], number: int) -> Example:
-    try:
-        return examples[number]
-    except Exception as error:  # A plugin's code.
-        why = str(error) if isinstance(error, DataError) else f"it cannot be read: {type(error).__name__}: {error}."
-        raise DataError(f"example number {number}: {why}") from error
-
-
 class _Writer:
     """What was written so far, and the shard that is being filled."""
 
@@ -91,7 +84,7 @@ class _Writer:
     def write(self, split: Split, examples: Sequence[Example]) -> None:
         """Write a split in as many shards as it takes."""
         for number in range(len(examples)):
-            example = _read(examples, number)
+            example = read_example(examples, number)
             content = self._members(example)
             if self._content and len(self._content) + len(content) + len(tars.END) > self.shard_size:
                 self._finish(split)
