@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from taskkit.batches.entries import parse_size, size_text
@@ -44,4 +46,4 @@ def command(ours: Context, words: tuple[str, ...], out: str, shard_size: str) ->
             say(f"licence of {origin['name']}: {origin['licence']}")
     if getattr(resolved.recipe.data.section, "pseudonymise", False):
         say("names are pseudonyms; what examples say, show or sound like is as it was, and not encrypted")
-    say(f"train from them: taskkit run {' '.join(words)} loader.shards={out}")
+    say(f"train from them: taskkit run {shlex.join([*words, f'loader.shards={out}'])}")
