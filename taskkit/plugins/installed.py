@@ -70,7 +70,7 @@ def name_and_version(dist: metadata.Distribution) -> tuple[str, str]:
 def providers() -> dict[str, list[str]]:
     """The names of the distributions that provide each outermost module, as `metadata.packages_distributions` has them.
 
-    That one makes an object of each of all installed files, which is a fifth of the time in which a short run begins.
+    That one makes an object of each of all installed files, and takes several times as long.
     """
     found: dict[str, list[str]] = {}
     for dist in metadata.distributions():
