@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
+import torch.distributed
 from lightning_fabric.utilities.distributed import _set_num_threads_if_needed
 from pytorch_lightning.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 
@@ -102,8 +104,22 @@ class _Launcher(_SubprocessScriptLauncher):
         if not self.cluster_environment.creates_processes_externally:
             self._call_children_scripts()
             self.others.watch(self.procs)
+        atexit.register(_leave)
         _set_num_threads_if_needed(num_processes=self.num_processes)
         return function(*args, **kwargs)
+
+
+def _leave() -> None:
+    """Leave the process group while Python still stands.
+
+    A thread of gloo that lets go of a tensor only when Python is ending aborts the process, whose exit code is lost:
+    it needs the interpreter's lock, and Python ends a thread that asks for it then. What is under way is waited for,
+    but not for ever.
+    """
+    if torch.distributed.is_initialized():
+        leaving = threading.Thread(target=torch.distributed.destroy_process_group, daemon=True, name="leaving")
+        leaving.start()
+        leaving.join(GRACE_SECONDS)
 
 
 def end_with_parent(say: Callable[[str], None]) -> None:
