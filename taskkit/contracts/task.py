@@ -160,6 +160,15 @@ class Task(nn.Module, Generic[SectionT, ProcessorT], metaclass=ABCMeta):
         return type(self).logits is not Task.logits
 
     @property
+    def answers_in_training(self) -> bool:
+        """Whether the network answers in training as in evaluation: one `logits` to each sample, of the same choices.
+
+        A network that makes questions of its own, of many places of a history say, does not; it is asked once more, as
+        in evaluation, when it learns from a teacher's answers.
+        """
+        return True
+
+    @property
     def mixes(self) -> bool:
         """Whether `step` mixes the examples of a training batch, so that an answer is to no single one of them."""
         return False

@@ -19,7 +19,7 @@ from taskkit.contracts.component import Chosen
 from taskkit.contracts.data import Batch, Stream
 from taskkit.contracts.facts import DataSpec, Example, Split
 from taskkit.contracts.task import Results, Step, Task
-from taskkit.engine.distil import Lesson
+from taskkit.engine.distil import Lesson, answer
 from taskkit.engine.evaluate import Collector, Evaluation
 from taskkit.engine.guard import calling, returned
 from taskkit.engine.judge import Judge, numbers, statistics_of
@@ -85,7 +85,7 @@ class TaskModule(pl.LightningModule):
         """Take the task's step; the loss is weighed among those of its optimiser step, the scalars are as they are."""
         if self.task.phases:
             return self._phases(batch.tensors)
-        step = self._taught(batch.tensors, self._step(batch.tensors, "step"))
+        step = self._taught(batch, self._step(batch.tensors, "step"))
         loss = self._trainable(step, "step")
         scalars = {"loss": loss, **step.scalars}
         return {
@@ -248,13 +248,14 @@ class TaskModule(pl.LightningModule):
         with calling(self.owner, method, batch=batch):
             return returned(self.owner, method, self.task.step(batch), Step)
 
-    def _taught(self, batch: Batch, step: Step) -> Step:
+    def _taught(self, batch: HostBatch, step: Step) -> Step:
         """A training step with the teacher's share of its loss, where there is a teacher."""
         if self.host.lesson is None:
             return step
         with calling(self.owner, "logits"):
-            logits = self.task.logits(step.outputs)
-        return self.host.lesson.taught(step, logits, batch["example"])
+            outputs = step.outputs if self.task.answers_in_training else answer(self.task, batch.tensors)
+            logits = self.task.logits(outputs)
+        return self.host.lesson.taught(step, logits, torch.as_tensor(batch.indices, device=self.device))
 
     def _trainable(self, step: Step, method: str) -> Tensor:
         """The loss of a training step; raises RunFailedError where it has none, or one that trains nothing."""

@@ -140,7 +140,7 @@ class Run:
         )
         fit_at_once(loaders, built, prepared)
         self._describe(built, loaders)
-        lesson = self._lesson(built, prepared)
+        lesson = self._lesson(built, prepared, loaders)
         if begun is None and self.record is not None:
             check_room(built, self.directory, validated="val" in loaders)
         baseline = self._baseline(built, prepared, loaders)
@@ -210,16 +210,17 @@ class Run:
 
     # Training.
 
-    def _lesson(self, built: Built, prepared: Prepared) -> Lesson | None:
+    def _lesson(self, built: Built, prepared: Prepared, loaders: Loaders) -> Lesson | None:
         """What the recipe's teacher says of the training examples; None: it names none."""
         section = self.recipe.distil
         if section is None:
             return None
-        found = teaching.taught(section, built, describe.protocol(built), prepared, self.plugins, self.directory)
+        protocol, train = describe.protocol(built), loaders["train"]
+        found = teaching.taught(section, built, protocol, prepared, train, self.plugins, self.directory)
         if self.record is not None:
             self.record.update(teacher=found.teacher)
         rows, choices = found.lesson.logits.shape
-        self.output(f"taught by {found.teacher.run}: its answers to {rows:,} examples, {choices:,} choices each")
+        self.output(f"taught by {found.teacher.run}: its answers to {rows:,} samples, {choices:,} choices each")
         return found.lesson
 
     def _fit(

@@ -24,6 +24,7 @@ from taskkit.contracts.recipe import DistilSection
 from taskkit.contracts.task import Step
 from taskkit.engine import build, describe, teaching
 from taskkit.engine.distil import Lesson
+from taskkit.engine.loaders import make_loaders
 from taskkit.engine.signals import Preempted
 from taskkit.plugins.discovery import discover
 from tests.same_run import assert_same_run, losses
@@ -106,7 +107,8 @@ def test_a_student_is_taught_what_the_teacher_answers_to_each_example(digits: Pa
     student = build.build(recipe, prepared)
     before = torch.get_rng_state()
     section = DistilSection("teacher")
-    found = teaching.taught(section, student, describe.protocol(student), prepared, plugins, digits / "plain")
+    loader = make_loaders(student, prepared, lambda split: None)["train"]
+    found = teaching.taught(section, student, describe.protocol(student), prepared, loader, plugins, digits / "plain")
     assert torch.equal(torch.get_rng_state(), before)
     examples = prepared.examples("train")
     assert len(found.lesson.logits) == len(examples)
@@ -250,11 +252,18 @@ def test_the_same_classes_in_another_order_are_refused(digits: Path) -> None:
     student = build.build(recipe, prepared)
     target = student.spec.target
     assert isinstance(target, taskkit.Classes)
+    loader = make_loaders(student, prepared, lambda split: None)["train"]
     turned = replace(student, spec=replace(student.spec, target=taskkit.Classes(target.names[::-1])))
     with pytest.raises(taskkit.TaskkitError, match="same choices in the same order"):
         teaching.taught(
-            DistilSection("teacher"), turned, describe.protocol(student), prepared, plugins, digits / "plain"
+            DistilSection("teacher"), turned, describe.protocol(student), prepared, loader, plugins, digits / "plain"
         )
+
+
+def test_answers_that_are_more_than_memory_are_refused(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teaching, "fits", lambda size, device: size < 30_000)
+    with pytest.raises(taskkit.TaskkitError, match=r"samples among 10 choices are 0\.0 GB.*loader\.fraction"):
+        taskkit.run("student.yaml", ["distil.teacher=teacher"], out=digits / "never")
 
 
 def test_texts_are_distilled_by_the_same_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,15 @@ class NextItem(Task[sections.NextItem, HistoryProcessor]):
         loss = scored["cross_entropy"]["value"].mean()
         return Step(loss, count=len(batch["target"]), outputs=answer, scored=scored)
 
+    def logits(self, outputs: Answer) -> Tensor:
+        """The scores of all items (histories, items), which a softmax makes the chances of each to be the next."""
+        return outputs.scores(0, outputs.shape[0])
+
+    @property
+    def answers_in_training(self) -> bool:
+        """No: in training a network makes queries of its own, of many places of a history."""
+        return False
+
     def metrics(self) -> Mapping[str, Metric]:
         """Accuracy among new items, among all, and among samples if asked for; then what the lists are like."""
         items, popularity = len(self.counts), partial(metrics.popularity, takers=self.counts)
