@@ -6,7 +6,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,37 @@ ALIKE = 2
 """Samples are answered together when the longest is at most so many times as long as the shortest."""
 
 
+class Waiting:
+    """A request's answers, of which some are still to come: one future for all, since each wakes an event loop."""
+
+    def __init__(self, inputs: int) -> None:
+        self.future: Future[Sequence[Prediction]] = Future()
+        """One prediction for each input, in their order; or what the first input failed by that did."""
+        self.failed = 0
+        """The number of that input."""
+        self._found: dict[int, Prediction] = {}
+        self._inputs = inputs
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody waits still: none does for a request that was given up, or of which an input failed."""
+        return not self.future.done()
+
+    def answer(self, number: int, prediction: Prediction) -> None:
+        """Take the prediction for the input of a number."""
+        self._found[number] = prediction
+        if len(self._found) == self._inputs:
+            with _perhaps_given_up():
+                self.future.set_result([self._found[each] for each in range(self._inputs)])
+
+    def fail(self, number: int, error: Exception) -> None:
+        """Take what the input of a number failed by, if none did before."""
+        if self.wanted:
+            self.failed = number
+            with _perhaps_given_up():
+                self.future.set_exception(error)
+
+
 @dataclass(frozen=True)
 class Job:
     """An encoded example that waits for its prediction."""
@@ -29,14 +61,16 @@ class Job:
     """How it is to be answered; only inputs with equal options are answered together."""
     length: int
     """Of its longest sample."""
-    future: Future[Prediction] = field(default_factory=Future)
+    request: Waiting
+    number: int
+    """Which input of the request it is."""
     since: float = field(default_factory=time.monotonic)
 
 
 class Batcher:
     """A bounded queue of jobs, and the thread that answers them; `observe` is told how many samples each batch has.
 
-    A request that waits no longer cancels its jobs, which are then left out.
+    Jobs of a request that waits no longer are left out.
     """
 
     def __init__(self, answerer: Answerer, limits: Limits, observe: Callable[[int], None]) -> None:
@@ -73,7 +107,7 @@ class Batcher:
 
     def _run(self) -> None:
         while batch := self._next():
-            live = [job for job in batch if job.future.set_running_or_notify_cancel()]
+            live = [job for job in batch if job.request.wanted]
             for together in _alike(live):
                 self._observe(sum(len(job.samples) for job in together))
                 self._answer(together)
@@ -103,14 +137,19 @@ class Batcher:
             found = self._answerer.answer([job.example for job in jobs], [job.samples for job in jobs], jobs[0].options)
         except Exception as error:
             if len(jobs) == 1:
-                jobs[0].future.set_exception(error)
+                jobs[0].request.fail(jobs[0].number, error)
                 return
             # One of them may be at fault: the others are not to suffer from it.
             for job in jobs:
                 self._answer([job])
             return
         for job, prediction in zip(jobs, found, strict=True):
-            job.future.set_result(prediction)
+            job.request.answer(job.number, prediction)
+
+
+def _perhaps_given_up() -> AbstractContextManager[None]:
+    """A request may be given up at any moment, or have failed before."""
+    return suppress(InvalidStateError)
 
 
 def _alike(jobs: Sequence[Job]) -> list[list[Job]]:

@@ -21,7 +21,7 @@ from taskkit.handover.known import known
 from taskkit.handover.loaded_export import load_export
 from taskkit.plugins.registry import Plugins
 from taskkit.serving import probing
-from taskkit.serving.batcher import Batcher, Job
+from taskkit.serving.batcher import Batcher, Job, Waiting
 from taskkit.serving.explaining import Explained, Explaining, Why
 from taskkit.serving.inputs import Asked, Input, Upload, read, without_folder
 from taskkit.serving.limits import Limits
@@ -75,12 +75,11 @@ class Served:
         """Answer a request; raises Refused for what is wrong with it, when there is no room, and after too long."""
         try:
             async with asyncio.timeout(self.limits.timeout):
-                names, said, jobs = await asyncio.wrap_future(self._begin(asked))
+                names, said, waiting = await asyncio.wrap_future(self._begin(asked))
                 try:
-                    found = [await _answer(name, job) for name, job in zip(names, jobs, strict=True)]
-                finally:
-                    for job in jobs:
-                        job.future.cancel()
+                    found = await asyncio.wrap_future(waiting.future)
+                except DataError as error:
+                    raise Refused(422, f"{names[waiting.failed]}: {error}") from None
         except TimeoutError:
             seconds = f"{self.limits.timeout:g} s"
             raise Refused(504, f"There was no answer within {seconds}. Ask again later.", again=1) from None
@@ -97,8 +96,8 @@ class Served:
 
     def ask_now(self, asked: Asked) -> list[Prediction]:
         """The same in this thread, without an event loop; raises what the model does."""
-        _, _, jobs = self._begin(asked).result()
-        return [_written(job.future.result()) for job in jobs]
+        _, _, waiting = self._begin(asked).result()
+        return [_written(answer) for answer in waiting.future.result()]
 
     def warm_up(self, inputs: Sequence[Input]) -> None:
         """Ask the first of these inputs that the model answers."""
@@ -116,7 +115,7 @@ class Served:
             self.explaining.close()
         self._batcher.close()
 
-    def _begin(self, asked: Asked) -> Future[tuple[Sequence[str], Sequence[str], Sequence[Job]]]:
+    def _begin(self, asked: Asked) -> Future[tuple[Sequence[str], Sequence[str], Waiting]]:
         if not self._places.acquire(blocking=False):
             raise Refused(429, f"{self.limits.queue} requests are read already. Ask again later.", again=1)
         try:
@@ -127,23 +126,23 @@ class Served:
         begun.add_done_callback(lambda _: self._places.release())
         return begun
 
-    def _encode(self, asked: Asked) -> tuple[Sequence[str], Sequence[str], Sequence[Job]]:
-        """Read, encode and queue a request: what its inputs are called, the warnings, and the jobs."""
+    def _encode(self, asked: Asked) -> tuple[Sequence[str], Sequence[str], Waiting]:
+        """Read, encode and queue a request: what its inputs are called, the warnings, and what has its answers."""
         with warnings() as said, tempfile.TemporaryDirectory(prefix="taskkit-serve-") as place:
             folder = Path(place)
             asks = read(asked, self.answerer, folder, self.taken.texts, self.limits.inputs)
-            jobs = []
-            for example, name in zip(asks.examples, asks.names, strict=True):
+            waiting, jobs = Waiting(len(asks.examples)), []
+            for number, (example, name) in enumerate(zip(asks.examples, asks.names, strict=True)):
                 try:
                     samples = self.answerer.encode(example)
                 except DataError as error:
                     words = without_folder(str(error), example.id, folder, name)
                     raise Refused(422, words if name in words else f"{name}: {words}") from None
                 length = max(map(self.answerer.length, samples))
-                jobs.append(Job(example, samples, asks.answering, length))
+                jobs.append(Job(example, samples, asks.answering, length, waiting, number))
             said = [without_folder(each, "\0", folder, "") for each in said]
         self._batcher.submit(jobs)
-        return asks.names, said, jobs
+        return asks.names, said, waiting
 
 
 def load(name: str, path: Path, plugins: Plugins, limits: Limits, meter: Measured, warm: str | None = None) -> Served:
@@ -194,19 +193,15 @@ def _given(warm: str) -> Input:
 
 def _written(value: Any) -> Any:
     """An answer as JSON has it; a file in it, such as a mask, in base64."""
+    # Answers are many: what they mostly hold is looked for first, and dict before Mapping, which asks Python code.
+    if isinstance(value, str | float | int):
+        return value
     if isinstance(value, Attachment):
         kind = mimetypes.guess_type(f"file{value.suffix}")[0] or "application/octet-stream"
         return {"media_type": kind, "base64": base64.b64encode(value.content).decode()}
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):
         return {str(name): _written(each) for name, each in value.items()}
     return [_written(each) for each in value] if isinstance(value, list | tuple) else value
-
-
-async def _answer(name: str, job: Job) -> Prediction:
-    try:
-        return await asyncio.wrap_future(job.future)
-    except DataError as error:
-        raise Refused(422, f"{name}: {error}") from None
 
 
 class Models:

@@ -23,7 +23,7 @@ from taskkit.answering.answerer import Answerer
 from taskkit.contracts.facts import Prediction
 from taskkit.loaded_run import load_run
 from taskkit.serving import app as apps
-from taskkit.serving.batcher import Batcher, Job
+from taskkit.serving.batcher import Batcher, Job, Waiting
 from taskkit.serving.inputs import Asked
 from taskkit.serving.keys import Keys, new_key
 from taskkit.serving.limits import Limits
@@ -216,7 +216,7 @@ class _Slow:
 
 
 def _job(example: Any, options: Any = None, length: int = 1) -> Job:
-    return Job(example, [{}], options, length)
+    return Job(example, [{}], options, length, Waiting(1), 0)
 
 
 def test_inputs_of_many_requests_are_answered_together_when_they_go_well_together() -> None:
@@ -234,11 +234,11 @@ def test_inputs_of_many_requests_are_answered_together_when_they_go_well_togethe
     while batcher.waiting:
         pass
     batcher.submit(jobs)
-    jobs[-1].future.cancel()
+    jobs[-1].request.future.cancel()
     answerer.let.set()
     batcher.close()
     assert answerer.batches == [[0], [1, 3], [2], [4]]
-    assert [job.future.result()["prediction"] for job in jobs[:4]] == [1, 2, 3, 4]
+    assert [job.request.future.result()[0]["prediction"] for job in jobs[:4]] == [1, 2, 3, 4]
 
 
 def test_an_input_that_fails_does_not_fail_those_beside_it() -> None:
@@ -248,7 +248,27 @@ def test_an_input_that_fails_does_not_fail_those_beside_it() -> None:
     jobs = [_job("good"), _job("bad"), _job("fine")]
     batcher.submit(jobs)
     batcher.close()
-    assert [job.future.exception() is None for job in jobs] == [True, False, True]
+    assert [job.request.future.exception() is None for job in jobs] == [True, False, True]
+
+
+def test_a_request_has_its_answers_in_order_and_waits_no_longer_once_an_input_failed() -> None:
+    answerer: Any = _Slow()
+    batcher = Batcher(answerer, Limits(batch_ms=100), lambda _: None)
+    whole, failing = Waiting(3), Waiting(3)
+    lengths = {"a": 30, "b": 1, "c": 10}
+    batcher.submit(
+        [Job(example, [{}], None, length, whole, number) for number, (example, length) in enumerate(lengths.items())]
+    )
+    while batcher.waiting:
+        pass
+    batcher.submit(
+        [Job(example, [{}], None, 1, failing, number) for number, example in enumerate(("fine", "bad", "bad"))]
+    )
+    answerer.let.set()
+    batcher.close()
+    assert [each["prediction"] for each in whole.future.result()] == ["a", "b", "c"]
+    assert isinstance(failing.future.exception(), taskkit.DataError)
+    assert failing.failed == 1
 
 
 def test_a_full_queue_and_a_slow_answer_are_said(place: Path) -> None:
