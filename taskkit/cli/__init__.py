@@ -28,6 +28,7 @@ VERBS = {
     "run": ("taskkit.cli.run:command", "Check a recipe, prepare its data, train and test."),
     "check": ("taskkit.cli.check:command", "Say everything that is wrong with a recipe, before any work."),
     "bench": ("taskkit.cli.bench:command", "Say how fast a recipe trains, and what makes it faster."),
+    "find": ("taskkit.cli.find:command", "Look for a learning rate or a size of batches, by short trainings."),
     "study": ("taskkit.cli.study:command", "Run all recipes, seeds and values that one file names, and compare them."),
     "data": ("taskkit.cli.data:command", "Write a recipe's data into shards."),
     "eval": ("taskkit.cli.eval:command", "Score a run's best checkpoint again."),
@@ -62,6 +63,7 @@ MEANT = {
     **dict.fromkeys(("lint", "verify"), "check"),
     **dict.fromkeys(("sweep", "search", "experiment", "grid"), "study"),
     **dict.fromkeys(("benchmark", "profile", "speed"), "bench"),
+    **dict.fromkeys(("lr-find", "lr_find", "tune", "scale-batch-size"), "find"),
     **dict.fromkeys(("models", "recipes", "tasks", "ls"), "list"),
     "resume": "run --resume",
 }

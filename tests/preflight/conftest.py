@@ -100,6 +100,9 @@ class Net(Model):
     def network(self, spec, processor):
         return Network(self.config.fault)
 
+    def blocks(self, network):
+        return [network.hidden, network.head]
+
 
 class Choose(Classification):
     def step(self, batch):
