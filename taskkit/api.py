@@ -6,9 +6,9 @@ import json
 import logging
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytorch_lightning as pl
 from rich.console import Console
@@ -37,6 +37,7 @@ from taskkit.runs.manifest import Compressed, Manifest, Process, RecipeFiles
 from taskkit.runs.record import Record, check_unused, locked, new_directory, run_label
 from taskkit.shards.index import Index
 from taskkit.shards.write import Progress
+from taskkit.wording import quoted
 
 log = logging.getLogger("taskkit")
 
@@ -183,12 +184,16 @@ def pack(resolved: Resolved, url: str, shard_size: int, progress: Progress) -> I
     return sharded.pack(recipe, prepared, build.judged_by(recipe), url, shard_size, progress)
 
 
-def unfinished(resolved: Resolved) -> Path | None:
-    """The run of the same resolved recipe under runs/ that began last of those that did not finish, if there is one.
+def begun_before(resolved: Resolved, out: Path | None) -> Path | None:
+    """The run of the same resolved recipe that is to be gone on with, if there is one.
 
-    A warning names each run there that cannot be read, and it is passed over.
+    It is the one in `out`, also where it is finished; without that the one under runs/ that began last of those that
+    did not finish. A warning names each run there that cannot be read, and it is passed over. Raises TaskkitError where
+    the run in `out` is of another recipe, and CheckpointError where it cannot be read.
     """
     plain = json.loads(json.dumps(resolved.plain()))
+    if out is not None:
+        return _there(out, plain)
     # By what run.json says, in UTC: names have the local time, which goes back an hour once a year.
     found: list[tuple[str, Path]] = []
     for path in Path("runs", Path(resolved.files[0]).stem).glob("*/run.json"):
@@ -201,6 +206,19 @@ def unfinished(resolved: Resolved) -> Path | None:
         if each.status != "finished" and each.resolved == plain:
             found.append((str(each.started or ""), path.parent))
     return max(found)[1] if found else None
+
+
+def _there(out: Path, plain: Mapping[str, Any]) -> Path | None:
+    """The run in a directory; None: there is none yet."""
+    if not (out / manifest.FILE).exists():
+        return None
+    before = manifest.read(out)
+    if before.resolved != plain:
+        raise TaskkitError(
+            f"--resume auto: the run in {out} is of another recipe ({out}/recipe.yaml). The same recipe with the same "
+            f"changes was expected. Give another --out, or go on as it began: taskkit run --resume {quoted(out)}"
+        )
+    return out
 
 
 def _execute(this: Run, begun: Begun | None = None) -> LoadedRun:

@@ -15,7 +15,6 @@ from taskkit.cli.output import lasting, say
 from taskkit.cli.recipe_verb import RecipeVerb
 from taskkit.cli.report import check_not_encrypted, write_report
 from taskkit.runs import manifest
-from taskkit.wording import quoted
 
 if TYPE_CHECKING:
     from taskkit.contracts.recipe import Recipe
@@ -40,7 +39,11 @@ def smoke_changes(recipe: Recipe) -> list[str]:
 @click.command(name="run", cls=RecipeVerb, short_help="Check a recipe, prepare its data, train and test.")
 @click.argument("words", nargs=-1, metavar="[RECIPE… [KEY=VALUE…]]")
 @click.option("--out", type=click.Path(path_type=Path), help="The run directory itself: new or empty.")
-@click.option("--resume", metavar="RUN", help="Go on with a run; `auto`: with this recipe's last unfinished one.")
+@click.option(
+    "--resume",
+    metavar="RUN",
+    help="Go on with a run; `auto`: with this recipe's last unfinished one, or the one in --out.",
+)
 @click.option(
     "--from-good",
     is_flag=True,
@@ -69,11 +72,6 @@ def command(
     changes = [f"seed={seed}"] if seed is not None else []
     if from_good and resume in (None, "auto"):
         raise click.UsageError("--from-good goes with --resume RUN: name the run whose numbers were not finite.")
-    if resume == "auto" and out is not None:
-        raise click.UsageError(
-            "--resume auto looks for runs under runs/ and names them itself, so that --out would be another place each "
-            f"time. Leave one out; to go on with the run in {out}: taskkit run --resume {quoted(out)}"
-        )
     if resume is not None and resume != "auto":
         if (words and not from_good) or out or changes or smoke:
             raise click.UsageError(
@@ -117,7 +115,7 @@ def _begin(
         api.preload(resolved.recipe)
 
     try:
-        if auto and (found := api.unfinished(resolved)) is not None:
+        if auto and (found := api.begun_before(resolved, out)) is not None:
             run = api.resume_by_itself(found, ours.plugins, Console(file=lasting()))
         else:
             run = api.start(resolved, ours.plugins, out, Console(file=lasting()))

@@ -162,10 +162,18 @@ def edit(run: Path, **changes: Any) -> None:
     (run / "run.json").write_text(json.dumps(known | changes))
 
 
-def test_a_run_that_is_looked_for_has_no_place_of_its_own() -> None:
-    code, said = words("waves.yaml", "--resume", "auto", "--out", "here")
-    assert (code, "taskkit run --resume here" in " ".join(said.split())) == (2, True), said
-    assert not Path("here").exists()
+def test_a_run_in_a_place_of_its_own_is_begun_gone_on_with_and_then_left_alone() -> None:
+    call = ("waves.yaml", "trainer.max_epochs=1", "--resume", "auto", "--out", "here")
+    code, said = words(*call)
+    assert (code, "Going on" in said) == (0, False), said
+    edit(Path("here"), status="preempted")
+    code, said = words(*call)
+    assert (code, "Going on with here from step" in said) == (0, True), said
+    code, said = words(*call)
+    assert (code, "here is finished" in said) == (0, True), said
+    code, said = words(*call, "optim.lr=0.1")
+    assert (code, "the run in here is of another recipe" in said) == (2, True), said
+    assert not Path("runs").exists()
 
 
 def test_a_script_that_starts_for_ever_does_not_repeat_what_would_come_again() -> None:

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.conftest import Site
+from tests.same_run import assert_same_run
 
 RECIPE = """\
 task: {name: series.forecast}
@@ -49,7 +50,8 @@ def leave():
 
 
 def send(when):
-    if when == WHEN and os.environ.get("LOCAL_RANK", "0") == RANK:
+    again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+    if when == WHEN and os.environ.get("LOCAL_RANK", "0") == RANK and not again:
         for number in NUMBERS:
             os.kill(os.getpid(), int(number))
 
@@ -190,6 +192,40 @@ def test_a_process_that_ends_ends_the_others_with_a_reason(
     assert manifest["status"] == status
     assert manifest["reason"].startswith(reason)
     assert "taskkit run --resume" in ended.stdout + ended.stderr
+
+
+@pytest.mark.slow
+def test_a_launcher_that_begins_again_after_a_process_was_lost_ends_with_the_same_run(
+    site: Site, series_site: Path, environment: Callable[..., dict[str, str]], tmp_path: Path
+) -> None:
+    site.add("signalled", {"signalled": "signalled"}, {"signalled.py": PLUGIN, "signalled_code.py": CODE})
+    (tmp_path / "waves.yaml").write_text(RECIPE)
+
+    def call(out: str, when: str) -> subprocess.CompletedProcess[str]:
+        launcher = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nproc-per-node=2",
+            "--max-restarts=2",
+            "--no-python",
+        ]
+        changes = ["trainer.devices=2", "trainer.max_epochs=4", "checkpoint.every_n_steps=5"]
+        command = [sys.executable, "-m", "taskkit", "run", "waves.yaml", *changes, "--resume=auto", f"--out={out}"]
+        variables = {"SIGNALS": f"{when} 9", "SIGNALLED_RANK": "1", "TASKKIT_CACHE": str(tmp_path / "cache")}
+        return subprocess.run(
+            [*launcher, *command],
+            cwd=tmp_path,
+            env=environment(site.path, series_site, **variables),
+            capture_output=True,
+            text=True,
+            timeout=280,
+        )
+
+    whole, broken = call("whole", "never"), call("broken", "training")
+    assert (whole.returncode, broken.returncode) == (0, 0), whole.stderr + broken.stderr
+    assert "Going on with broken from step 20" in broken.stdout
+    assert_same_run(tmp_path / "broken", tmp_path / "whole")
 
 
 WORKERS = ("loader.resident=no", "loader.workers=1")
