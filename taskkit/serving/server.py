@@ -112,6 +112,11 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._again)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; that it was asked to is no failure, of one process as of several, so no signal ends it after that."""
+        await super().shutdown(sockets)
+        self._captured_signals.clear()
+
     def _again(self) -> None:
         task = asyncio.get_running_loop().create_task(self._reload.all())
         self._reloading.add(task)
