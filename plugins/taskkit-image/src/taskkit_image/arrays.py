@@ -89,9 +89,9 @@ class ImageShape:
         image = pixels(source, self.channels, max_pixels=self.max_pixels, background=self.background, enough=enough)
         height, width = image.shape[-2:]
         if side is None or min(height, width) <= side:
-            return image
+            return np.ascontiguousarray(image)
         scale = side / min(height, width)
-        return _resized(image, (round(height * scale), round(width * scale)), self.interpolation)
+        return np.ascontiguousarray(_resized(image, (round(height * scale), round(width * scale)), self.interpolation))
 
 
 class ImageArrays(ArrayProcessor):
@@ -166,7 +166,7 @@ def read_part(file: Path | bytes, shape: ImageShape, choose: Callable[[int, int]
             Image.Resampling[shape.interpolation.upper()],
             (left - corner[0], top - corner[1], right - corner[0], bottom - corner[1]),
         )
-        return _array(resized if turn is None else resized.transpose(turn))
+        return np.ascontiguousarray(_array(resized if turn is None else resized.transpose(turn)))
 
 
 def to_channels(image: Pixels, channels: int) -> Pixels:
@@ -198,9 +198,9 @@ def _flat(picture: Image.Image, channels: int, background: str) -> Image.Image:
 
 
 def _array(picture: Image.Image) -> Pixels:
-    """The pixels (channels, height, width) of a picture."""
+    """The pixels (channels, height, width) of a picture; those of one in colour lie pixel by pixel, as it has them."""
     found = np.array(picture)
-    return found[None] if found.ndim == 2 else np.ascontiguousarray(found.transpose(2, 0, 1))
+    return found[None] if found.ndim == 2 else found.transpose(2, 0, 1)
 
 
 def _resized(image: Pixels, size: tuple[int, int], interpolation: Interpolation) -> Pixels:
@@ -209,6 +209,9 @@ def _resized(image: Pixels, size: tuple[int, int], interpolation: Interpolation)
         rows, columns = (np.arange(want) * have // want for have, want in zip(image.shape[1:], size, strict=True))
         return image[:, rows[:, None], columns]
     way = Image.Resampling[interpolation.upper()]
+    by_pixel = image.transpose(1, 2, 0)
+    if len(image) == 3 and by_pixel.flags.c_contiguous:
+        return _array(Image.fromarray(by_pixel).resize(size[::-1], way))
     return np.stack([np.asarray(Image.fromarray(each).resize(size[::-1], way)) for each in image])
 
 
