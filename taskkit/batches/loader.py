@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from taskkit.batches.encode import Failure, samples_of, view_of
 from taskkit.batches.plan import Indices, Plan
 from taskkit.batches.raised import Raised
+from taskkit.batches.resident import Even, Resident, is_uniform, resident
 from taskkit.batches.store import Encoded
 from taskkit.batches.workers import SLOW_SECONDS, received
 from taskkit.contracts.data import Batch, Stream
@@ -79,7 +80,7 @@ class Loader:
         self.pin_memory = False
         self.batches_done = 0
         self._resume: Mapping[str, int] | None = None
-        self._columns: dict[str, torch.Tensor] | None = None
+        self._columns: dict[str, Resident] | None = None
         self._read: _Remaining | None = None
         self._data_loader: DataLoader[Any] | None = None
 
@@ -92,8 +93,8 @@ class Loader:
         uniform = is_uniform(self.encoded, self.processor) and not self._draws
         if self.resident == "yes" and not uniform:
             raise DataError(
-                "loader.resident: yes needs samples of one shape, stacked as they are; these differ, are drawn anew "
-                "each time or are collated in a way of their own. Set it to auto."
+                "loader.resident: yes needs samples of one shape, stacked as they are, or lists that are filled up; "
+                "these differ, are drawn anew each time or are collated in a way of their own. Set it to auto."
             )
         keep = self.resident == "yes" or (self.resident == "auto" and uniform and fits(self.encoded.nbytes, device))
         self.device = device if keep else None
@@ -138,11 +139,14 @@ class Loader:
         return self.plan.shuffle and type(self.processor).draw is not Processor.draw
 
     def _from_device(self, start: int) -> Iterator[HostBatch]:
+        assert self.device is not None
         if self._columns is None:
             self._columns = {
-                name: self._column(name).to(self.device) for name in self.encoded.fields if not is_flag(name)
+                name: resident(column, self.processor.fill_values.get(name), self.device)
+                for name, column in self.encoded.columns.items()
+                if not is_flag(name)
             }
-            self._columns["example"] = torch.from_numpy(self.encoded.example_of).to(self.device)
+            self._columns["example"] = Even(torch.from_numpy(self.encoded.example_of).to(self.device))
         batches = list(self.plan.batches(start))
         if not batches:
             return
@@ -151,13 +155,8 @@ class Loader:
         for indices in batches:
             where = order[at : at + len(indices)]
             at += len(indices)
-            batch = {name: column.index_select(0, where) for name, column in self._columns.items()}
+            batch = {name: column.take(where, indices) for name, column in self._columns.items()}
             yield HostBatch(batch, indices, int(self.encoded.lengths[indices].sum()))
-
-    def _column(self, name: str) -> torch.Tensor:
-        column = self.encoded.column(name)
-        assert column is not None, "resident data have one shape"
-        return column
 
     def _from_workers(self, start: int) -> Iterator[HostBatch]:
         if self._data_loader is None:
@@ -370,12 +369,6 @@ def generator(seed: int, epoch: int, number: int) -> torch.Generator:
     """Random numbers that follow from seed, epoch and sample alone, in whatever process and order it is read."""
     digest = hashlib.blake2b(f"{seed}/{epoch}/{number}".encode(), digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest) >> 1)
-
-
-def is_uniform(encoded: Encoded, processor: Processor) -> bool:
-    """Whether all samples have one shape and the processor stacks them as they are."""
-    stacked = type(processor).collate is Processor.collate
-    return stacked and all(encoded.column(name) is not None for name in encoded.fields if not is_flag(name))
 
 
 def fits(nbytes: int, device: torch.device) -> bool:

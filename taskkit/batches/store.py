@@ -77,7 +77,8 @@ class Encoded(Dataset["Sample"]):
         folder: Path | None = None,
         held: Hold | None = None,
     ) -> None:
-        self._columns = columns
+        self.columns = columns
+        """The tensors of all samples, by their names."""
         self._folder = folder
         self._held = held
         self.example_of = example_of
@@ -111,18 +112,18 @@ class Encoded(Dataset["Sample"]):
     def __getitem__(self, number: int) -> Sample:
         if not -len(self) <= number < len(self):
             raise IndexError(f"sample {number} of {len(self)}")
-        values = ((name, column[number]) for name, column in self._columns.items())
+        values = ((name, column[number]) for name, column in self.columns.items())
         return {name: value for name, value in values if value is not None}
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._folder is not None:
             return Encoded.open, (self._folder,)
-        return Encoded, (self._columns, self.example_of, self.lengths, self.ids)
+        return Encoded, (self.columns, self.example_of, self.lengths, self.ids)
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The names of the tensors that any sample has."""
-        return tuple(self._columns)
+        return tuple(self.columns)
 
     @property
     def windowed(self) -> bool:
@@ -132,7 +133,7 @@ class Encoded(Dataset["Sample"]):
     def flagged(self) -> Mapping[str, list[str]]:
         """The ids of the examples of which a sample is marked, by what a person is told of it."""
         found: dict[str, list[str]] = {}
-        for name, column in self._columns.items():
+        for name, column in self.columns.items():
             if is_flag(name):
                 marked = (self.ids[self.example_of[n]] for n in range(len(self)) if _is_set(column[n]))
                 found[flag_words(name)] = list(dict.fromkeys(marked))
@@ -141,11 +142,11 @@ class Encoded(Dataset["Sample"]):
     @property
     def nbytes(self) -> int:
         """The size of all tensors together."""
-        return sum(column.values.nbytes for column in self._columns.values())
+        return sum(column.values.nbytes for column in self.columns.values())
 
     def column(self, name: str) -> Tensor | None:
         """One field of all samples, (samples, …), without a copy; None unless all have it in one shape."""
-        column = self._columns.get(name)
+        column = self.columns.get(name)
         return column.values if isinstance(column, Stacked) else None
 
 
@@ -175,6 +176,11 @@ class Ragged:
     """For each sample its first element; -1 when it lacks the field."""
     shapes: NDArray[np.int64]
     """For each sample its shape, filled up with -1 at the end."""
+
+    @property
+    def is_of_lists(self) -> bool:
+        """Whether all samples have it, in one dimension."""
+        return self.shapes.shape[1] == 1 and bool((self.shapes >= 0).all())
 
     def __getitem__(self, number: int) -> Tensor | None:
         start = int(self.starts[number])

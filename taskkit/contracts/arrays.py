@@ -23,6 +23,8 @@ class ArrayProcessor(ABC):
 
     predict_options: ClassVar[type] = NoOptions
     """Those of the processor."""
+    fill_values: ClassVar[Mapping[str, int]] = {}
+    """As `Processor.fill_values`."""
 
     @abstractmethod
     def __init__(self, section: Any, spec: DataSpec, state: Mapping[str, Any]) -> None: ...
@@ -47,7 +49,14 @@ class ArrayProcessor(ABC):
         """A batch with all that the program takes, as `Processor.collate` and then `complete` make it."""
         import numpy as np
 
-        return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
+        batch = {}
+        for name in samples[0]:
+            values = [sample[name] for sample in samples]
+            if name in self.fill_values:
+                longest, fill = max(map(len, values)), self.fill_values[name]
+                values = [np.pad(value, (0, longest - len(value)), constant_values=fill) for value in values]
+            batch[name] = np.stack(values)
+        return batch
 
 
 class ArrayTask(ABC):

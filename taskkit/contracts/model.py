@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from typing_extensions import TypeVar
 
 from taskkit.contracts.data import Batch, SectionT
@@ -54,6 +55,9 @@ class Processor(ABC):
     one any; both hold as many units as `loader.budget` says."""
     predict_options: ClassVar[type] = NoOptions
     """A dataclass of `taskkit.setting`s, each with a default: what `taskkit predict` takes to read, as `--column`."""
+    fill_values: ClassVar[Mapping[str, int]] = {}
+    """Fields of one dimension whose length may differ from sample to sample, by their names, and what `collate` fills
+    the shorter ones up with."""
     network_state: ClassVar[tuple[str, ...]] = ()
     """Keys of `state_dict` that the network's shape needs and `encode` does not: kept samples do not depend on them."""
 
@@ -103,8 +107,15 @@ class Processor(ABC):
         return sample
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
-        """Put samples together into a batch, by default by stacking each tensor along a new first dimension."""
-        return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+        """Put samples together into a batch, by default by stacking each tensor along a new first dimension.
+
+        The fields of `fill_values` are filled up to the longest of the batch.
+        """
+        batch = {}
+        for name in samples[0]:
+            values, fill = [sample[name] for sample in samples], self.fill_values.get(name)
+            batch[name] = torch.stack(values) if fill is None else pad_sequence(values, True, fill)
+        return batch
 
     def complete(self, batch: Batch) -> Batch:
         """Add to a batch each input that `collate` leaves out where it says nothing, as a mask of no padding.

@@ -1,7 +1,7 @@
 """The order of samples, and loaders that hand them over."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -59,6 +59,33 @@ def test_an_epoch_hands_over_every_sample_once_in_an_order_of_its_own() -> None:
 def test_the_order_is_the_same_for_every_loader_of_a_seed() -> None:
     orders = [handed(loader(resident=where, workers=n), 3) for where, n in (("yes", 0), ("no", 0), ("no", 2))]
     assert orders[0] == orders[1] == orders[2]
+
+
+class Lists(Numbers):
+    """Lists of different lengths, which are filled up."""
+
+    fill_values: ClassVar = {"number": -1}
+
+    def __init__(self) -> None:
+        super().__init__(ragged=True)
+
+
+def test_lists_are_filled_up_alike_on_the_device_and_off_it() -> None:
+    processor = Lists()
+    encoded = encode([Example(str(i), i) for i in range(23)], processor, key=None)
+    batches = {}
+    for where in ("yes", "no"):
+        order = Fixed(23, batch_size=4, seed=5, shuffle=True)
+        made = Loader(encoded, processor, order, resident=where, workers=0)  # type: ignore[arg-type]
+        made.place(CPU, 0, 1)
+        batches[where] = [batch.tensors for batch in made]
+    for resident, read in zip(*batches.values(), strict=True):
+        assert resident.keys() == read.keys()
+        assert all(torch.equal(tensor, read[name]) for name, tensor in resident.items())
+        for number, example in zip(resident["number"], resident["example"].tolist(), strict=True):
+            count = example % 3 + 1
+            assert number.tolist() == [example] * count + [-1] * (len(number) - count)
+    assert {batch["number"].shape[1] for batch in batches["yes"]} <= {1, 2, 3}
 
 
 def test_a_batch_holds_the_samples_that_its_numbers_name() -> None:

@@ -1,4 +1,4 @@
-"""The ways in: windows that cover a history, its bits, and what is remembered of training."""
+"""The ways in: windows that cover a history, what was seen, and what is remembered of training."""
 
 from dataclasses import replace
 
@@ -42,8 +42,18 @@ def test_a_history_to_continue_is_one_window_of_its_newest_items(processor):
     assert sample["history"].tolist() == [2, 3, 4, 9, NONE]
     assert sample["user"] == 3
     assert sample["target"].tolist() == [5, 6]
-    seen = np.unpackbits(sample["target_seen"].numpy(), bitorder="little")
-    assert seen.nonzero()[0].tolist() == [0, 1, 2, 3, 4, 9]
+    assert sample["target_seen"].tolist() == [0, 1, 2, 3, 4, 9]
+
+
+def test_what_was_seen_takes_what_the_history_takes_however_many_items_there_are():
+    items = Catalogue([str(item) for item in range(10**6)])
+    processor = HistoryProcessor(DataSpec(Histories(("u",), items), NextItem(items), ""), length=4)
+    short, long = (
+        processor.encode(Example(name, Query(None, taken)))[0]
+        for name, taken in (("a", [7, 7]), ("b", [9, 8, 999_999]))
+    )
+    assert sum(tensor.nbytes for tensor in long.values()) < 100
+    assert processor.collate([short, long])["target_seen"].tolist() == [[7, NONE, NONE], [8, 9, 999_999]]
 
 
 def test_a_history_that_somebody_asks_about_is_continued_without_a_target(processor):

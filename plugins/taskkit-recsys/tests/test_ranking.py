@@ -5,12 +5,13 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR, RetrievalNormalizedDCG, RetrievalRecall
 
 from taskkit_recsys import metrics
 from taskkit_recsys.answer import Scores, Vectors
 from taskkit_recsys.arrays import NONE
-from taskkit_recsys.ranking import MISSED, order, rank, recommend, unpack
+from taskkit_recsys.ranking import MISSED, held, order, rank, recommend
 
 USERS, ITEMS, MOST = 40, 60, 3
 
@@ -34,11 +35,8 @@ def targets(histories):
     return [random.choice(ITEMS, random.integers(1, MOST + 1), replace=False).tolist() for _ in range(USERS)]
 
 
-def bits(histories):
-    seen = np.zeros((len(histories), ITEMS), bool)
-    for row, history in zip(seen, histories, strict=True):
-        row[history] = True
-    return torch.from_numpy(np.packbits(seen, axis=1, bitorder="little"))
+def lists(histories):
+    return pad_sequence([torch.tensor(each, dtype=torch.int32) for each in histories], True, NONE)
 
 
 def padded(targets):
@@ -47,7 +45,7 @@ def padded(targets):
 
 def ranked(scores, targets, histories, rows=slice(None), **options):
     where = {"k": 10, "example": torch.arange(USERS)[rows], **options}
-    return rank(Scores(scores[rows]), padded(targets)[rows], bits(histories)[rows], **where)
+    return rank(Scores(scores[rows]), padded(targets)[rows], lists(histories)[rows], **where)
 
 
 def obvious(scores, excluded):
@@ -105,7 +103,7 @@ def test_metrics_are_those_of_torchmetrics_on_the_same_scores(histories, targets
 def test_a_target_that_is_not_recommended_since_it_was_seen_is_a_miss():
     scores, valid = torch.arange(4.0)[None], torch.tensor([[True]])
     answer = {"answer": Scores(scores), "target": torch.tensor([[3]]), "k": 10, "example": torch.tensor([0])}
-    ranking = rank(seen=torch.tensor([[0b1110]], dtype=torch.uint8), **answer)
+    ranking = rank(seen=torch.tensor([[3, 1, 2]]), **answer)
     assert ranking.top[0].tolist() == [0, *[NONE] * 9]
     values = {name: float(score(ranking.filtered, valid)) for name, score in metrics.accuracy([10]).items()}
     assert values == pytest.approx({"ndcg@10": 0, "hr@10": 0, "recall@10": 0, "mrr": 0}, abs=1e-6)
@@ -116,7 +114,7 @@ def test_a_target_that_is_not_recommended_since_it_was_seen_is_a_miss():
 def test_metrics_do_not_depend_on_the_batch_or_on_the_budget(scores, histories, targets, size, budget):
     def judged(size, budget):
         accuracy = metrics.accuracy([5, 10]).values()
-        lists = [metrics.ItemCounts(ITEMS, measure) for measure in (metrics.coverage, metrics.gini)]
+        of_lists = [metrics.ItemCounts(ITEMS, measure) for measure in (metrics.coverage, metrics.gini)]
         values = []
         for start in range(0, USERS, size):
             rows = slice(start, start + size)
@@ -124,9 +122,9 @@ def test_metrics_do_not_depend_on_the_batch_or_on_the_budget(scores, histories, 
             valid = padded(targets)[rows] != NONE
             places = (ranking.filtered, ranking.unfiltered, ranking.sampled)
             values.append(torch.stack([score(of_kind, valid) for of_kind in places for score in accuracy]))
-            for metric in lists:
+            for metric in of_lists:
                 metric.update(ranking.top)
-        return [*torch.cat(values, 1).mean(1).tolist(), *(float(metric.compute()) for metric in lists)]
+        return [*torch.cat(values, 1).mean(1).tolist(), *(float(metric.compute()) for metric in of_lists)]
 
     assert judged(size, budget) == pytest.approx(judged(USERS, 2**26), abs=1e-6)
 
@@ -134,7 +132,7 @@ def test_metrics_do_not_depend_on_the_batch_or_on_the_budget(scores, histories, 
 def test_a_sample_holds_neither_history_nor_targets_and_is_drawn_evenly():
     users = 3000
     scores = torch.arange(ITEMS).float().expand(users, -1)
-    seen = bits([[*range(10)]] * users)
+    seen = lists([[*range(10)]] * users)
     target = torch.full((users, 1), 30)
     ranking = rank(Scores(scores), target, seen, k=1, example=torch.arange(users), sampled=10)
     # Of 49 candidates 29 are better than the target; the place among ten of them is 1 + 10 * 29 / 49 on average.
@@ -147,7 +145,7 @@ def test_a_sample_holds_neither_history_nor_targets_and_is_drawn_evenly():
 def test_scores_that_are_no_numbers_rank_last():
     scores = torch.zeros(1, ITEMS)
     scores[0, 5] = torch.nan
-    ranking = rank(Scores(scores), torch.tensor([[5]]), bits([[]]), k=10, example=torch.tensor([0]))
+    ranking = rank(Scores(scores), torch.tensor([[5]]), lists([[]]), k=10, example=torch.tensor([0]))
     assert ranking.unfiltered.item() == ITEMS
 
 
@@ -157,13 +155,14 @@ def test_order_is_that_of_all_floats():
     assert sorted(places) == [*places[:4], places[5], places[4], *places[6:]]  # zeros are equal: the first is ahead
 
 
-def test_bits_are_unpacked_in_order():
-    assert unpack(torch.tensor([[0b10000001, 0b10]], dtype=torch.uint8), 10).nonzero()[:, 1].tolist() == [0, 7, 9]
+def test_lists_of_what_was_seen_say_it_of_each_item():
+    seen = held(torch.tensor([[9, 0, NONE], [3, 3, 3], [NONE] * 3], dtype=torch.int32), 10)
+    assert seen.nonzero().tolist() == [[0, 0], [0, 9], [1, 3]]
 
 
 def test_recommendations_leave_out_what_was_seen_only_when_asked_to():
     answer = Vectors(torch.tensor([[1.0]]), torch.arange(ITEMS)[:, None].float())
-    items, scores = recommend(answer, bits([[59, 57]]), 3)
+    items, scores = recommend(answer, lists([[59, 57]]), 3)
     assert items.tolist() == [[58, 56, 55]]
     assert scores.tolist() == [[58, 56, 55]]
     assert recommend(answer, None, 2)[0].tolist() == [[59, 58]]
@@ -171,10 +170,10 @@ def test_recommendations_leave_out_what_was_seen_only_when_asked_to():
 
 def test_lists_are_measured_by_how_many_items_and_how_popular_they_are():
     takers = torch.tensor([4, 0, 0, 8])
-    lists, targets = torch.tensor([[3, 0], [3, NONE]], dtype=torch.int32), torch.tensor([[1], [0]])
+    tops, targets = torch.tensor([[3, 0], [3, NONE]], dtype=torch.int32), torch.tensor([[1], [0]])
     measured = {
-        "coverage": (metrics.coverage, lists),
-        "popularity": (partial(metrics.popularity, takers=takers), lists),
+        "coverage": (metrics.coverage, tops),
+        "popularity": (partial(metrics.popularity, takers=takers), tops),
         "targets": (partial(metrics.popularity, takers=takers), targets),
     }
     values = {}

@@ -17,6 +17,8 @@ from taskkit_recsys.reading import Directory, ReadHistory, read_histories, reque
 
 NONE = -1
 """Stands in arrays where there is no item or no user."""
+FILL_VALUES = {"target_seen": NONE}
+"""What fills up the fields whose length differs from sample to sample."""
 CATALOGUES = ("users", "items", "titles")
 """The fields of Histories that hold names."""
 
@@ -25,6 +27,7 @@ class HistoryArrays(ArrayProcessor):
     """The newest items of a history, which is to be continued."""
 
     predict_options = ReadHistory
+    fill_values = FILL_VALUES
 
     def __init__(self, section: Any, spec: DataSpec, state: Mapping[str, Any]) -> None:
         self.window, self.starts, self.taken = state["window"], state["starts"], state["taken"]
@@ -41,7 +44,7 @@ class HistoryArrays(ArrayProcessor):
 
     def encode(self, example: Example) -> Sequence[Arrays]:
         """See `query`."""
-        return [query(history_of(example), self.window, len(self.directory.histories.items))]
+        return [query(history_of(example), self.window)]
 
     def _history_of(self, user: int) -> Sequence[int]:
         taken: list[int] = self.taken[self.starts[user] : self.starts[user + 1]].tolist()
@@ -72,18 +75,16 @@ class NextItemArrays(ArrayTask):
 EMPTY = "an empty history: what most users took"
 
 
-def query(history: History, window: int, items: int) -> dict[str, Any]:
+def query(history: History, window: int) -> dict[str, Any]:
     """`history`: int32 (window + 1,), the newest items, NONE after their end, and `user`: its number or NONE.
 
-    `target_seen` has a bit for each of the `items` that is in the history, eight of them in a byte, the lowest first.
+    `target_seen`: int32, the different items of the whole history, in order.
     """
     taken = np.asarray(history.items, np.int32)
-    present = np.zeros(items, bool)
-    present[taken] = True
     return {
         "history": padded(taken[-window:], window + 1),
         "user": np.array(NONE if history.user is None else history.user, np.int32),
-        "target_seen": np.packbits(present, bitorder="little"),
+        "target_seen": np.unique(taken),
     }
 
 
@@ -92,7 +93,9 @@ def best(scores: NDArray[np.float32], seen: Any, k: int) -> tuple[list[int], lis
     scores = np.nan_to_num(scores, nan=-np.inf)
     ordered = np.argsort(-scores, kind="stable")
     if seen is not None:
-        ordered = ordered[~np.unpackbits(seen, count=len(scores), bitorder="little").astype(bool)[ordered]]
+        new = np.ones(len(scores) + 1, bool)
+        new[seen] = False  # NONE is the last one, which is no item's
+        ordered = ordered[new[ordered]]
     return ordered[:k].tolist(), scores[ordered[:k]].tolist()
 
 

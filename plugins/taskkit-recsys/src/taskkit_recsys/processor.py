@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from taskkit import Batch, DataError, DataSpec, Example, Places, Processor, Sample, Unit
-from taskkit_recsys.arrays import CATALOGUES, NONE, histories, history_of, padded, query
+from taskkit_recsys.arrays import CATALOGUES, FILL_VALUES, NONE, histories, history_of, padded, query
 from taskkit_recsys.facts import Histories, NextItem
 from taskkit_recsys.history import History, Pair, Query
 from taskkit_recsys.reading import (
@@ -34,6 +34,7 @@ class HistoryProcessor(Processor):
 
     unit = Unit("items")
     predict_options = ReadHistory
+    fill_values = FILL_VALUES
 
     def __init__(self, spec: DataSpec, length: int) -> None:
         assert isinstance(spec.input, Histories)
@@ -86,8 +87,8 @@ class HistoryProcessor(Processor):
     def encode(self, example: Example) -> Sequence[Sample]:
         """`history`: int32 (length + 1,), NONE after its end, and `user`: its number or NONE.
 
-        A history to be continued also has `target_seen`, a bit for each item that is in it (eight of them in a byte,
-        the lowest first), and `target`: int32 (most,), NONE after its end, when that is known.
+        A history to be continued also has `target_seen`, int32, the different items that are in it, and `target`: int32
+        (most,), NONE after its end, when that is known.
         """
         history = history_of(example)
         if example.target is None and not isinstance(history, Query):
@@ -96,7 +97,7 @@ class HistoryProcessor(Processor):
             last = max(len(items) - 1, 1)
             windows = [items[at : at + self.window + 1] for at in range(0, last, self.window)]
             return [{"history": torch.from_numpy(padded(window, self.window + 1)), "user": user} for window in windows]
-        made = query(history, self.window, len(self.histories.items))
+        made = query(history, self.window)
         sample = {name: torch.from_numpy(array) for name, array in made.items()}
         if example.target is not None:
             sample["target"] = self._target(example)

@@ -46,12 +46,12 @@ def rank(
 ) -> Ranking:
     """Rank all items for each user; what is held at once takes about as much as `budget` scores.
 
-    `target` (users, most), NONE where there is none; `seen` (users, items / 8), a bit for each item of a history;
+    `target` (users, most), NONE where there is none; `seen` (users, any), the items of a history, NONE after them;
     `example` (users,) numbers the users, which decides the sample. Equal scores are ranked by item number.
     """
     parts = []
     for rows, scores in in_parts(answer, budget // WORK):
-        ordered, history = order(scores), unpack(seen[rows], scores.shape[1])
+        ordered, history = order(scores), held(seen[rows], scores.shape[1])
         items, valid = target[rows].clamp(min=0).long(), target[rows] >= 0
         target_order = ordered.gather(1, items)
         new = ordered.masked_fill(history, LOWEST)
@@ -78,7 +78,7 @@ def recommend(answer: Answer, seen: Tensor | None, k: int, budget: int = 2**26) 
     for rows, scores in in_parts(answer, budget):
         ordered = order(scores)
         if seen is not None:
-            ordered = ordered.masked_fill(unpack(seen[rows], scores.shape[1]), LOWEST)
+            ordered = ordered.masked_fill(held(seen[rows], scores.shape[1]), LOWEST)
         items.append(best(ordered, k))
         values.append(scores.gather(1, items[-1].clamp(min=0)))
     return torch.cat(items), torch.cat(values)
@@ -109,10 +109,10 @@ def best(ordered: Tensor, k: int) -> Tensor:
     return torch.nn.functional.pad(items, (0, k - items.shape[1]), value=NONE)
 
 
-def unpack(bits: Tensor, items: int) -> Tensor:
-    """Whether each bit is set: uint8 (users, items / 8) in, bool (users, items) out, the lowest bits first."""
-    shifts = torch.arange(8, device=bits.device, dtype=torch.uint8)
-    return ((bits[:, :, None] >> shifts) & 1).flatten(1)[:, :items].bool()
+def held(seen: Tensor, items: int) -> Tensor:
+    """Which of so many items are among those seen: lists (users, any), NONE after them, in, bool (users, items) out."""
+    there = torch.zeros(len(seen), items + 1, dtype=torch.bool, device=seen.device)
+    return there.scatter_(1, seen.long() % (items + 1), True)[:, :items]  # NONE becomes the last one, no item's
 
 
 def _place(targets: Tensor, items: Tensor) -> Tensor:
