@@ -65,8 +65,9 @@ if TYPE_CHECKING:
     )
     from taskkit.data.documents import not_utf8, open_utf8
     from taskkit.data.fetch import fetch
-    from taskkit.data.files import WRITTEN_BY_SYSTEMS, FileMemory, find_files, read_json_lines
+    from taskkit.data.files import WRITTEN_BY_SYSTEMS, find_files, find_names, read_json_lines
     from taskkit.data.inputs import read_inputs, read_row
+    from taskkit.data.memory import FileMemory
     from taskkit.data.pseudonyms import PseudonymKey
     from taskkit.data.quality import ExampleLook, find_duplicates, find_imbalance, first_ids
     from taskkit.data.sources import Debian, Download, Installed, Local, PyPI, Url
@@ -123,7 +124,8 @@ _HOMES = {
     "contracts.model": ("Model", "Processor", "Sample", "Samples", "Unit"),
     "data.fetch": ("fetch",),
     "data.documents": ("not_utf8", "open_utf8"),
-    "data.files": ("FileMemory", "WRITTEN_BY_SYSTEMS", "find_files", "read_json_lines"),
+    "data.files": ("WRITTEN_BY_SYSTEMS", "find_files", "find_names", "read_json_lines"),
+    "data.memory": ("FileMemory",),
     "data.inputs": ("read_inputs", "read_row"),
     "data.pseudonyms": ("PseudonymKey",),
     "data.quality": ("ExampleLook", "find_duplicates", "first_ids", "find_imbalance"),
@@ -277,6 +279,7 @@ __all__ = [
     "find_duplicates",
     "find_files",
     "find_imbalance",
+    "find_names",
     "first_ids",
     "hash_fraction",
     "hookimpl",

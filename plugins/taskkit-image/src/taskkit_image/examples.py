@@ -14,6 +14,27 @@ from taskkit import Classes, Example, Split, stratified
 
 
 @dataclass(frozen=True)
+class Files(Sequence[Path]):
+    """Files of a folder; a path takes ten times the memory of a name, and is made when it is asked for."""
+
+    root: Path
+    names: Sequence[str]
+    """The path of each, relative to the root or absolute."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> Path: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Path]: ...
+    def __getitem__(self, index: int | slice) -> Path | Sequence[Path]:
+        if isinstance(index, slice):
+            return Files(self.root, self.names[index])
+        return self.root / self.names[index]
+
+
+@dataclass(frozen=True)
 class ImageExamples(Sequence[Example]):
     """Images with the number of the class of each and an id that is unique among them."""
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from taskkit import (
     Split,
     TableFile,
     and_more,
-    find_files,
+    find_names,
     path_text,
     read_table,
 )
@@ -26,17 +25,23 @@ UNREAD = frozenset({".heic", ".heif"})
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """One image file and its class; no split: it is for us to choose one."""
+class Listing:
+    """Image files by their numbers, with the class of each; there may be millions."""
 
-    path: Path
-    label: str
-    split: Split | None
-    where: str
+    root: Path
+    names: Sequence[str]
+    """The path of each, relative to the root; one that lies elsewhere is absolute."""
+    labels: Sequence[str]
+    splits: Sequence[Split | None]
+    """None: it is for us to choose one."""
+    where: Callable[[int], str]
     """The file, or the row of the table, for messages."""
 
+    def __len__(self) -> int:
+        return len(self.names)
 
-def read_folders(root: Path) -> list[Labelled]:
+
+def read_folders(root: Path) -> Listing:
     """Images in class folders of `root`, or in class folders of its train, val and test folders.
 
     A class folder may have folders of its own. Raises DataError for folders that mix both, that have no
@@ -51,18 +56,16 @@ def read_folders(root: Path) -> list[Labelled]:
     splits = {folder: SPLIT_NAMES[folder.name.lower()] for folder in folders if folder.name.lower() in SPLIT_NAMES}
     if splits:
         _check_splits(root, folders, splits)
-    files = find_files(root, SUFFIXES)
-    if not splits:
-        return list(_classes(root, None, files))
-    _refuse_beside(root, files, "folders of splits, so its split")
-    return [
-        image
-        for folder, split in splits.items()
-        for image in _classes(folder, split, [path for path in files if folder in path.parents])
-    ]
+    names = find_names(root, SUFFIXES)
+    if splits:
+        _refuse_beside(root, [name for name in names if "/" not in name], "folders of splits, so its split")
+    labels = _labels(root, names, splits or [root])
+    of_split = {folder.name: split for folder, split in splits.items()}
+    found = [of_split[name.partition("/")[0]] for name in names] if splits else [None] * len(names)
+    return Listing(root, names, labels, found, lambda number: str(root / names[number]))
 
 
-def read_listed(table: Path, root: Path, config: sections.Folder) -> list[Labelled]:
+def read_listed(table: Path, root: Path, config: sections.Folder) -> Listing:
     """Images listed in a table; paths are relative to `root`.
 
     Raises DataError for a table that cannot be read, columns that it lacks, cells without a path, a label
@@ -79,26 +82,27 @@ def read_listed(table: Path, root: Path, config: sections.Folder) -> list[Labell
     paths = rows.paths(config.path_column, "data.path_column", root)
     labels = rows.filled(config.label_column, "data.label_column")
     rows.remark_on_numbers(config.label_column, labels)
-    found = rows.find_splits(config.split_column, "data.split_column")
-    splits: Sequence[Split | None] = found or [None] * len(rows)
-    files = present(rows, paths, root, "Correct the table, or set data.root.")
-    return [
-        Labelled(path, label, split, rows.where(row))
-        for row, (path, label, split) in enumerate(zip(files, labels, splits, strict=True))
-    ]
+    splits: Sequence[Split | None] = rows.find_splits(config.split_column, "data.split_column") or [None] * len(rows)
+    _check_present(rows, paths, root, "Correct the table, or set data.root.")
+    same = {label: label for label in labels}
+    return Listing(root, [_inside(root, path) for path in paths], [same[each] for each in labels], splits, rows.where)
 
 
-def present(rows: TableFile, paths: Sequence[str], root: Path, advice: str) -> list[Path]:
-    """The files that the rows of a table name, relative to `root`; raises DataError, with advice, for missing ones."""
-    files = [root / path for path in paths]
-    missing = [row for row, path in enumerate(files) if not is_file(path)]
+def _inside(root: Path, path: str) -> str:
+    """A path of a table relative to the root, if it is in that, and with `/` alone between its parts."""
+    whole = root / path
+    return str(whole.relative_to(root) if whole.is_relative_to(root) else whole)
+
+
+def _check_present(rows: TableFile, paths: Sequence[str], root: Path, advice: str) -> None:
+    """Raise DataError, with advice, where files are missing that the rows of a table name, relative to `root`."""
+    missing = [row for row, path in enumerate(paths) if not is_file(root / path)]
     if missing:
         first = missing[0]
         raise DataError(
-            f"{rows.where(first)}: there is no file {files[first]} ({len(missing):,} of {len(files):,} are missing). "
-            f"Every path must be that of an image, relative to {root}. {advice}"
+            f"{rows.where(first)}: there is no file {root / paths[first]} ({len(missing):,} of {len(paths):,} are "
+            f"missing). Every path must be that of an image, relative to {root}. {advice}"
         )
-    return files
 
 
 def _folders(root: Path) -> list[Path]:
@@ -122,27 +126,39 @@ def _check_splits(root: Path, folders: Sequence[Path], splits: dict[Path, Split]
         raise DataError(f"{root}: it has {names} but no folder train. Name the folder of training images train.")
 
 
-def _classes(root: Path, split: Split | None, files: Sequence[Path]) -> Iterator[Labelled]:
-    """The images of each class folder of `root`, which are among `files`."""
-    _refuse_beside(root, files, "class folders, so its class")
-    depth, by_folder = len(root.parts), defaultdict(list)
-    for path in files:
-        by_folder[path.parts[depth]].append(path)
-    for folder in _folders(root):
-        if folder.name not in by_folder:
-            heic = sum(path.suffix.lower() in UNREAD for path in folder.rglob("*"))
-            advice = f"Convert its {heic:,} HEIC files to JPEG." if heic else "Fill it or remove it."
-            raise DataError(
-                f"{folder}: it has no images, though it is a class by its name. Files that end in "
-                f"{', '.join(sorted(SUFFIXES))} were expected. {advice}"
-            )
-        for path in by_folder[folder.name]:
-            yield Labelled(path, path_text(folder.name), split, str(path))
+def _labels(root: Path, names: Sequence[str], places: Iterable[Path]) -> list[str]:
+    """The class of each image of `root`: the name of the folder that it is in, of those in one of the `places`."""
+    depth = len(next(iter(places)).relative_to(root).parts) + 1
+    labels, beside, classes = list[str](), list[str](), dict[str, str]()
+    for name in names:
+        *above, _ = name.split("/", depth)
+        if len(above) < depth:
+            beside.append(name)
+            continue
+        if (whole := "/".join(above)) not in classes:
+            classes[whole] = path_text(above[-1])
+        labels.append(classes[whole])
+    for place in places:
+        here = [name.rpartition("/")[2] for name in beside if (root / name).parent == place]
+        _refuse_beside(place, here, "class folders, so its class")
+        for folder in _folders(place):
+            if folder.relative_to(root).as_posix() not in classes:
+                raise _without_images(folder)
+    return labels
 
 
-def _refuse_beside(root: Path, files: Sequence[Path], what: str) -> None:
-    if stray := [path.name for path in files if path.parent == root]:
+def _without_images(folder: Path) -> DataError:
+    heic = sum(path.suffix.lower() in UNREAD for path in folder.rglob("*"))
+    advice = f"Convert its {heic:,} HEIC files to JPEG." if heic else "Fill it or remove it."
+    return DataError(
+        f"{folder}: it has no images, though it is a class by its name. Files that end in "
+        f"{', '.join(sorted(SUFFIXES))} were expected. {advice}"
+    )
+
+
+def _refuse_beside(root: Path, names: Sequence[str], what: str) -> None:
+    if names:
         raise DataError(
-            f"{root}: {stray[0]} lies beside the {what} is not known{and_more(stray)}. Every image must be in the "
+            f"{root}: {names[0]} lies beside the {what} is not known{and_more(names)}. Every image must be in the "
             "folder of its class. Move it there."
         )
