@@ -24,6 +24,7 @@ from torch.utils.data import Dataset
 
 from taskkit.batches.code import code_of
 from taskkit.batches.entries import ABOUT, INDEX, mark_used
+from taskkit.batches.ids import GrowingIds, Ids
 from taskkit.cachedir import HELD, Hold, file_sha256, hold
 from taskkit.contracts.facts import Fact, flag_words, is_flag
 from taskkit.errors import DataError
@@ -32,8 +33,10 @@ from taskkit.wording import without_stop
 if TYPE_CHECKING:
     from taskkit.contracts.model import Processor, Sample
 
-_FORMAT = 2
+_FORMAT = 3
 """Changes whenever the files of an entry do, or what the host does when it encodes."""
+IDS = ("ids", "ends_of_ids")
+"""The tables of an entry that hold the ids of its examples."""
 
 
 def key(fingerprint: str, split: str, target: Fact, processor: Processor, section: Mapping[str, Any]) -> str | None:
@@ -94,7 +97,7 @@ class Encoded(Dataset["Sample"]):
         try:
             held = hold(folder)
             index = _read_index(folder)
-            tables = {name: np.load(folder / f"{name}.npy") for name in ("example_of", "lengths")}
+            tables = {name: np.load(folder / f"{name}.npy") for name in ("example_of", "lengths", *IDS)}
             columns = {
                 f["name"]: _open_column(folder, number, f, index["samples"]) for number, f in enumerate(index["fields"])
             }
@@ -104,7 +107,8 @@ class Encoded(Dataset["Sample"]):
                 "encode them again."
             ) from error
         mark_used(folder)
-        return cls(columns, tables["example_of"], tables["lengths"], index["ids"], folder, held)
+        ids = Ids(*(tables[name] for name in IDS))
+        return cls(columns, tables["example_of"], tables["lengths"], ids, folder, held)
 
     def __len__(self) -> int:
         return len(self.example_of)
@@ -135,8 +139,8 @@ class Encoded(Dataset["Sample"]):
         found: dict[str, list[str]] = {}
         for name, column in self.columns.items():
             if is_flag(name):
-                marked = (self.ids[self.example_of[n]] for n in range(len(self)) if _is_set(column[n]))
-                found[flag_words(name)] = list(dict.fromkeys(marked))
+                marked = np.unique(self.example_of[column.set_in()])
+                found[flag_words(name)] = [self.ids[number] for number in marked.tolist()]
         return {flag: ids for flag, ids in found.items() if ids}
 
     @property
@@ -150,10 +154,6 @@ class Encoded(Dataset["Sample"]):
         return column.values if isinstance(column, Stacked) else None
 
 
-def _is_set(flag: Tensor | None) -> bool:
-    return flag is not None and bool(flag)
-
-
 @dataclass(frozen=True)
 class Stacked:
     """A field that all samples have in one shape."""
@@ -164,6 +164,10 @@ class Stacked:
     def __getitem__(self, number: int) -> Tensor:
         # A view would take the whole field along to another process.
         return self.values[number].clone()
+
+    def set_in(self) -> NDArray[np.int64]:
+        """The samples in which a scalar is not zero."""
+        return np.flatnonzero(self.values.numpy())
 
 
 @dataclass(frozen=True)
@@ -188,6 +192,11 @@ class Ragged:
             return None
         shape = [size for size in self.shapes[number].tolist() if size >= 0]
         return self.values[start : start + prod(shape)].view(shape).clone()
+
+    def set_in(self) -> NDArray[np.int64]:
+        """The samples in which a scalar is there and not zero."""
+        there = np.flatnonzero(self.starts >= 0)
+        return there[np.flatnonzero(self.values.numpy()[self.starts[there]])]
 
 
 Column = Stacked | Ragged
@@ -229,6 +238,13 @@ class _Field:
         self.file = file
         self.owners = array("q")
         self.shapes: list[tuple[int, ...]] = []
+        self._same: dict[tuple[int, ...], tuple[int, ...]] = {}
+
+    def add(self, owner: int, shape: tuple[int, ...], content: bytes) -> None:
+        """Append that of a sample; of equal shapes one is kept."""
+        self.shapes.append(self._same.setdefault(shape, shape))
+        self.owners.append(owner)
+        self.file.write(content)
 
     def shape(self, samples: int) -> tuple[int, ...] | None:
         """The shape that all of so many samples share, or None."""
@@ -253,7 +269,7 @@ class Writer:
         self.fields: dict[str, _Field] = {}
         self.example_of = array("q")
         self.lengths = array("q")
-        self.numbers: dict[str, int] = {}
+        self.ids = GrowingIds()
 
     def __enter__(self) -> Writer:
         return self
@@ -264,17 +280,11 @@ class Writer:
 
     def add(self, example: str, samples: Sequence[PackedSample]) -> None:
         """Append the samples of the example with this id; raises DataError when they do not go with those before."""
-        number = len(self.numbers)
-        if self.numbers.setdefault(example, number) != number:
-            raise DataError(
-                f"example {example!r}: number {self.numbers[example]} of its split has the same id as number "
-                f"{number}. Ids are unique in a split. Correct the data module's ids."
-            )
+        number = len(self.ids)
+        self.ids.add(example)
         for sample in samples:
             for name, (dtype, shape, content) in sample.tensors.items():
-                self._field(example, name, dtype).shapes.append(shape)
-                self.fields[name].owners.append(len(self.lengths))
-                self.fields[name].file.write(content)
+                self._field(example, name, dtype).add(len(self.lengths), shape, content)
             self.example_of.append(number)
             self.lengths.append(sample.length)
 
@@ -290,7 +300,7 @@ class Writer:
         return self.fields[name]
 
     def encoded(self) -> Encoded:
-        """The samples in memory."""
+        """The samples in memory; raises DataError where two examples have one id."""
         samples = len(self.lengths)
         columns: dict[str, Column] = {}
         for name, made in self.fields.items():
@@ -299,13 +309,18 @@ class Writer:
             values = torch.frombuffer(buffer, dtype=dtype) if buffer.nbytes else torch.empty(0, dtype=dtype)
             stacked = None if shape is None else Stacked(values.view(samples, *shape))
             columns[name] = stacked or Ragged(values, *made.tables(samples))
-        return Encoded(columns, _int64(self.example_of), _int64(self.lengths), list(self.numbers))
+        return Encoded(columns, _int64(self.example_of), _int64(self.lengths), self.ids.whole())
 
     def save(self, about: Mapping[str, Any]) -> None:
-        """Finish the folder: the tables, what they are `about`, and the index with sizes and hashes of all files."""
+        """Finish the folder: the tables, what they are `about`, and the index with sizes and hashes of all files.
+
+        Raises DataError where two examples have one id.
+        """
         assert self.folder is not None
         samples = len(self.lengths)
-        tables = {"example_of": _int64(self.example_of), "lengths": _int64(self.lengths)}
+        ids = self.ids.whole()
+        tables: dict[str, NDArray[Any]] = {"example_of": _int64(self.example_of), "lengths": _int64(self.lengths)}
+        tables |= dict(zip(IDS, (ids.text, ids.ends), strict=True))
         for number, made in enumerate(self.fields.values()):
             made.file.close()
             if made.shape(samples) is None:
@@ -316,7 +331,7 @@ class Writer:
         (self.folder / HELD).touch()
         files = {path.name: _seal(path) for path in sorted(self.folder.iterdir())}
         fields = [{"name": f.name, "dtype": f.dtype, "shape": f.shape(samples)} for f in self.fields.values()]
-        index = {"samples": samples, "fields": fields, "files": files, "ids": list(self.numbers)}
+        index = {"samples": samples, "fields": fields, "files": files}
         text = json.dumps(index)
         (self.folder / INDEX).write_text(json.dumps({"sha256": _hash(text.encode()), "index": text}))
         _seal(self.folder / INDEX)
@@ -325,7 +340,7 @@ class Writer:
         assert self.folder is not None
         facts = {
             **about,
-            "examples": len(self.numbers),
+            "examples": len(self.ids),
             "samples": len(self.lengths),
             "size": sum(path.stat().st_size for path in self.folder.iterdir()),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -379,8 +394,10 @@ def tensor_bytes(tensor: Tensor) -> bytes:
     """The bytes of a tensor of any type, in order."""
     if not tensor.numel():
         return b""  # NumPy gives such a tensor strides by which it cannot be seen as bytes
-    # numpy has no bfloat16, and reshape makes a scalar something that can be seen as bytes.
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    try:
+        return tensor.numpy(force=True).tobytes()
+    except TypeError:  # NumPy has no bfloat16, and reshape makes a scalar something that can be seen as bytes.
+        return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def _hash(content: bytes) -> str:

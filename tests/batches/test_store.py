@@ -123,7 +123,7 @@ def test_samples_come_back_as_the_processor_made_them_in_order(name, workers):
     examples = words()
     encoded = encode(examples, Words(), key=name, workers=workers)
     assert all_same(encoded, [sample for example in examples for sample in Words().encode(example)])
-    assert encoded.ids == [example.id for example in examples]
+    assert list(encoded.ids) == [example.id for example in examples]
     assert encoded.lengths.tolist() == [1 + i % 3 for i in range(50)]
     assert encoded.fields == ("tokens", "target")
 
@@ -206,7 +206,7 @@ def test_what_was_encoded_once_is_not_encoded_again(tmp_path):
     first = encode(words(), Counting(notes), key="k", workers=2)
     second = encode(words(), Counting(notes), key="k")
     assert all_same(second, list(first))
-    assert (second.ids, second.lengths.tolist()) == (first.ids, first.lengths.tolist())
+    assert (list(second.ids), second.lengths.tolist()) == (list(first.ids), first.lengths.tolist())
     assert sorted(notes.read_text().split()) == sorted(first.ids)
 
 
@@ -304,6 +304,24 @@ def test_a_sample_without_length_is_named_where_batches_are_planned_by_it(layout
         encode(examples, processor, key=None)
 
 
+def test_ids_are_what_they_were_whatever_their_letters(cache):
+    names = ["", "a", "é", "日本", "a" * 300, "\udcff", "b"]
+    for name in (None, "k"):
+        ids = encode([Example(each, "one two") for each in names], Words(), key=name).ids
+        assert [ids[number] for number in range(-7, 7)] == names * 2
+        assert list(ids) == names
+        assert ids[2:4] == names[2:4]
+        with pytest.raises(IndexError):
+            ids[7]
+
+
+def test_a_flag_that_only_some_samples_have_marks_those_alone():
+    windows = [{"x": torch.tensor(0)}, *({"x": torch.tensor(0), "flag_cut": torch.tensor(n)} for n in (0, 1))]
+    which = {"a": [0], "b": [1], "c": [0, 2], "d": [2, 2]}
+    examples = [Example(name, [windows[number] for number in numbers]) for name, numbers in which.items()]
+    assert encode(examples, Given(), key=None).flagged() == {"cut": ["c", "d"]}
+
+
 def test_two_examples_of_one_id_are_an_error_that_names_it():
     with pytest.raises(DataError, match="example 'text-1': number 1 of its split has the same id as number 3"):
         encode([*words(3), Example("text-1", "again")], Words(), key=None)
@@ -342,7 +360,7 @@ def lose_field(entry: Path) -> None:
 
 def change_index(entry: Path) -> None:
     index = entry / "index.json"
-    index.write_text(index.read_text().replace("text-1", "text-9"))
+    index.write_text(index.read_text().replace("tokens", "tokenz"))
 
 
 def halve_index(entry: Path) -> None:
