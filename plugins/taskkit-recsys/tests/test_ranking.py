@@ -11,7 +11,7 @@ from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR, RetrievalNorm
 from taskkit_recsys import metrics
 from taskkit_recsys.answer import Scores, Vectors
 from taskkit_recsys.arrays import NONE
-from taskkit_recsys.ranking import MISSED, held, order, rank, recommend
+from taskkit_recsys.ranking import MISSED, SharedScores, held, order, rank, recommend
 
 USERS, ITEMS, MOST = 40, 60, 3
 
@@ -63,6 +63,17 @@ def test_places_are_those_of_an_obvious_ranking(scores, histories, targets):
             assert ranking.filtered[user, column] == (MISSED if item in history else new.index(item) + 1)
         top = obvious(scores[user], history)[:10]
         assert ranking.top[user].tolist() == [*top, *[NONE] * (10 - len(top))]
+
+
+@pytest.mark.parametrize("k", [1, 10, ITEMS + 5])
+def test_scores_that_all_users_share_are_ranked_alike_in_less_memory(scores, histories, targets, k):
+    of_all = Scores(scores[:1].expand(USERS, -1))
+    expected = rank(of_all, padded(targets), lists(histories), k=k, example=torch.arange(USERS))
+    found = SharedScores.of(scores[0]).rank(padded(targets), lists(histories), k=k)
+    there = padded(targets) != NONE
+    for name in ("filtered", "unfiltered", "nll"):
+        assert torch.equal(getattr(found, name)[there], getattr(expected, name)[there])
+    assert torch.equal(found.top, expected.top)
 
 
 def test_scores_of_users_are_those_of_an_obvious_reference(scores, histories, targets):

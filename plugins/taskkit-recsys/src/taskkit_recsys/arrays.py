@@ -126,7 +126,9 @@ def histories(names: Mapping[str, Any]) -> Histories:
 
 def padded(items: NDArray[np.int32], size: int) -> NDArray[np.int32]:
     """Items, with NONE after their end."""
-    return np.pad(items, (0, size - len(items)), constant_values=NONE)
+    filled = np.full(size, NONE, np.int32)
+    filled[: len(items)] = items
+    return filled
 
 
 def _scores(outputs: Arrays, at: int) -> NDArray[np.float32]:

@@ -31,9 +31,9 @@ from taskkit_recsys.arrays import EMPTY, NONE, listed
 from taskkit_recsys.losses import Objective
 from taskkit_recsys.options import Recommend
 from taskkit_recsys.processor import HistoryProcessor
-from taskkit_recsys.ranking import Ranking, rank, recommend
+from taskkit_recsys.ranking import Ranking, SharedScores, rank, recommend
 
-BASELINE_USERS = 1024
+BASELINE_USERS = 128
 """Users that the popularity list is judged for at once."""
 FEWER_USERS = NoInterval(
     "to fewer users fewer items are recommended, and resamples, which hold some users twice, hold fewer"
@@ -151,12 +151,17 @@ class NextItem(Task[sections.NextItem, HistoryProcessor]):
     def baseline(self, train: Sequence[Example], test: Sequence[Example]) -> Mapping[str, float]:
         """The metrics of recommending to everybody what most users took."""
         judges, device = self.metrics(), self.counts.device
+        counts = self.counts.float()
+        popular = SharedScores.of(counts)
         for start in range(0, len(test), BASELINE_USERS):
             part = range(start, min(start + BASELINE_USERS, len(test)))
             samples = [sample for number in part for sample in self.processor.encode(test[number])]
             batch = {name: values.to(device) for name, values in self.processor.collate(samples).items()}
             batch["example"] = torch.tensor(part, device=device)
-            ranking = self._rank(Scores(self.counts.float().expand(len(samples), -1)), batch)
+            if self.config.sampled is None:
+                ranking = popular.rank(batch["target"], batch["target_seen"], k=10)
+            else:
+                ranking = self._rank(Scores(counts.expand(len(samples), -1)), batch)
             scored = self._scored(ranking, batch["target"])
             for name, metric in judges.items():
                 metric.to(device).update(**scored[name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -67,6 +68,44 @@ def rank(
     filtered, unfiltered, chance, top, nll = zip(*parts, strict=True)
     together = None if sampled is None else torch.cat(chance)
     return Ranking(torch.cat(filtered), torch.cat(unfiltered), together, torch.cat(top), torch.cat(nll))
+
+
+@dataclass(frozen=True)
+class SharedScores:
+    """Scores of items that are the same for all users, whose ranking takes what the histories take."""
+
+    nll: Tensor
+    """The negative log-likelihood of each item (items,), in nats."""
+    ranked: Tensor
+    """The items (items,), best first."""
+    place: Tensor
+    """The place of each item (items,), 1 the best."""
+
+    @classmethod
+    def of(cls, scores: Tensor) -> SharedScores:
+        """Those of some scores (items,)."""
+        ranked = order(scores[None])[0].argsort(descending=True)
+        place = torch.empty_like(ranked).scatter_(0, ranked, torch.arange(1, len(ranked) + 1, device=ranked.device))
+        return cls(scores.logsumexp(0) - scores, ranked, place)
+
+    def rank(self, target: Tensor, seen: Tensor, k: int) -> Ranking:
+        """What `rank` gives, without a sample; `target` (users, most) and `seen` (users, any) as there."""
+        items = target.clamp(min=0).long()
+        unfiltered = self.place[items]
+        taken = self.place[seen.clamp(min=0).long()].masked_fill(seen == NONE, MISSED)
+        taken = torch.nn.functional.pad(taken.sort(1).values, (0, 1), value=MISSED)  # the places of what was seen
+        ahead = torch.searchsorted(taken, unfiltered)
+        # Before the place of the first item that was seen are as many new ones, before the second one fewer, …
+        new_before = taken - torch.arange(1, taken.shape[1] + 1, device=taken.device)
+        wanted = torch.arange(1, k + 1, device=taken.device).expand(len(taken), -1).contiguous()
+        tops = wanted + torch.searchsorted(new_before, wanted)
+        return Ranking(
+            (unfiltered - ahead).masked_fill(taken.gather(1, ahead) == unfiltered, MISSED),
+            unfiltered,
+            None,
+            self.ranked[(tops - 1).clamp(max=len(self.ranked) - 1)].masked_fill(tops > len(self.ranked), NONE),
+            self.nll[items],
+        )
 
 
 def recommend(answer: Answer, seen: Tensor | None, k: int, budget: int = 2**26) -> tuple[Tensor, Tensor]:
