@@ -18,6 +18,14 @@ def test_words_are_in_lower_case_and_apart_from_punctuation():
     assert tokenizer.encode("World,hello", add_special_tokens=False).tokens == ["world", ",", "hello"]
 
 
+def test_words_of_ascii_are_those_of_the_library():
+    drawn, cut = random.Random(0), vocabulary.cut("words")
+    texts = ["", " ", *("".join(chr(drawn.randrange(128)) for _ in range(80)) for _ in range(500))]
+    for text in texts:
+        expected = [piece for piece, _ in cut.pre_tokenize_str(vocabulary.NORMALISE.normalize_str(text))]
+        assert vocabulary.ascii_words(text) == expected
+
+
 def test_word_pieces_make_words_that_were_not_seen():
     tokenizer = learnt("wordpiece", "walk walks walking talk talks talking sing", size=60)
     pieces = tokenizer.encode("singing", add_special_tokens=False).tokens

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -150,7 +151,8 @@ class Bags:
 
     def sample(self, text: Any) -> Arrays:
         """`ngrams`, int32, and `weights`, float32, both (n-grams,), and `flags`."""
-        counts = Counter(self.numbers[ngram] for ngram in self.of(text) if ngram in self.numbers)
+        counts: Counter[Any] = Counter(map(self.numbers.get, self.of(text)))
+        counts.pop(None, None)  # those that are not known
         raw = [(1 + math.log(count)) * self.rarity[number] for number, count in counts.items()]
         weights = np.array(raw, np.float32)
         return {
@@ -161,12 +163,19 @@ class Bags:
 
     def of(self, text: Any) -> Iterable[str]:
         """All n-grams of a text, known or not; of a pair, those of either text are told apart."""
-        for number, part in enumerate(self.cut.parts(text)):
-            pieces = self.pieces.pre_tokenize_str(vocabulary.NORMALISE.normalize_str(part))
-            tokens = [f"{number}:{piece}" if self.cut.pairs else piece for piece, _ in pieces]
-            for size in range(1, self.longest + 1):
-                for start in range(len(tokens) - size + 1):
-                    yield " ".join(tokens[start : start + size])
+        return chain.from_iterable(self._of_part(number, part) for number, part in enumerate(self.cut.parts(text)))
+
+    def _of_part(self, number: int, part: str) -> Iterable[str]:
+        tokens = self._pieces_of(part)
+        if self.cut.pairs:
+            tokens = [f"{number}:{token}" for token in tokens]
+        sizes = range(2, self.longest + 1)
+        return chain(tokens, *(map(" ".join, zip(*(tokens[at:] for at in range(n)), strict=False)) for n in sizes))
+
+    def _pieces_of(self, part: str) -> list[str]:
+        if self.tokens != "characters" and part.isascii():
+            return vocabulary.ascii_words(part)
+        return [piece for piece, _ in self.pieces.pre_tokenize_str(vocabulary.NORMALISE.normalize_str(part))]
 
 
 class BagArrays(TextArrays):
