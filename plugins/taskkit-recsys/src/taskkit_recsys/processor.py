@@ -110,7 +110,7 @@ class HistoryProcessor(Processor):
 
     def length(self, sample: Sample) -> int:
         """The items of the window."""
-        return int((sample["history"] != NONE).sum())
+        return int(np.count_nonzero(sample["history"].numpy() != NONE))
 
     def padded_size(self, batch: Batch) -> int:
         """The places of all windows."""
