@@ -58,6 +58,7 @@ ROOMS = {
     "data.tables": "Helpers for data",
     "data.documents": "Helpers for data",
     "data.files": "Helpers for data",
+    "data.memory": "Helpers for data",
     "data.inputs": "Helpers for data",
     "data.quality": "Helpers for data",
     "data.pseudonyms": "Helpers for data",

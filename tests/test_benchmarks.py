@@ -1,7 +1,8 @@
-"""The benchmark of a fine-tuning: its rows answer alike, and one that does other work is given no figure."""
+"""The benchmarks: a fine-tuning of other work is given no figure, growth is what it is, pages are of their results."""
 
 import importlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -73,3 +74,32 @@ def test_both_networks_answer_alike(fine_tuning: ModuleType) -> None:
     theirs = by_trainer.Classifier(encoder, head.linear)(ids, mask.long(), labels)
     torch.testing.assert_close(theirs["logits"], ours)
     torch.testing.assert_close(theirs["loss"], nn.functional.cross_entropy(ours, labels))
+
+
+@pytest.fixture
+def scale(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("scale")
+
+
+@pytest.mark.parametrize(
+    ("cost", "grows"),
+    [
+        (lambda n: 4 + n / 1000, "1.00"),
+        (lambda n: 4 + (n / 1000) ** 2, "2.00"),
+        (lambda n: 4 + n / 10**7, ""),
+        (lambda n: 4 - n / 10**7, ""),
+    ],
+    ids=["linear", "quadratic", "little", "less"],
+)
+def test_growth_is_what_is_above_the_cost_of_the_smallest(
+    scale: ModuleType, cost: Callable[[float], float], grows: str
+) -> None:
+    counts = [1.0, 10_000, 100_000]
+    assert scale.exponent(counts, [cost(n) for n in counts]) == grows
+    assert scale.exponent(counts[:2], [cost(n) for n in counts[:2]]) == ""
+
+
+def test_the_page_of_much_data_is_what_the_result_renders(scale: ModuleType) -> None:
+    found = json.loads((RESULTS / "scale-cpu.json").read_text())
+    assert (RESULTS / "scale.md").read_text() == scale.page(found)

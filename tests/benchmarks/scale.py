@@ -89,12 +89,13 @@ that others map too by their share; so it differs by 0.1 GiB with what else runs
 {tables}
 
 The exponent is that of growth between the two largest sizes, of what is above the smallest size's cost: 1 is linear. It
-is left out where the largest size costs less than half as much again as the smallest.
+is left out where the largest size costs less than half as much again as the smallest. {missing}
 
 Images are JPEG files of 32 by 32 pixels, as many different ones as there are examples, but no more than 10,000: those
 beyond are further names of these. Recordings last {seconds} s, are of 10 different contents, and have further names
 too. Of a catalogue there are {of_items:,} events, or twice as many as items, by users of whom 2 % are judged, and
-negatives are sampled; the other events are of a 200th as many items, each user is judged, and all items are compared.
+negatives are sampled; the other events are of a 200th as many items, each user is judged, and all items are compared,
+so that a step takes as long as they are many. An hour of audio at 16 kHz takes 115 MB of the store.
 
 Each kind can be measured by itself. The last was measured so: {setting} By kind: {when}.
 """
@@ -203,8 +204,15 @@ def of_a_run(kind: str, count: int, folder: Path) -> dict[str, float]:
 def page(result: Result) -> str:
     """The page of a result."""
     found = result["found"]
-    about = {"steps": STEPS, "seconds": SECONDS, "of_items": OF_ITEMS, "when": "; ".join(_when(found))}
+    about: dict[str, Any] = {"steps": STEPS, "seconds": SECONDS, "of_items": OF_ITEMS}
+    about |= {"when": "; ".join(_when(found)), "missing": _missing(found)}
     return TEXT.format(setting=setting(result, threads=1), tables="\n".join(_lines(found)), **about).rstrip() + "\n"
+
+
+def _missing(found: Mapping[str, Any]) -> str:
+    measured = {kind: {row["examples"] for row in of["rows"]} for kind, of in found.items()}
+    left = [f"{size:,} ({kind})" for kind in SIZES for size in SIZES[kind] if size not in measured.get(kind, ())]
+    return f"Not measured: {', '.join(left)}." if left else ""
 
 
 def _when(found: Mapping[str, Any]) -> Iterator[str]:
