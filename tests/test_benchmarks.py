@@ -1,4 +1,5 @@
 """The benchmarks: a fine-tuning of other work is given no figure, growth is what it is, pages are of their results."""
+"""Benchmarks beside what people use: rows do the same work, and one that does other work is given no figure."""
 
 import importlib
 import json
@@ -25,19 +26,30 @@ def fine_tuning(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("fine_tuning")
 
 
+@pytest.fixture
+def beside(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("beside")
+
+
 def result(**changes: Any) -> dict[str, Any]:
     """A result of three rows alike, but for what the default order's is said to have done."""
     run = {"seconds": 300.0, "cpu_seconds": 290.0, "memory": 2**30, "accuracy": 0.97, "steps": 309}
     run["rates"] = {"50": 9e-5, "309": 0.0}
     names = ("taskkit", "grouped", "default")
     rows = [{"row": name, "says": name, "runs": [run | (changes if name == "default" else {})]} for name in names]
+    return measured(rows)
+
+
+def measured(rows: list[dict[str, Any]], **protocol: Any) -> dict[str, Any]:
+    """A result of these rows, of some machine."""
     return {
         "date": "2026-11-27",
         "git": {"commit": "0" * 40, "dirty": False},
         "command": "python fine_tuning.py",
         "machine": {"device": "a CPU", "load": [[1.0], [2.0]]},
         "packages": {"torch": "2.11.0"},
-        "protocol": {"rounds": 1, "threads": 1},
+        "protocol": {"rounds": 1, "threads": 1, **protocol},
         "rows": rows,
     }
 
@@ -103,3 +115,36 @@ def test_growth_is_what_is_above_the_cost_of_the_smallest(
 def test_the_page_of_much_data_is_what_the_result_renders(scale: ModuleType) -> None:
     found = json.loads((RESULTS / "scale-cpu.json").read_text())
     assert (RESULTS / "scale.md").read_text() == scale.page(found)
+
+
+def of_work(**changes: Any) -> dict[str, Any]:
+    """A result of SASRec in two rows alike, but for what RecBole's is said to have done."""
+    run = {"seconds": 300.0, "cpu_seconds": 50.0, "memory": 2**30, "score": 0.05, "epochs": 6}
+    run["same"] = {"parameters": 160_960, "steps": 150, "tested": 943}
+    theirs = {**run, "cpu_seconds": 200.0, "packages": {"recbole": "1.2.1"}, **changes}
+    work = {"length": 50, "targets": 97_171, "windows": 2_403, "steps": 150}
+    return measured([{"row": "taskkit", "runs": [run]}, {"row": "recbole", "runs": [theirs]}], work=work)
+
+
+def test_works_done_alike_have_figures(beside: ModuleType) -> None:
+    page = beside.page({"sasrec": of_work(score=0.041)})
+    assert "| RecBole's SASRec and trainer | 6 | 200 | 300 | 1.0 | 0.0410 |" in page
+    assert "4.00 × the seconds of the CPU of `taskkit run recipes/recommendation.yaml`" in page
+    assert "over 97,171 sequences" in page
+    assert "recbole 1.2.1" in page
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"score": 0.039},
+        {"same": {"parameters": 160_961, "steps": 150, "tested": 943}},
+        {"same": {"parameters": 160_960, "steps": 149, "tested": 943}},
+        {"same": {"parameters": 160_960, "steps": 150, "tested": 942}},
+    ],
+)
+def test_a_work_done_otherwise_has_no_figure(beside: ModuleType, other: dict[str, Any]) -> None:
+    page = beside.page({"sasrec": of_work(**other)})
+    assert "| RecBole's SASRec and trainer | FAILED |  |  |  |  |" in page
+    assert "×" not in page
+    assert "| `taskkit run recipes/recommendation.yaml` | 6 | 50 |" in page

@@ -14,7 +14,6 @@ import argparse
 import json
 import math
 import statistics
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -23,7 +22,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from results import ROOT, Benchmark, Result, setting, spent
+from results import ROOT, Benchmark, Result, in_turns, ranged, rounds_said, setting, spent
 
 from taskkit import Classes, Stream
 from taskkit.batches.loader import Loader
@@ -71,15 +70,15 @@ batch is padding; in the default order each text is as long as the longest besid
 
 def measure(a: argparse.Namespace) -> Result:
     """Measure all rows in turns, forwards and backwards."""
-    found: dict[str, list[dict[str, Any]]] = {row: [] for row in ROWS}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         changes = ["loader.cache=false", *(STEPS.format(a.steps).split() if a.steps is not None else ())]
         changes += [f"loader.budget={write_work(folder, changes)}"]
-        for turn in range(a.rounds):
-            for row in [*ROWS][:: -1 if turn % 2 else 1]:
-                found[row].append(of_a_row(row, folder / f"{row}{turn}", folder, changes, a.threads))
-                print(row, {k: v for k, v in found[row][-1].items() if k != "rates"}, file=sys.stderr)
+        found = in_turns(
+            [*ROWS],
+            a.rounds,
+            lambda row, turn: of_a_row(row, folder / f"{row}{turn}", folder, changes, a.threads),
+        )
     rows = [{"row": row, "says": says, "runs": found[row]} for row, says in ROWS.items()]
     return {"protocol": {"rounds": a.rounds, "threads": a.threads}, "rows": rows}
 
@@ -161,14 +160,13 @@ def page(result: Result) -> str:
         for name, seconds in medians.items()
         if name != "taskkit" and "taskkit" in medians
     )
-    rounds = result["protocol"]["rounds"]
     return TEXT.format(
         steps=rows["taskkit"]["runs"][0]["steps"],
         farthest=FARTHEST,
         setting=setting(result, result["protocol"]["threads"]),
         rows="\n".join(_rows(rows)),
         said=f"{said}.\n\n" if said else "",
-        rounds="Each row ran once." if rounds == 1 else f"Median of {rounds} runs, with the range.",
+        rounds=rounds_said(result["protocol"]["rounds"]),
     )
 
 
@@ -189,14 +187,9 @@ def _rows(rows: Mapping[str, Any]) -> Iterator[str]:
         seconds, cpu, memory, accuracy = (
             [run[key] for run in row["runs"]] for key in ("seconds", "cpu_seconds", "memory", "accuracy")
         )
-        cells = [_range(cpu, "{:.0f}"), _range(seconds, "{:.0f}"), f"{max(memory) / 2**30:.1f}"]
-        cells = ["FAILED", "", "", ""] if failed(name, rows) else [*cells, _range(accuracy, "{:.4f}")]
+        cells = [ranged(cpu, "{:.0f}"), ranged(seconds, "{:.0f}"), f"{max(memory) / 2**30:.1f}"]
+        cells = ["FAILED", "", "", ""] if failed(name, rows) else [*cells, ranged(accuracy, "{:.4f}")]
         yield f"| {row['says']} | {' | '.join(cells)} |"
-
-
-def _range(values: Sequence[float], form: str) -> str:
-    low, middle, high = (form.format(value) for value in (min(values), statistics.median(values), max(values)))
-    return middle if low == high else f"{middle} ({low}–{high})"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What benchmarks share: their command line, what a process costs, and the JSON file of a result."""
+"""What benchmarks share: their command line, rows in turns, what a process costs, and the JSON file of a result."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shlex
+import statistics
 import subprocess
 import sys
 import threading
@@ -21,6 +22,8 @@ from taskkit.runs.record import cpu, git_state, now
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
+PRINTED = "printed.txt"
+"""What a process said."""
 
 Result = Mapping[str, Any]
 
@@ -52,21 +55,47 @@ class Benchmark:
         arguments.do(arguments)
 
     def _run(self, a: argparse.Namespace) -> None:
-        begun, load = {"date": now(), "git": git_state()}, os.getloadavg()
-        found = self.measure(a)
-        result = {
-            "benchmark": self.name,
-            **begun,
-            "command": f"python {shlex.join(sys.argv)}",
-            "machine": {"device": cpu(), "load": [load, os.getloadavg()]},
-            "python": platform.python_version(),
-            "packages": {name: version(name) for name in self.packages},
-            **found,
-        }
-        a.out.write_text(json.dumps(result, indent=2) + "\n")
+        write(a.out, self.name, self.packages, lambda: self.measure(a))
 
     def _render(self, a: argparse.Namespace) -> None:
         (a.result.parent / f"{self.name}.md").write_text(self.page(json.loads(a.result.read_text())))
+
+
+def write(path: Path, benchmark: str, packages: Sequence[str], measure: Callable[[], Result]) -> None:
+    """Measure, and write what was found with when, where, by which command and with which distributions it was."""
+    begun, load = {"date": now(), "git": git_state()}, os.getloadavg()
+    found = measure()
+    result = {
+        "benchmark": benchmark,
+        **begun,
+        "command": f"python {shlex.join(sys.argv)}",
+        "machine": {"device": cpu(), "load": [load, os.getloadavg()]},
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+        **found,
+    }
+    path.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def in_turns(rows: Sequence[str], rounds: int, run: Callable[[str, int], Result]) -> dict[str, list[Result]]:
+    """What `run` finds of each row in each round; every second round is backwards."""
+    found: dict[str, list[Result]] = {row: [] for row in rows}
+    for turn in range(rounds):
+        for row in rows[:: -1 if turn % 2 else 1]:
+            found[row].append(run(row, turn))
+            print(row, found[row][-1], file=sys.stderr)
+    return found
+
+
+def ranged(values: Sequence[float], form: str) -> str:
+    """The median, and the lowest and highest where they differ."""
+    low, middle, high = (form.format(value) for value in (min(values), statistics.median(values), max(values)))
+    return middle if low == high else f"{middle} ({low}–{high})"
+
+
+def rounds_said(rounds: int) -> str:
+    """What a figure is of so many rounds, in a sentence."""
+    return "Each row ran once." if rounds == 1 else f"Median of {rounds} runs, with the range."
 
 
 def setting(result: Result, threads: int) -> str:
@@ -81,15 +110,17 @@ def setting(result: Result, threads: int) -> str:
     )
 
 
-def spent(words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> dict[str, float]:
+def spent(
+    words: Sequence[str], folder: Path, environment: Mapping[str, str], python: str = sys.executable
+) -> dict[str, float]:
     """Seconds of the clock and the CPU, and the largest memory in bytes, of a process of Python and those it started.
 
-    It is called in `folder`, where `log` keeps what it prints; raises SystemExit with that where it fails.
+    It is called in `folder`, where `printed.txt` keeps what it prints; raises SystemExit with that where it fails.
     """
     began, ended, peak = time.monotonic(), threading.Event(), [0]
-    with (folder / "log").open("w") as log:
+    with (folder / PRINTED).open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, *words], cwd=folder, env={**os.environ, **environment}, stdout=log, stderr=log
+            [python, *words], cwd=folder, env={**os.environ, **environment}, stdout=log, stderr=log
         )
         watching = threading.Thread(target=_watch, args=(process.pid, ended, peak))
         watching.start()

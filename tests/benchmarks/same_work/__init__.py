@@ -1,0 +1,1 @@
+"""Works that taskkit and others do alike, each measured by beside.py."""
