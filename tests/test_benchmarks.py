@@ -9,10 +9,15 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import timm
 import torch
 from torch import nn
+from torchvision.datasets import MNIST
 from transformers import BertConfig, BertModel
 
+from taskkit_image.examples import ImageExamples
+from taskkit_image.sections import Vit
+from taskkit_image.vit import VisionTransformer
 from taskkit_text.head import Head
 from taskkit_text.transformer import TextTransformer
 
@@ -148,3 +153,42 @@ def test_a_work_done_otherwise_has_no_figure(beside: ModuleType, other: dict[str
     assert "| RecBole's SASRec and trainer | FAILED |  |  |  |  |" in page
     assert "×" not in page
     assert "| `taskkit run recipes/recommendation.yaml` | 6 | 50 |" in page
+
+
+def test_digits_are_read_as_they_were_written(beside: ModuleType, tmp_path: Path) -> None:
+    vit = importlib.import_module("same_work.vit")
+    images = torch.randint(256, (5, 1, 28, 28), dtype=torch.uint8)
+    digits = ImageExamples(images, [3, 1, 4, 1, 5], [*"abcde"])
+    vit.write_split(tmp_path, "train", digits)
+    vit.write_split(tmp_path, "test", digits.take([0, 1]))
+    found = MNIST(str(tmp_path), train=True)
+    assert torch.equal(found.data, images[:, 0])
+    assert found.targets.tolist() == [3, 1, 4, 1, 5]
+    assert MNIST(str(tmp_path), train=False).targets.tolist() == [3, 1]
+
+
+def test_both_vision_transformers_answer_alike(beside: ModuleType) -> None:
+    vit = importlib.import_module("same_work.vit")
+    shape = {"patch": 7, "width": 16, "depth": 2, "heads": 2}
+    ours = VisionTransformer(Vit(**shape, stem="patch", position="learned"), 1, 28, 28, 10)
+    theirs = timm.create_model(
+        "vit_tiny_patch16_224", num_classes=10, in_chans=1, global_pool="avg", **vit.network(shape)
+    )
+    names = {
+        "pos_embed": "embed.position",
+        "patch_embed.proj": "embed.project",
+        "attn.qkv": "attention.qkv",
+        "attn.proj": "attention.out",
+        "fc1": "0",
+        "fc2": "2",
+    }
+    weights, state = {name: weight.detach() for name, weight in ours.named_parameters()}, {}
+    for name, value in theirs.state_dict().items():
+        own = name
+        for theirs_part, ours_part in names.items():
+            own = own.replace(theirs_part, ours_part)
+        state[name] = weights.pop(own).reshape(value.shape)
+    assert not weights
+    theirs.load_state_dict(state)
+    pixels = torch.randint(256, (3, 1, 28, 28), dtype=torch.uint8)
+    torch.testing.assert_close(theirs(pixels / 127.5 - 1), ours(pixels), atol=1e-4, rtol=1e-4)

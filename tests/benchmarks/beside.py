@@ -1,11 +1,13 @@
 """The same works by taskkit and by what people use, whole processes in turns.
 
 python tests/benchmarks/beside.py run sasrec --recbole PYTHON [--rounds 2] [--threads 1]
+python tests/benchmarks/beside.py run vit --timm TRAIN.PY
+python tests/benchmarks/beside.py run ctc
 python tests/benchmarks/beside.py page
 
 Measured is from the call to the end of a process. A work is written to docs/results/beside-WORK-cpu.json, and the page
 is rendered from those that are there. PYTHON is an interpreter that has RecBole 1.2.1, which wants older packages than
-taskkit.
+taskkit; TRAIN.PY is in the repository of timm, and not in its package.
 """
 
 from __future__ import annotations
@@ -17,10 +19,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from results import RESULTS, Result, ranged, rounds_said, setting, write
-from same_work import sasrec
+from same_work import ctc, sasrec, vit
 from same_work.work import Ours, Work
 
-WORKS = {work.name: work for work in (sasrec.WORK,)}
+WORKS = {work.name: work for work in (sasrec.WORK, vit.WORK, ctc.WORK)}
 TEXT = """# The same work, beside what people use
 
 Measured with `tests/benchmarks/beside.py`, which also renders this page from the results beside it. A row is a whole
@@ -114,6 +116,7 @@ def main() -> None:
     run = modes.add_parser("run", help="measure")
     run.add_argument("work", choices=WORKS)
     run.add_argument("--recbole", metavar="PYTHON", help="for sasrec, an interpreter that has RecBole")
+    run.add_argument("--timm", metavar="FILE", help="for vit, train.py of timm's repository")
     run.add_argument("--rounds", type=int, default=2, help="how often each row is run")
     run.add_argument("--threads", type=int, default=1, help="of torch, in each row")
     run.set_defaults(do=_run)

@@ -135,8 +135,8 @@ def spent(
 
 
 def _watch(pid: int, ended: threading.Event, peak: list[int]) -> None:
-    """Look at the proportional memory of a process and its children, ten times a second."""
-    while not ended.wait(0.1):
+    """Look at the proportional memory of a process and its children, twice a second: each look costs the CPU much."""
+    while not ended.wait(0.5):
         peak[0] = max(peak[0], sum(_memory(each) for each in (pid, *_children(pid))))
 
 

@@ -15,7 +15,7 @@ from taskkit.engine.build import Built
 EPOCHS = 2
 
 
-def write(folder: Path, prepared: Prepared, built: Built) -> Mapping[str, Any]:
+def write(folder: Path, prepared: Prepared, built: Built, steps: int) -> Mapping[str, Any]:
     """The settings that RecBole has too; a batch of it has as many targets as one of ours has on the average."""
     train = prepared.examples("train")
     assert not isinstance(train, Stream)

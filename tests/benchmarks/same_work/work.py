@@ -80,8 +80,8 @@ class Work:
     changes: Sequence[str]
     score: Score
     rows: Mapping[str, Ours | Theirs]
-    prepare: Callable[[Path, Prepared, Built], Mapping[str, Any]]
-    """Write into a folder what the others need, and say what else they are to do."""
+    prepare: Callable[[Path, Prepared, Built, int], Mapping[str, Any]]
+    """Write into a folder what the others need, and say what else they are to do; an epoch has so many steps."""
     packages: Sequence[str]
 
     def measure(self, options: Namespace) -> Result:
@@ -93,7 +93,8 @@ class Work:
             found = in_turns(
                 [*self.rows], options.rounds, lambda row, turn: self._run(row, folder, folder / f"{row}{turn}", options)
             )
-        protocol = {"rounds": options.rounds, "threads": options.threads, "work": written}
+        plain = {name: value for name, value in written.items() if isinstance(value, int | float | str)}
+        protocol = {"rounds": options.rounds, "threads": options.threads, "work": plain}
         return {"protocol": protocol, "rows": [{"row": row, "runs": runs} for row, runs in found.items()]}
 
     def failed(self, runs: Sequence[Result], rows: Sequence[Result]) -> bool:
@@ -121,7 +122,7 @@ class Work:
             "weight_decay": optim.weight_decay,
             "clip": trainer.gradient_clip_val,
             "bf16": precision(trainer.precision, trainer.accelerator).startswith("bf16"),
-            **self.prepare(folder, prepared, built),
+            **self.prepare(folder, prepared, built, len(loader)),
         }
 
     def _run(self, row: str, folder: Path, out: Path, options: Namespace) -> Result:

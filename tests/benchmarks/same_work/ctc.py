@@ -1,0 +1,82 @@
+"""A small Wav2Vec2 on English voice prompts, beside Hugging Face's example of CTC."""
+
+from __future__ import annotations
+
+import json
+import math
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from same_work.work import HERE, Ours, Score, Theirs, Work, recipe
+from taskkit import Stream
+from taskkit.contracts.data import Prepared
+from taskkit.engine.build import Built
+from taskkit.engine.optim import factor
+
+EPOCHS = 3
+
+
+def write(folder: Path, prepared: Prepared, built: Built, steps: int) -> Mapping[str, Any]:
+    """The clips of each split, the network to begin with, as transformers reads it, and what it has of the recipe."""
+    for split in ("train", "val", "test"):
+        examples = prepared.examples(split)
+        assert not isinstance(examples, Stream)
+        rows = [{"path": str(example.input.path), "text": example.target} for example in examples]
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    built.model.save_pretrained(built.network, folder / "model", built.spec, built.processor)
+    section: Any = built.recipe.model.section
+    share = partial(factor, section=built.recipe.optim, total=EPOCHS * steps)
+    return {
+        "score": "cer",
+        "clips": math.ceil(len(prepared.examples("train")) / steps),
+        "trained": len(prepared.examples("train")),
+        "shares": [share(step) for step in range(EPOCHS * steps)],
+        "settings": {
+            "mask_time_prob": section.mask_time,
+            "mask_time_length": section.mask_time_span,
+            "mask_feature_prob": section.mask_channels,
+            "mask_feature_length": section.mask_channel_span,
+            "layerdrop": section.layer_drop,
+            "ctc_loss_reduction": "mean",
+            "feat_proj_dropout": 0.0,
+        },
+    }
+
+
+def _words(folder: Path, out: Path, options: Namespace) -> Sequence[str]:
+    return [str(HERE / "by_ctc_example.py"), str(folder), str(out)]
+
+
+WORK = Work(
+    name="ctc",
+    title="Wav2Vec2 on English voice prompts, beside Hugging Face's Trainer",
+    about="""\
+Each row trains the Wav2Vec2 of recipes/wav2vec2.yaml, without changes of speed, with the same first weights, on
+{trained} clips of one speaker for {epochs} epochs of {steps} batches, with AdamW, the same learning rate at each step,
+decay, clipping, dropout, masks and bf16, and is tested once. A batch of taskkit has as many seconds, one of the Trainer
+{clips} clips of like length. The other row is made of the parts of transformers' run_speech_recognition_ctc.py:
+recordings that `Dataset.map` normalises and spells, its collator, and the Trainer with `group_by_length`. The example
+itself reads audio with torchcodec, which is not here, so soundfile reads it. Its loss is a mean over clips, taskkit's
+one over characters.""",
+    why="""\
+taskkit keeps recordings as 16-bit numbers and makes a batch of tensors that lie there; the Trainer's rows come out of
+Arrow as lists of numbers, which the collator makes tensors of in each epoch. So few epochs from scratch recognise
+little or nothing; the recipe says what ninety epochs reach.""",
+    recipe=recipe("wav2vec2.yaml"),
+    changes=(
+        "model.speed=0",
+        f"trainer.max_epochs={EPOCHS}",
+        f"trainer.check_val_every_n_epoch={EPOCHS}",
+        "loader.cache=false",
+    ),
+    score=Score("test/cer", "test CER", farthest=0.05, mode="min"),
+    rows={
+        "taskkit": Ours("`taskkit run recipes/wav2vec2.yaml`"),
+        "trainer": Theirs("Hugging Face's Trainer, as its example for CTC", _words),
+    },
+    prepare=write,
+    packages=("taskkit-ml", "torch", "pytorch-lightning", "transformers", "accelerate", "datasets"),
+)
