@@ -155,6 +155,10 @@ def test_a_work_done_otherwise_has_no_figure(beside: ModuleType, other: dict[str
     assert "| `taskkit run recipes/recommendation.yaml` | 6 | 50 |" in page
 
 
+def test_the_page_of_works_is_what_the_results_render(beside: ModuleType) -> None:
+    assert (RESULTS / "beside.md").read_text() == beside.page(beside.measured())
+
+
 def test_digits_are_read_as_they_were_written(beside: ModuleType, tmp_path: Path) -> None:
     vit = importlib.import_module("same_work.vit")
     images = torch.randint(256, (5, 1, 28, 28), dtype=torch.uint8)

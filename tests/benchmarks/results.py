@@ -68,13 +68,19 @@ def write(path: Path, benchmark: str, packages: Sequence[str], measure: Callable
     result = {
         "benchmark": benchmark,
         **begun,
-        "command": f"python {shlex.join(sys.argv)}",
+        "command": f"python {shlex.join(_without_places(sys.argv))}",
         "machine": {"device": cpu(), "load": [load, os.getloadavg()]},
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},
         **found,
     }
     path.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _without_places(words: Sequence[str]) -> Iterator[str]:
+    """Words of a command; where a file lies on this machine is nobody's business."""
+    for word in words:
+        yield Path(word).name if Path(word).is_absolute() else word
 
 
 def in_turns(rows: Sequence[str], rounds: int, run: Callable[[str, int], Result]) -> dict[str, list[Result]]:
