@@ -45,7 +45,9 @@ def section(work: Work, result: Result) -> str:
     """What was measured of a work."""
     rows, protocol = result["rows"], result["protocol"]
     packages = {name: number for row in rows for name, number in row["runs"][0].get("packages", {}).items()}
-    others = ", ".join(f"{name} {number}" for name, number in packages.items())
+    others = ", ".join(
+        f"{name} {packages[name]}" for name in packages if packages[name] != result["packages"].get(name)
+    )
     facts = {name: f"{value:,}" for name, value in protocol["work"].items() if isinstance(value, int)}
     head = f"| | epochs | seconds of the CPU | seconds | memory, GiB | {work.score.says} |"
     return "\n".join(
@@ -85,7 +87,7 @@ def _compared(work: Work, rows: list[Result]) -> Iterator[str]:
         if not work.failed(row["runs"], rows)
     }
     ours = [name for name in cost if isinstance(work.rows[name], Ours)]
-    for other in cost.keys() - ours:
+    for other in (name for name in cost if name not in ours):
         for name in ours:
             times, (theirs, mine) = cost[other] / cost[name], (work.rows[each].says for each in (other, name))
             yield f"{times:.2f} × the seconds of the CPU of {mine}: {theirs}.\n"

@@ -136,7 +136,7 @@ def spent(
         watching.join()
     if status:
         code = os.waitstatus_to_exitcode(status)
-        raise SystemExit(f"{shlex.join(words)} ended with {code}.\n{(folder / 'log').read_text()}")
+        raise SystemExit(f"{shlex.join(words)} ended with {code}.\n{(folder / PRINTED).read_text()}")
     return {"cpu_seconds": used.ru_utime + used.ru_stime, "seconds": seconds, "memory": peak[0]}
 
 

@@ -132,14 +132,16 @@ WORK = Work(
     about="""\
 Each row trains a vision transformer of 4 blocks, 128 wide, with 4 heads and learned positions, on patches of {patch}
 pixels of {trained} digits, for {epochs} epochs of {steps} batches of {batch_size}, without distortions, with AdamW,
-a cosine without warm-up, label smoothing, decay, clipping and bf16, and is judged by 1,000 digits. The sizes are the
-same and so are the weights, drawn by each row itself; taskkit's decays positions too. timm's row is train.py of its
-repository, unchanged, with one process that reads, from MNIST's own files, which torchvision holds in memory; it
-judges once, after the last epoch, by the digits that test. taskkit's also validates on 500 others.""",
+a cosine without warm-up, label smoothing, decay, clipping and bf16, and is judged by 1,000 digits. The networks are
+the same, which a test holds; each row draws the first weights itself, and taskkit's decays positions too. timm's rows
+are train.py of its repository, unchanged, at aa4b5850c154, with one process that reads MNIST's own files, which
+torchvision holds in memory; they judge once, after the last epoch, by the digits that test. taskkit's also validates on
+500 others.""",
     why="""\
-timm decodes nothing here, but makes a picture of each digit and a tensor of that again in every epoch; taskkit encodes
-once and makes batches of one array. Through PyTorch's fused attention gradients are slow in bf16 on a CPU, so taskkit
-leaves it there. timm leaves it where TIMM_FUSED_ATTN is 0, as in the last row.""",
+The difference is attention. Through PyTorch's fused kernel gradients are slow in bf16 on a CPU, so taskkit's network
+leaves it there; timm's leaves it only where TIMM_FUSED_ATTN is 0, and then the script costs as much as taskkit: most of
+both is what the network itself computes. Of the rest timm spends more on making a picture and a tensor of each digit in
+each epoch, and taskkit on imports and on what it says of the test.""",
     recipe=recipe("vit.yaml"),
     changes=(
         "data.augment=false",
