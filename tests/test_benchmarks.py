@@ -1,5 +1,4 @@
-"""The benchmarks: a fine-tuning of other work is given no figure, growth is what it is, pages are of their results."""
-"""Benchmarks beside what people use: rows do the same work, and one that does other work is given no figure."""
+"""The benchmarks: rows do the same work, one of other work is given no figure, pages are of their results."""
 
 import importlib
 import json
