@@ -13,15 +13,37 @@ from typing import Any
 from same_work.work import HERE, Ours, Score, Theirs, Work, recipe
 from taskkit import Stream
 from taskkit.contracts.data import Prepared
-from taskkit.engine.build import Built
+from taskkit.contracts.facts import SPLITS
+from taskkit.engine.build import Built, data_module, prepare
 from taskkit.engine.optim import factor
+from taskkit.plugins.discovery import discover
+from taskkit.recipe.load import load
 
 EPOCHS = 3
+LONGEST = 20
+"""Seconds; the example leaves longer clips out."""
+RECIPE = recipe("wav2vec2.yaml")
+
+
+def table(folder: Path) -> Sequence[str]:
+    """The prompts as a table, of which those that are longer than the example takes can be left out."""
+    prompts = load([RECIPE], (), discover()).recipe
+    prepared = prepare(data_module(prompts), prompts)
+    rows = []
+    for split in SPLITS:
+        examples = prepared.examples(split)
+        assert not isinstance(examples, Stream)
+        rows += [{"path": str(each.input.path), "text": each.target, "split": split} for each in examples]
+    (folder / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return [
+        f"data={{name: speech.table, table: {folder / 'prompts.jsonl'}, max_seconds: {LONGEST}, unusable: skip}}",
+        "data.normaliser=plain-v1",
+    ]
 
 
 def write(folder: Path, prepared: Prepared, built: Built, steps: int) -> Mapping[str, Any]:
     """The clips of each split, the network to begin with, as transformers reads it, and what it has of the recipe."""
-    for split in ("train", "val", "test"):
+    for split in SPLITS:
         examples = prepared.examples(split)
         assert not isinstance(examples, Stream)
         rows = [{"path": str(example.input.path), "text": example.target} for example in examples]
@@ -55,8 +77,8 @@ WORK = Work(
     title="Wav2Vec2 on English voice prompts, beside Hugging Face's Trainer",
     about="""\
 Each row trains the Wav2Vec2 of recipes/wav2vec2.yaml, without changes of speed, with the same first weights, on
-{trained} clips of one speaker for {epochs} epochs of {steps} batches, with AdamW, the same learning rate at each step,
-decay, clipping, dropout, masks and bf16, and is tested once. A batch of taskkit has as many seconds, one of the Trainer
+{trained} clips of one speaker, of 20 seconds at most as in the example, for {epochs} epochs of {steps} batches, with
+AdamW, the same learning rate at each step, decay, clipping, dropout, masks and bf16, and is tested once. A batch of taskkit has as many seconds, one of the Trainer
 {clips} clips of like length. The other row is made of the parts of transformers' run_speech_recognition_ctc.py:
 recordings that `Dataset.map` normalises and spells, its collator, and the Trainer with `group_by_length`. The example
 itself reads audio with torchcodec, which is not here, so soundfile reads it. Its loss is a mean over clips, taskkit's
@@ -65,7 +87,8 @@ one over characters.""",
 taskkit keeps recordings as 16-bit numbers and makes a batch of tensors that lie there; the Trainer's rows come out of
 Arrow as lists of numbers, which the collator makes tensors of in each epoch. So few epochs from scratch recognise
 little or nothing; the recipe says what ninety epochs reach.""",
-    recipe=recipe("wav2vec2.yaml"),
+    recipe=RECIPE,
+    own=table,
     changes=(
         "model.speed=0",
         f"trainer.max_epochs={EPOCHS}",

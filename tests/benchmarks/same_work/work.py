@@ -83,15 +83,20 @@ class Work:
     prepare: Callable[[Path, Prepared, Built, int], Mapping[str, Any]]
     """Write into a folder what the others need, and say what else they are to do; an epoch has so many steps."""
     packages: Sequence[str]
+    own: Callable[[Path], Sequence[str]] = field(default=lambda _: ())
+    """Write data of the work's own into a folder, and say which settings name them."""
 
     def measure(self, options: Namespace) -> Result:
         """Measure all rows in turns."""
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
-            written = self._written(folder)
+            changes = [*self.changes, *self.own(folder)]
+            written = self._written(folder, changes)
             (folder / WORK).write_text(json.dumps(written))
             found = in_turns(
-                [*self.rows], options.rounds, lambda row, turn: self._run(row, folder, folder / f"{row}{turn}", options)
+                [*self.rows],
+                options.rounds,
+                lambda row, turn: self._run(row, folder, folder / f"{row}{turn}", changes, options),
             )
         plain = {name: value for name, value in written.items() if isinstance(value, int | float | str)}
         protocol = {"rounds": options.rounds, "threads": options.threads, "work": plain}
@@ -103,9 +108,9 @@ class Work:
         same = rows[0]["runs"][0]["same"]
         return any(run["same"] != same or not self.score.near(run["score"], best) for run in runs)
 
-    def _written(self, folder: Path) -> Mapping[str, Any]:
+    def _written(self, folder: Path, changes: Sequence[str]) -> Mapping[str, Any]:
         """What is to be done, as plain data."""
-        recipe = load([self.recipe], self.changes, discover()).recipe
+        recipe = load([self.recipe], changes, discover()).recipe
         pl.seed_everything(recipe.seed, verbose=False)
         prepared = prepare(data_module(recipe), recipe)
         built = build(recipe, prepared)
@@ -125,13 +130,13 @@ class Work:
             **self.prepare(folder, prepared, built, len(loader)),
         }
 
-    def _run(self, row: str, folder: Path, out: Path, options: Namespace) -> Result:
+    def _run(self, row: str, folder: Path, out: Path, changes: Sequence[str], options: Namespace) -> Result:
         """What the process of a row cost, and what it found."""
         does = self.rows[row]
         out.mkdir()
         environment = {"OMP_NUM_THREADS": str(options.threads), "TOKENIZERS_PARALLELISM": "true"}
         if isinstance(does, Ours):
-            words = ["-m", "taskkit", "run", str(self.recipe), *self.changes, "--out", str(out / "run")]
+            words = ["-m", "taskkit", "run", str(self.recipe), *changes, "--out", str(out / "run")]
             return {**spent(words, out, environment), **self._found(out / "run")}
         words, environment = [*does.words(folder, out, options)], {**environment, **does.environment}
         return {**spent(words, out, environment, does.python(options)), **does.found(out)}
