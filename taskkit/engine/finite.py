@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from taskkit.batches.loader import HostBatch, Loader, StreamLoader
 from taskkit.batches.plan import Indices
 from taskkit.contracts.recipe import Recipe
+from taskkit.engine.fsdp import everywhere, own_share
 from taskkit.errors import NonfiniteError
 from taskkit.runs import checkpoint
 from taskkit.wording import quoted, some
@@ -34,7 +35,7 @@ class _Gradients:
     of: Sequence[int]
     """Numbers of the parameters that had one."""
     norms: Tensor
-    """Of each of them, on the device."""
+    """Of each of them, or of this process's share of it, on the device."""
 
 
 class Trail:
@@ -64,7 +65,7 @@ class Trail:
     def gradients(self, step: int) -> None:
         """Note how large the gradients of an optimiser step are."""
         found = [(n, p.grad) for n, (_, p) in enumerate(self._parameters) if p.grad is not None]
-        dense = [(n, grad) for n, grad in found if grad.layout is torch.strided]
+        dense = [(n, own_share(grad)) for n, grad in found if grad.layout is torch.strided]
         if dense:
             numbers, grads = zip(*dense, strict=True)
             self._gradients.append(_Gradients(step, numbers, torch.stack(torch._foreach_norm(grads))))
@@ -93,11 +94,11 @@ class Trail:
     def check_weights(self, state: Iterator[Tensor]) -> None:
         """Raise NonfiniteError where a trained parameter is not finite, or what its optimiser keeps of it."""
         names = [name for name, _ in self._parameters]
-        tensors = [p.detach() for _, p in self._parameters]
-        kept = [each for each in state if each.is_floating_point()]
+        tensors = [own_share(p.detach()) for _, p in self._parameters]
+        kept = [own_share(each) for each in state if each.is_floating_point()]
         if not tensors:
             return
-        finite = torch.stack([each.isfinite().all() for each in (*tensors, *kept)]).tolist()
+        finite = _in_all(torch.stack([each.isfinite().all() for each in (*tensors, *kept)]))
         if all(finite):
             return
         bad = [name for name, right in zip(names, finite, strict=False) if not right]
@@ -144,9 +145,9 @@ class Trail:
         )
 
     def _first_bad_gradients(self) -> tuple[int, list[str]] | None:
-        """The first step with gradients that are not finite, and the names of their parameters."""
+        """The first step with gradients that are not finite, and the names of their parameters; all processes ask."""
         for each in self._gradients:
-            finite = each.norms.isfinite().tolist()
+            finite = _in_all(each.norms.isfinite())
             if not all(finite):
                 return each.step, [
                     self._parameters[n][0] for n, right in zip(each.of, finite, strict=True) if not right
@@ -163,6 +164,11 @@ class Trail:
                 if isinstance(tensor, Tensor) and tensor.is_floating_point() and not tensor.isfinite().all():
                     return f"`{name}` of the example {encoded.ids[encoded.example_of[number]]!r} is not finite"
         return None
+
+
+def _in_all(finite: Tensor) -> list[bool]:
+    """What is so in all processes, each of which may have a share of a parameter."""
+    return everywhere(finite.int(), torch.distributed.ReduceOp.MIN).bool().tolist()
 
 
 def _named(names: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from taskkit.engine.finite import Trail
 from taskkit.engine.module import TaskModule
 from taskkit.engine.optim import total_steps
 from taskkit.engine.progress import Length, Progress
-from taskkit.engine.throughput import Clock, flops_per_example, mfu, peak_memory
+from taskkit.engine.throughput import Clock, mfu, peak_memory
 from taskkit.engine.tracking import Tracking
 from taskkit.runs.checkpoint import LINES
 from taskkit.runs.manifest import Cost, Energy
@@ -90,7 +90,7 @@ class Meter(pl.Callback):
         assert isinstance(pl_module, TaskModule)
         if self.count_flops and self.flops_per_example is None and not pl_module.task.phases:
             with trainer.precision_plugin.forward_context():
-                self.flops_per_example = flops_per_example(pl_module.task, batch.tensors)
+                self.flops_per_example = pl_module.flops_per_example(batch.tensors)
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
         """Note the gradients."""

@@ -19,8 +19,10 @@ from taskkit.contracts.component import Chosen
 from taskkit.contracts.data import Batch, Stream
 from taskkit.contracts.facts import DataSpec, Example, Split
 from taskkit.contracts.task import Results, Step, Task
+from taskkit.engine import throughput
 from taskkit.engine.distil import Lesson, answer
 from taskkit.engine.evaluate import Collector, Evaluation
+from taskkit.engine.fsdp import FullyShard, own_share
 from taskkit.engine.guard import calling, returned
 from taskkit.engine.judge import Judge, numbers, statistics_of
 from taskkit.engine.overflow import Skipped
@@ -96,7 +98,7 @@ class TaskModule(pl.LightningModule):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Divide the gradients by all that they are the sum over."""
         if self.automatic_optimization and self.host.window.exact:
-            gradients = [p.grad for p in self.task.parameters() if p.grad is not None]
+            gradients = [own_share(p.grad) for p in self.task.parameters() if p.grad is not None]
             if gradients:
                 torch._foreach_mul_(gradients, self.host.window.close(self.device).to(gradients[0].dtype))
 
@@ -158,7 +160,8 @@ class TaskModule(pl.LightningModule):
         (start, sums), trainer = self.before, self.trainer
         steps = trainer.global_step - start
         self.host.skipped.tell(steps)
-        if steps and len(sums) and torch.equal(sums, _sums(self.task)):
+        moved = not torch.equal(sums, _sums(self.task))
+        if steps and len(sums) and not trainer.strategy.reduce_boolean_decision(moved, all=False):
             rates = [group["lr"] for each in trainer.optimizers for group in each.param_groups]
             raise RunFailedError(
                 f"{self.owner.name} ({self.owner.plugin}): none of {len(sums)} parameters moved in {steps} steps; the "
@@ -172,7 +175,16 @@ class TaskModule(pl.LightningModule):
                 "are to be trained was expected. Where nothing is learnt by steps, set trainer.max_epochs=0."
             )
 
+    def flops_per_example(self, batch: Batch) -> float:
+        """Floating-point operations of a training step for one example of a batch, by the forward pass."""
+        return throughput.flops_per_example(self.task, batch)
+
     # Judging.
+
+    def on_validation_epoch_start(self) -> None:
+        """Let each process have the whole network: they may have unequal numbers of batches to judge."""
+        if isinstance(self.trainer.strategy, FullyShard):
+            self.trainer.strategy.gather()
 
     def validation_step(self, batch: HostBatch, batch_idx: int) -> None:
         """Take the task's step and add it to the validation."""
@@ -190,6 +202,8 @@ class TaskModule(pl.LightningModule):
         results = self._finish("val")
         if not self.trainer.sanity_checking:
             self.history.append(numbers(results))
+        if isinstance(self.trainer.strategy, FullyShard):
+            self.trainer.strategy.release()
 
     def on_test_epoch_end(self) -> None:
         """Log the test metrics, once for the whole split."""
@@ -351,8 +365,8 @@ def clip_gradients(parameters: Iterable[nn.Parameter], value: float, algorithm: 
 
 
 def _sums(task: Task) -> Tensor:
-    """For each parameter a number that changes with it."""
-    values = [p.detach().cpu().double() for p in task.parameters()]
+    """For each parameter a number that changes with it, or with this process's share of it."""
+    values = [own_share(p.detach()).cpu().double() for p in task.parameters()]
     return torch.stack([each.sum() + each.square().sum() for each in values]) if values else torch.empty(0)
 
 

@@ -32,12 +32,13 @@ def configure(
     *,
     section: OptimSection,
     task: Task,
-    blocks: Sequence[nn.Module],
+    blocks: Callable[[nn.Module], Sequence[nn.Module]],
     batches: Callable[[], int | None],
 ) -> Any:
     """Make the optimisers and their schedules over all of the trainer's steps, as Lightning takes them.
 
-    A task of several phases has one for each. `batches` gives how many an epoch has, once the loaders are placed; None:
+    A task of several phases has one for each. `blocks` gives those of the network, whose parameters are others once
+    they are shared out among processes. `batches` gives how many an epoch has, once the loaders are placed; None:
     nobody knows, as of a stream.
     """
     # In fp16 gradients are scaled, and a fused optimiser undoes that itself: too late to clip or weigh them.
@@ -52,7 +53,7 @@ def configure(
             for phase in task.phases
         ]
         return [each["optimizer"] for each in made], [each["lr_scheduler"] for each in made]
-    groups = parameter_groups(section, task.network, blocks, own_parameters(task))
+    groups = parameter_groups(section, task.network, blocks(task.network), own_parameters(task))
     # A network may have no weights, such as a list of what is popular.
     return _scheduled(section, groups, total, fused=fused) if groups else None
 
@@ -178,6 +179,11 @@ def own_parameters(task: Task) -> dict[str, nn.Parameter]:
     return {f"task.{name}": p for name, p in task.named_parameters() if not name.startswith("network.")}
 
 
+def named_parameters(task: Task) -> dict[str, nn.Parameter]:
+    """All parameters that are trained with a task: those of its network by the names there, its own as `task.…`."""
+    return {**dict(task.network.named_parameters()), **own_parameters(task)}
+
+
 def _groups(
     section: OptimSection,
     named: Iterable[tuple[str, nn.Parameter]],
@@ -246,10 +252,13 @@ class Freeze(pl.Callback):
     pattern that matches nothing.
     """
 
-    def __init__(self, patterns: Mapping[str, int | None], names: Mapping[str, nn.Parameter]) -> None:
-        self.frozen: dict[str, tuple[int | None, list[nn.Parameter]]] = {}
+    def __init__(self, patterns: Mapping[str, int | None], named: Callable[[], Mapping[str, nn.Parameter]]) -> None:
+        self.named = named
+        """Gives all parameters by name, which are others once they are shared out among processes."""
+        self.frozen: dict[str, tuple[int | None, list[str]]] = {}
+        names = named()
         for pattern, until in patterns.items():
-            found = [p for name, p in names.items() if fnmatchcase(name, pattern)]
+            found = [name for name in names if fnmatchcase(name, pattern)]
             if not found:
                 near = nearest(pattern, names, cutoff=0.3) or next(iter(names), "")
                 raise TaskkitError(
@@ -257,11 +266,12 @@ class Freeze(pl.Callback):
                     f"{near!r}; `*` matches any part of a name."
                 )
             # What the model itself keeps fixed, as under adapters, is not ours to free.
-            self.frozen[pattern] = (until, [parameter for parameter in found if parameter.requires_grad])
+            self.frozen[pattern] = (until, [name for name in found if names[name].requires_grad])
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Freeze, except what a resumed run has already freed."""
         self._drop = trainer.world_size > 1
+        self._parameters = self.named()
         self._apply(trainer.global_step)
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, i: int) -> None:
@@ -278,22 +288,22 @@ class Freeze(pl.Callback):
                 parameter.grad = None
 
     def _fixed(self, step: int) -> list[nn.Parameter]:
-        return [p for until, ps in self.frozen.values() if until is None or step < until for p in ps]
+        names = [name for until, own in self.frozen.values() if until is None or step < until for name in own]
+        return [self._parameters[name] for name in names]
 
     def _apply(self, step: int) -> None:
         if self._drop:
             return
         fixed = {id(p) for p in self._fixed(step)}
-        for _, parameters in self.frozen.values():
-            for parameter in parameters:
+        for _, names in self.frozen.values():
+            for parameter in (self._parameters[name] for name in names):
                 parameter.requires_grad_(id(parameter) not in fixed)
 
 
 def never_trained(section: OptimSection, task: Task) -> list[nn.Parameter]:
     """The parameters that `freeze` keeps fixed for the whole run."""
     patterns = [pattern for pattern, until in section.freeze.items() if until is None]
-    named = {**dict(task.network.named_parameters()), **own_parameters(task)}
-    return [p for name, p in named.items() if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    return [p for name, p in named_parameters(task).items() if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 def moving_average(decay: float, skipped: Skipped) -> pl.Callback:

@@ -32,6 +32,7 @@ from taskkit.engine.distil import Lesson
 from taskkit.engine.ending import end, ending
 from taskkit.engine.evaluate import Evaluation
 from taskkit.engine.finite import Trail
+from taskkit.engine.fsdp import FullyShard, gathered_at_once
 from taskkit.engine.guard import calling
 from taskkit.engine.loaders import Loaders, PlaceLoaders, fit_at_once, make_loaders
 from taskkit.engine.machine import gone
@@ -147,6 +148,8 @@ class Run:
         with tracking(self.recipe, self.record, built.task.headline.metric, self.output) as track:
             fitted = self._fit(built, data, loaders, track, begun, lesson)
             checkpoints, trainer = self.directory / "checkpoints", fitted.trainer
+            if isinstance(trainer.strategy, FullyShard):
+                built, fitted = self._whole(built, fitted, checkpoints / "last.ckpt")
             best = concluding.use_best(built, checkpoints)
             forward = trainer.precision_plugin.forward_context
             conclusion = concluding.conclude(built, prepared, loaders, trainer.strategy.root_device, forward)
@@ -256,7 +259,7 @@ class Run:
                 optim.configure,
                 section=r.optim,
                 task=built.task,
-                blocks=built.model.blocks(built.network),
+                blocks=built.model.blocks,
                 batches=count,
             ),
             loader=train,
@@ -266,7 +269,8 @@ class Run:
         callbacks = [place, *others, meter, checkpointer]
         if begun is not None and (rates := changed_rates(begun.optim, r.optim, built.task.phases)) is not None:
             callbacks.append(rates)
-        trainer = make_trainer(r, [*callbacks, *self.callbacks], count, built.task, self.key)
+        blocks = gathered_at_once(built.network, built.model.blocks(built.network))
+        trainer = make_trainer(r, [*callbacks, *self.callbacks], count, built.task, self.key, blocks)
         self.others.start_by(trainer)
         self._describe_place(trainer, built, data)
         self._check_processes(trainer)
@@ -294,14 +298,17 @@ class Run:
             )
         return Fitted(trainer, module, cost, meter.epoch, meter.lines)
 
+    def _whole(self, built: Built, fitted: Fitted, last: Path) -> tuple[Built, Fitted]:
+        """What was trained with shares of its weights, whole in each process: some things are asked of one alone."""
+        again = build.rebuild(checkpoint.read(last), self.recipe, self.plugins.components)
+        module = TaskModule(again.task, self.recipe.task)
+        module.history = fitted.module.history
+        return replace(again, origins=built.origins), replace(fitted, module=module)
+
     def _callbacks(self, built: Built, skipped: Skipped, validated: bool) -> list[pl.Callback]:
         section, callbacks = self.recipe.optim, list[pl.Callback]()
         if section.freeze:
-            callbacks.append(
-                optim.Freeze(
-                    section.freeze, {**dict(built.network.named_parameters()), **optim.own_parameters(built.task)}
-                )
-            )
+            callbacks.append(optim.Freeze(section.freeze, partial(optim.named_parameters, built.task)))
         # A teacher's share of the loss is no cross-entropy of the targets, and chance says nothing of it.
         chance = chance_of(built.task, self.recipe.task) if self.recipe.distil is None else None
         if chance is not None:
@@ -325,6 +332,10 @@ class Run:
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
         processes = f", {trainer.world_size} processes" if trainer.world_size > 1 else ""
         self.output(f"{trainer.precision} on {name}{processes}; run directory {self.directory}")
+        if isinstance(strategy := trainer.strategy, FullyShard):
+            at_once = f"{len(strategy.blocks)} blocks one by one" if strategy.blocks else "all of them at once"
+            why = "" if strategy.blocks else f", since {self.recipe.model.name} says of no module that it is a block"
+            self.output(f"each process keeps its share of the weights and gathers {at_once}{why}")
         if self.record is not None:
             here = {"threads": torch.get_num_threads(), "code": describe.code(built, data)}
             self.record.update(precision=str(trainer.precision), environment={**environment(name), **here})

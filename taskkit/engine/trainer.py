@@ -18,11 +18,13 @@ from lightning_fabric.utilities.warnings import PossibleUserWarning
 from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
+from torch import nn
 
 from taskkit.contracts.component import Component
 from taskkit.contracts.recipe import EarlyStoppingSection, Recipe, TrainerSection
 from taskkit.contracts.task import Headline, Task
 from taskkit.engine.checkpoint_file import CheckpointFile
+from taskkit.engine.fsdp import FullyShard
 from taskkit.engine.loop import EpochLoop
 from taskkit.engine.placement import precision
 from taskkit.errors import TaskkitError
@@ -122,12 +124,14 @@ def make_trainer(
     batches: Callable[[], int | None] | None = None,
     task: Task | None = None,
     key: EncryptionKey | None = None,
+    blocks: Sequence[nn.Module] = (),
 ) -> pl.Trainer:
     """The Trainer of a recipe; taskkit's own callbacks replace Lightning's logging, bar, summary and checkpoints.
 
     `batches` says how many an epoch has once loaders are placed, None as of a stream; validation may be rarer than
-    epochs. `task` is what is trained, if anything is; with a `key` its checkpoints are encrypted. Raises
-    TaskkitError for what this machine or a strategy cannot do.
+    epochs. `task` is what is trained, if anything is; with a `key` its checkpoints are encrypted. `blocks` are those of
+    its network that are gathered one by one where its weights are shared out. Raises TaskkitError for what this machine
+    or a strategy cannot do.
     """
     ask_for_devices_once()
     own = asdict(r.trainer)
@@ -144,8 +148,11 @@ def make_trainer(
         callbacks = [*callbacks, RareValidation(interval, batches)]
     if task is not None and task.phases:
         _for_phases(own, task)
+    if own["strategy"] == "fsdp":
+        # What is gathered for a validation must not be made in inference mode: training goes on with it.
+        own |= {"strategy": FullyShard(blocks), "inference_mode": False}
     trainer = _trainer(**own, callbacks=list(callbacks), num_sanity_val_steps=0, use_distributed_sampler=False)
-    if isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
+    if isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy | FullyShard):
         trainer.strategy.checkpoint_io = CheckpointFile(key)
     elif key is not None:
         raise TaskkitError(
@@ -170,11 +177,11 @@ def ask_for_devices_once() -> None:
 def check_place(section: TrainerSection) -> None:
     """Raise TaskkitError, before any work, where this machine lacks what a recipe is to be trained on."""
     names = ("accelerator", "devices", "num_nodes", "strategy")
+    own = {name: getattr(section, name) for name in names}
+    if section.strategy == "fsdp":
+        own["strategy"] = FullyShard()
     with quiet():
-        trainer = _trainer(
-            **{name: getattr(section, name) for name in names},
-            precision=precision(section.precision, section.accelerator),
-        )
+        trainer = _trainer(**own, precision=precision(section.precision, section.accelerator))
     cores = os.cpu_count() or 1
     if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > max(cores, PROCESSES):
         raise TaskkitError(
@@ -242,6 +249,11 @@ def _for_phases(own: dict[str, Any], task: Task) -> None:
         raise TaskkitError(
             f"trainer.gradient_clip_val is {own['gradient_clip_val']:g}, but a task of the phases "
             f"{', '.join(task.phases)} clips nothing. Set it to null."
+        )
+    if own["strategy"] == "fsdp":
+        raise TaskkitError(
+            f"trainer.strategy is fsdp, but the phases {', '.join(task.phases)} train parts of a network in turn, with "
+            "which nobody tried it. Set trainer.strategy=auto."
         )
     if own["strategy"] in ("auto", "ddp"):
         # Each phase leaves the parameters of the others without a gradient.

@@ -52,10 +52,10 @@ OPTIMISERS = (
 _SECRET = re.compile(r"//[^/?#]*@|[?&][^=]*(password|token|secret|key)[^=]*=", re.IGNORECASE)
 """What in an address may let somebody in."""
 
+_FSDP_PRECISIONS = ("auto", "32-true", "bf16-mixed")
+"""Those in which all weights and gradients are as wide as each other."""
 _GPUS_ALONE = ("deepspeed", "deepspeed_stage_1", "deepspeed_stage_2", "deepspeed_stage_3")
 """Strategies that Lightning has for GPUs alone."""
-_CUT_UP = ("fsdp", "fsdp_cpu_offload")
-"""Strategies that leave each process a part of the network, which taskkit could neither test nor save as it does."""
 
 
 def problems(parts: Mapping[str, Any], components: Mapping[Kind, Component], plugins: Plugins) -> list[tuple[Key, str]]:
@@ -83,6 +83,8 @@ def _sections(parts: Mapping[str, Any], task: Component | None) -> Found:
         yield from trainer_problems(trainer)
     if trainer and loader:
         yield from loader_problems(loader, trainer)
+    if trainer and trainer.strategy == "fsdp":
+        yield from fsdp_problems(parts, trainer)
     if optim:
         yield from optim_problems(optim, trainer.max_steps if trainer else None)
     if distil := parts.get("distil"):
@@ -186,11 +188,10 @@ def trainer_problems(trainer: TrainerSection) -> Found:
                 f"trainer.{name} is {share:g}. Expected a share up to 1, or a whole number of batches. "
                 f"Write {math.floor(share)} or {math.ceil(share)}.",
             )
-    if trainer.strategy in _CUT_UP:
+    if trainer.strategy == "fsdp_cpu_offload":
         yield (
             ("trainer", "strategy"),
-            f"trainer.strategy is {trainer.strategy}, and taskkit does not cut a network up among processes. Write "
-            "ddp, with which each process has the whole network.",
+            "trainer.strategy is fsdp_cpu_offload, and taskkit leaves no weights to the host's memory. Write fsdp.",
         )
     if trainer.accelerator == "cpu" and trainer.strategy in _GPUS_ALONE:
         yield (
@@ -203,6 +204,35 @@ def trainer_problems(trainer: TrainerSection) -> Found:
             ("trainer", "gradient_clip_algorithm"),
             "trainer.gradient_clip_algorithm is value, but gradient_clip_val is null, so nothing is clipped. "
             "Give trainer.gradient_clip_val.",
+        )
+
+
+def fsdp_problems(parts: Mapping[str, Any], trainer: TrainerSection) -> Found:
+    """What does not go with weights that are shared out among processes."""
+    if trainer.precision not in _FSDP_PRECISIONS:
+        yield (
+            ("trainer", "precision"),
+            f"trainer.precision is {trainer.precision}, and trainer.strategy fsdp trains in "
+            f"{', '.join(_FSDP_PRECISIONS)}. Write one of these, or trainer.strategy=ddp.",
+        )
+    if trainer.accelerator in ("mps", "tpu"):
+        yield (
+            ("trainer", "accelerator"),
+            f"trainer.accelerator is {trainer.accelerator}, and trainer.strategy fsdp trains on CUDA devices or the "
+            "CPU. Write one of these, or trainer.strategy=auto.",
+        )
+    for name in ("compile", "channels_last"):
+        if parts.get(name):
+            yield (
+                (name,),
+                f"{name} is true, and trainer.strategy is fsdp, with which nobody tried it. Set it to false, or "
+                "trainer.strategy=ddp.",
+            )
+    if (optim := parts.get("optim")) is not None and optim.ema is not None:
+        yield (
+            ("optim", "ema"),
+            f"optim.ema is {optim.ema:g}, and trainer.strategy is fsdp, with which no average of the weights is kept. "
+            "Set it to null, or trainer.strategy=ddp.",
         )
 
 

@@ -108,7 +108,7 @@ class Subject:
                 optim.configure,
                 section=recipe.optim,
                 task=built.task,
-                blocks=built.model.blocks(built.network),
+                blocks=built.model.blocks,
                 batches=loader.__len__,
             ),
             loader=loader,

@@ -513,7 +513,7 @@ def test_what_the_model_itself_keeps_fixed_is_never_freed() -> None:
     network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
     network[0].requires_grad_(False)
     trainer = SimpleNamespace(world_size=1, global_step=0)
-    freeze = Freeze({"*": 1}, dict(network.named_parameters()))
+    freeze = Freeze({"*": 1}, lambda: dict(network.named_parameters()))
     freeze.on_train_start(trainer, network)  # type: ignore[arg-type]
     assert not any(parameter.requires_grad for parameter in network.parameters())
     trainer.global_step = 1
