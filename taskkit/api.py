@@ -90,16 +90,18 @@ def resume(
     path: str | Path,
     *,
     from_good: Sequence[str] | None = None,
+    elsewhere: Sequence[str] = (),
     plugins: Plugins | None = None,
     console: Console | None = None,
 ) -> LoadedRun:
     """Go on with a run where its last checkpoint was written; a finished run is returned as it is.
 
+    `elsewhere`, `key=value` changes such as `trainer.devices=1`, lets other processes go on with the same batches.
     `from_good`, `key=value` changes of what keeps numbers finite, is for a run that ended since they were not; without
     any the learning rate is halved. Raises CheckpointError when there is no run, TaskkitError when it is still going on
     or may not be changed so, and DataError when its data are others now.
     """
-    return _resume(Path(path), plugins or from_environment(), console or Console(), from_good, by_itself=False)
+    return _resume(Path(path), plugins or from_environment(), console or Console(), from_good, elsewhere)
 
 
 def resume_by_itself(path: Path, plugins: Plugins, console: Console) -> LoadedRun:
@@ -107,11 +109,17 @@ def resume_by_itself(path: Path, plugins: Plugins, console: Console) -> LoadedRu
 
     The error has the exit code of what ended it.
     """
-    return _resume(path, plugins, console, None, by_itself=True)
+    return _resume(path, plugins, console, None, (), by_itself=True)
 
 
 def _resume(
-    directory: Path, plugins: Plugins, console: Console, from_good: Sequence[str] | None, *, by_itself: bool
+    directory: Path,
+    plugins: Plugins,
+    console: Console,
+    from_good: Sequence[str] | None,
+    elsewhere: Sequence[str],
+    *,
+    by_itself: bool = False,
 ) -> LoadedRun:
     found = manifest.read(directory)
     if found.status == "finished":
@@ -132,6 +140,8 @@ def _resume(
             going = again.taken_up(going, found)
         if from_good is not None:
             going = again.from_good(going, found, from_good, plugins)
+        if elsewhere:
+            going = again.elsewhere(going, elsewhere, plugins)
         record = Record(directory, found, EncryptionKey.of(going.recipe.privacy))
         return _go_on(going, record, plugins, console, primary=True)
 

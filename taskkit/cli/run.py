@@ -73,12 +73,12 @@ def command(
     if from_good and resume in (None, "auto"):
         raise click.UsageError("--from-good goes with --resume RUN: name the run whose numbers were not finite.")
     if resume is not None and resume != "auto":
-        if (words and not from_good) or out or changes or smoke:
+        if any("=" not in word for word in words) or out or changes or smoke:
             raise click.UsageError(
-                "--resume RUN stands alone: a run goes on as it began. To begin another from its recipe, run "
-                f"{resume}/recipe.yaml with your changes."
+                "--resume RUN stands alone: a run goes on as it began, but perhaps on other devices, as by "
+                f"trainer.devices=1. To begin another from its recipe, run {resume}/recipe.yaml with your changes."
             )
-        _go_on(context, ours, Path(resume), words if from_good else None, report)
+        _go_on(context, ours, Path(resume), words, report, from_good=from_good)
         return
     if not words:
         raise click.UsageError("Name a recipe, such as recipes/vit.yaml; `taskkit list recipes` shows those at hand.")
@@ -125,7 +125,9 @@ def _begin(
         _report(ours, run.path)
 
 
-def _go_on(context: click.Context, ours: Context, run: Path, from_good: Sequence[str] | None, report: bool) -> None:
+def _go_on(
+    context: click.Context, ours: Context, run: Path, words: Sequence[str], report: bool, *, from_good: bool
+) -> None:
     if report:
         check_not_encrypted(manifest.read(run).resolved)
     with loading():
@@ -135,7 +137,8 @@ def _go_on(context: click.Context, ours: Context, run: Path, from_good: Sequence
         from taskkit.engine.signals import Preempted
 
     try:
-        api.resume(run, from_good=from_good, plugins=ours.plugins, console=Console(file=lasting()))
+        changes = {"from_good": words} if from_good else {"elsewhere": words}
+        api.resume(run, **changes, plugins=ours.plugins, console=Console(file=lasting()))
     except Preempted as stop:
         context.exit(128 + stop.number)
     if report:

@@ -14,6 +14,7 @@ from taskkit.engine.resuming import Begun
 from taskkit.errors import PASSING, CheckpointError, RunFailedError, TaskkitError
 from taskkit.plugins.registry import Plugins
 from taskkit.recipe import load as recipes
+from taskkit.recipe import rules
 from taskkit.runs import checkpoint
 from taskkit.runs.manifest import Attempts, Change, Manifest
 from taskkit.runs.record import now, write_file
@@ -27,6 +28,12 @@ CHANGEABLE = (
     "trainer.detect_anomaly",
 )
 """What keeps numbers finite, and leaves a run the same in all else."""
+PLACES = ("trainer.devices", "trainer.num_nodes", "trainer.accelerator", "trainer.strategy")
+"""What says by which processes a run is trained, and leaves it the same."""
+SHARED = ("loader.batch_size", "loader.budget")
+"""What each of these has of a batch, which follows from their number."""
+STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "fsdp")
+"""Those that go on from each other's checkpoints."""
 MOST_ATTEMPTS = 5
 """Times that a run is taken up by itself at one step."""
 
@@ -74,7 +81,7 @@ def _from(last: Path, directory: Path, found: Manifest, plugins: Plugins) -> Goi
         )
     before = recipes.from_plain(saved.recipe, plugins)
     sizes = found.data.sizes if found.data is not None else {}
-    begun = Begun(saved, before.optim, sizes, found.environment.get("threads"))
+    begun = Begun(saved, before.optim, before.loader, sizes, found.environment.get("threads"))
     return GoingOn(directory, recipes.from_plain(saved.recipe, plugins, changed), begun, found.changes)
 
 
@@ -105,7 +112,7 @@ def from_good(going: GoingOn, found: Manifest, words: Sequence[str], plugins: Pl
                 f"expected. For anything else begin again: taskkit run {quoted(directory)}/recipe.yaml {word}"
             )
     recipe = recipes.from_plain(going.recipe.plain(), plugins, words)
-    before, after = _values(going.recipe), _values(recipe)
+    before, after = _values(going.recipe, CHANGEABLE), _values(recipe, CHANGEABLE)
     values = {key: after[key] for key in CHANGEABLE if after[key] != before[key]}
     if not values:
         raise TaskkitError(
@@ -113,6 +120,57 @@ def from_good(going: GoingOn, found: Manifest, words: Sequence[str], plugins: Pl
             f"Another value was expected, such as optim.lr={going.recipe.optim.lr / 2:g}."
         )
     return replace(going, recipe=recipe, changes=(*going.changes, Change(going.step, now(), values)))
+
+
+def elsewhere(going: GoingOn, words: Sequence[str], plugins: Plugins) -> GoingOn:
+    """The same by other processes, each of which has as much of a batch as makes the same batches.
+
+    Raises TaskkitError for other changes, and for processes that cannot share the batches.
+    """
+    directory, begun = going.directory, going.begun
+    for word in words:
+        if word.partition("=")[0] not in PLACES:
+            raise TaskkitError(
+                f"--resume: {word!r} would make another run of it. A change of {', '.join(PLACES)} was expected. For "
+                f"anything else begin again: taskkit run {quoted(directory)}/recipe.yaml {word}"
+            )
+    if begun is None:
+        raise TaskkitError(
+            f"--resume: {directory} has no checkpoint, so that it begins anew. Begin it as you want it: taskkit run "
+            f"{quoted(directory)}/recipe.yaml {' '.join(words)}"
+        )
+    placed = recipes.from_plain(going.recipe.plain(), plugins, words)
+    _check_placed(placed)
+    trainer, loader, before = placed.trainer, placed.loader, begun.saved.processes
+    assert isinstance(trainer.devices, int)
+    processes, whole = trainer.devices * trainer.num_nodes, begun.loader.batch_size * before
+    if whole % processes:
+        raise TaskkitError(
+            f"--resume: the {before} processes of {directory} took {whole} samples at a time, which {processes} cannot "
+            f"share alike. A number that divides {whole} was expected for trainer.devices times trainer.num_nodes."
+        )
+    budget = loader.budget and begun.loader.budget and begun.loader.budget * before / processes
+    shares = [f"loader.batch_size={whole // processes}", f"loader.budget={json.dumps(budget)}"]
+    recipe = recipes.from_plain(going.recipe.plain(), plugins, [*words, *shares])
+    was, will = _values(going.recipe, (*PLACES, *SHARED)), _values(recipe, (*PLACES, *SHARED))
+    values = {key: value for key, value in will.items() if value != was[key]}
+    if not values:
+        return going
+    return replace(going, recipe=recipe, changes=(*going.changes, Change(going.step, now(), values)))
+
+
+def _check_placed(recipe: Recipe) -> None:
+    """Raise TaskkitError for processes of which there is no number, or that do not go with the rest."""
+    trainer = recipe.trainer
+    if trainer.devices == "auto":
+        raise TaskkitError("--resume: trainer.devices is auto. A number was expected, of which each shares a batch.")
+    if trainer.strategy not in STRATEGIES:
+        raise TaskkitError(
+            f"--resume: trainer.strategy is {trainer.strategy}. One of {', '.join(STRATEGIES)} was expected, which go "
+            "on from each other's checkpoints."
+        )
+    for message in rules.placement_problems(recipe):
+        raise TaskkitError(f"--resume: {message}")
 
 
 def _further_back(going: GoingOn, found: Manifest, plugins: Plugins) -> GoingOn:
@@ -123,7 +181,8 @@ def _further_back(going: GoingOn, found: Manifest, plugins: Plugins) -> GoingOn:
     """
     folder = going.directory / "checkpoints"
     best, last = folder / "best.ckpt", folder / "last.ckpt"
-    if going.step not in [change.step for change in found.changes] or not best.exists():
+    tried = [change.step for change in found.changes if set(change.values) & set(CHANGEABLE)]
+    if going.step not in tried or not best.exists():
         return going
     older = _from(best, going.directory, found, plugins)
     if older.step >= going.step:
@@ -164,9 +223,9 @@ def _refused(found: Manifest, message: str) -> TaskkitError:
     return TaskkitError(message) if found.failure in ("input", "source") else RunFailedError(message)
 
 
-def _values(recipe: Recipe) -> dict[str, Any]:
+def _values(recipe: Recipe, keys: Sequence[str]) -> dict[str, Any]:
     plain = recipe.plain()
-    return {key: plain[key.partition(".")[0]][key.partition(".")[2]] for key in CHANGEABLE}
+    return {key: plain[key.partition(".")[0]][key.partition(".")[2]] for key in keys}
 
 
 def _words(values: Mapping[str, Any]) -> list[str]:

@@ -23,7 +23,6 @@ from taskkit.engine.signals import Signals
 from taskkit.errors import RunFailedError
 from taskkit.runs import checkpoint
 
-RANDOM = "taskkit_random"
 AGREE_EVERY = 10
 """Optimiser steps between two questions among several processes whether one of them got a signal."""
 
@@ -168,14 +167,14 @@ class Checkpointer(pl.Callback):
         if trainer.world_size > 1:
             states = [{} for _ in range(trainer.world_size)]
             torch.distributed.all_gather_object(states, random_state())
-        checkpoint_[RANDOM] = states
+        checkpoint_[checkpoint.RANDOM] = states
         end_epoch(checkpoint_["loops"]["fit_loop"])
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint_: dict[str, Any]
     ) -> None:
         """Remember the random states until training goes on."""
-        self._random = checkpoint_[RANDOM]
+        self._random = checkpoint_[checkpoint.RANDOM]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take back the random states, or let each process draw numbers of its own."""

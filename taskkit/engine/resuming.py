@@ -1,20 +1,24 @@
-"""Whether a run that is gone on with is still the same run, in its data and in what was learnt from them, and at which
-rates it goes on."""
+"""Whether a run that is gone on with is still the same run, in its data, in what was learnt from them and in its
+batches, and at which rates it goes on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 
+from taskkit.batches.loader import Loader, StreamLoader
+from taskkit.batches.plan import plan
 from taskkit.contracts.data import Prepared, Stream
 from taskkit.contracts.facts import SPLITS
-from taskkit.contracts.recipe import OptimSection
+from taskkit.contracts.recipe import LoaderSection, OptimSection
 from taskkit.engine.build import Built, same
 from taskkit.engine.optim import of_phase
-from taskkit.errors import DataError
+from taskkit.errors import DataError, TaskkitError
 from taskkit.runs import checkpoint, packing
 from taskkit.wording import quoted
 
@@ -25,6 +29,7 @@ class Begun:
 
     saved: checkpoint.Saved
     optim: OptimSection
+    loader: LoaderSection
     sizes: Mapping[str, int | None]
     """Examples in each split; None: a stream."""
     threads: int | None = None
@@ -40,6 +45,27 @@ class Begun:
                 f"{'; '.join(differences)}. A run goes on with the very same data. Put those back, or begin another "
                 f"run: taskkit run {quoted(run)}/recipe.yaml"
             )
+
+    def check_batches(self, loader: Loader | StreamLoader, processes: int) -> None:
+        """Raise TaskkitError where so many processes would be trained on other batches, as a whole, than before."""
+        before, run = self.saved.processes, self.saved.path.parent.parent
+        if processes != before and not self._same_batches(loader, processes):
+            raise TaskkitError(
+                f"{run} was trained by {before} processes, and {processes} would be trained on other batches. A run "
+                f"goes on with the very same ones. Go on with as many: taskkit run --resume {quoted(run)} "
+                f"trainer.devices={before}. Where all samples have one shape, another number given so has the same "
+                "batches."
+            )
+
+    def _same_batches(self, loader: Loader | StreamLoader, processes: int) -> bool:
+        section, before = self.loader, self.saved.processes
+        if isinstance(loader, StreamLoader):
+            return loader.batch_size * processes == section.batch_size * before
+        drop, order = section.drop_last, np.arange(loader.plan.samples)
+        was = plan(loader.encoded, loader.processor, section.batch_size, section.budget, shuffle=True, drop_last=drop)
+        was.world, now = before, replace(loader.plan, world=processes)
+        pairs = zip_longest(was.global_batches(order), now.global_batches(order), fillvalue=order[:0])
+        return all(np.array_equal(*pair) for pair in pairs)
 
     def _differences(self, built: Built, prepared: Prepared) -> Iterator[str]:
         before, now = self.saved.spec, packing.pack(built.spec)

@@ -271,6 +271,8 @@ class Run:
             callbacks.append(rates)
         blocks = gathered_at_once(built.network, built.model.blocks(built.network))
         trainer = make_trainer(r, [*callbacks, *self.callbacks], count, built.task, self.key, blocks)
+        if begun is not None:
+            begun.check_batches(train, trainer.world_size)
         self.others.start_by(trainer)
         self._describe_place(trainer, built, data)
         self._check_processes(trainer)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         OptimSection,
         PluginsSection,
         PrivacySection,
+        Recipe,
         TrackersSection,
         TrainerSection,
     )
@@ -93,6 +94,15 @@ def _sections(parts: Mapping[str, Any], task: Component | None) -> Found:
         yield from stopping_problems(stopping, trainer)
     if stopping and stopping.monitor is not None and task:
         yield from monitor_problems(stopping.monitor, stopping.mode, task)
+
+
+def placement_problems(recipe: Recipe) -> list[str]:
+    """What does not go with the processes of a recipe that is read back, whose other parts were checked."""
+    plain = {name: getattr(recipe, name) for name in ("compile", "channels_last", "optim")}
+    found = [*trainer_problems(recipe.trainer), *loader_problems(recipe.loader, recipe.trainer)]
+    if recipe.trainer.strategy == "fsdp":
+        found += fsdp_problems(plain, recipe.trainer)
+    return [message for _, message in found]
 
 
 def requirement_problems(requires: Sequence[str]) -> Found:

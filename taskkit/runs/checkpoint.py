@@ -28,6 +28,8 @@ HISTORY = "taskkit_history"
 """Holds what each validation so far gave."""
 LINES = "taskkit_lines"
 """Holds how many lines metrics.jsonl had."""
+RANDOM = "taskkit_random"
+"""Holds the random states of each process."""
 TASK = "task."
 """What the names of the task's weights begin with in a checkpoint of format 2."""
 CONCLUSION = "conclusion.pt"
@@ -53,6 +55,8 @@ class Saved:
     """The single numbers of each validation so far; the last of them is that of these weights in `best.ckpt`."""
     lines: int | None
     """How many metrics.jsonl had; None: an older taskkit wrote it."""
+    processes: int
+    """So many trained."""
 
 
 def contents(
@@ -95,6 +99,7 @@ def read(path: Path) -> Saved:
             epoch=whole["epoch"],
             history=list(whole.get(HISTORY, ())),
             lines=whole.get(LINES),
+            processes=len(whole.get(RANDOM, (None,))),
         )
     except (KeyError, AttributeError) as error:
         raise CheckpointError(

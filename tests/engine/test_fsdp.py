@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +16,8 @@ from torch import nn
 
 import taskkit
 from taskkit.engine.fsdp import gathered_at_once
-from taskkit.errors import RecipeError
+from taskkit.engine.signals import Preempted
+from taskkit.errors import RecipeError, TaskkitError
 from taskkit.plugins.discovery import discover
 from taskkit.plugins.registry import Plugins
 from tests.conftest import Site
@@ -141,9 +143,13 @@ def taskkit_callbacks(recipe):
             ]
             Path(os.environ["HELD"], str(trainer.global_rank)).write_text(" ".join(map(str, held)))
 
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if trainer.global_step == int(os.environ.get("STOP_AT", -1)):
+                os.kill(os.getpid(), int(os.environ.get("STOP_BY", 9)))
+
     return [Held()]
 """
-"""It notes how many numbers of weights and optimiser states each holds."""
+"""It stops processes before a step, and notes how many numbers of weights and optimiser states each holds."""
 
 
 @pytest.fixture
@@ -218,6 +224,69 @@ def test_two_processes_with_a_share_each_train_as_one_that_has_all(
     exported = command("export", "two", "-o", "exported", "--to", "torch")
     assert exported.returncode == 0, exported.stderr
     assert "0 of 10 predictions are others" in exported.stderr
+
+
+GOES_ON = {
+    "from two with shares to one": (TWO, ("trainer.devices=1", "trainer.strategy=auto")),
+    "from one to two with shares": (("loader.batch_size=16",), TWO),
+    "from two with shares to two without": (TWO, ("trainer.strategy=ddp",)),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), GOES_ON.values(), ids=GOES_ON)
+def test_a_run_goes_on_by_other_processes_as_the_same_run(
+    before: tuple[str, ...],
+    after: tuple[str, ...],
+    plugins: Plugins,
+    command: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+) -> None:
+    one = taskkit.run("stack.yaml", ["loader.batch_size=16"], out="one", plugins=plugins)
+    # Inside the second epoch, whose last step is yet to come.
+    stopped = command("run", "stack.yaml", "--out", "other", *before, "checkpoint.every_n_steps=5", STOP_AT="5")
+    assert stopped.returncode, stopped.stdout
+    assert torch.load("other/checkpoints/last.ckpt", weights_only=True)["global_step"] == 5
+    done = command("run", "--resume", "other", *after)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "from step 5, trainer." in done.stdout
+    assert_alike(one.path, tmp_path / "other")
+    (change,) = taskkit.load_run(tmp_path / "other", plugins=plugins).manifest.changes
+    assert change.step == 5
+    assert {name: change.values[name] for name in change.values if "trainer" in name} == {
+        name: int(value) if value.isdigit() else value for name, _, value in (word.partition("=") for word in after)
+    }
+
+
+@pytest.fixture
+def stopped(plugins: Plugins, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("STOP_AT", "2")
+    monkeypatch.setenv("STOP_BY", str(int(signal.SIGTERM)))
+    with pytest.raises(Preempted):
+        taskkit.run("stack.yaml", out="stopped", plugins=plugins)
+    monkeypatch.delenv("STOP_AT")
+    return Path("stopped")
+
+
+def test_what_would_make_another_run_is_refused_and_leaves_it_as_it_is(stopped: Path, plugins: Plugins) -> None:
+    before = (stopped / "run.json").read_text()
+    for words, said in {
+        ("optim.lr=1",): "'optim.lr=1' would make another run of it. A change of trainer.devices",
+        ("trainer.devices=3",): "the 1 processes of stopped took 8 samples at a time, which 3 cannot share alike",
+        ("trainer.devices=auto",): "trainer.devices is auto. A number was expected",
+        ("trainer.strategy=deepspeed",): "trainer.strategy is deepspeed. One of auto, ddp",
+        (*TWO, "trainer.accelerator=mps"): "trainer.accelerator is mps, and trainer.strategy fsdp trains on",
+    }.items():
+        with pytest.raises(TaskkitError, match=re.escape(said)):
+            taskkit.resume(stopped, elsewhere=words, plugins=plugins)
+    assert (stopped / "run.json").read_text() == before
+
+
+def test_another_number_of_processes_that_nobody_named_is_refused(stopped: Path, plugins: Plugins) -> None:
+    last = stopped / "checkpoints" / "last.ckpt"
+    saved = torch.load(last, weights_only=True)
+    torch.save({**saved, "taskkit_random": saved["taskkit_random"] * 2}, last)
+    with pytest.raises(TaskkitError, match="stopped was trained by 2 processes, and 1 would be trained on other"):
+        taskkit.resume(stopped, plugins=plugins)
 
 
 def test_processes_that_would_go_different_ways_are_stopped(
