@@ -115,13 +115,13 @@ class FullyShard(ModelParallelStrategy):
     def lightning_module_state_dict(self) -> dict[str, Any]:
         """The whole state of the module, on the CPU; empty but in the first process."""
         assert self.model is not None
-        return self._gathered(self.model.state_dict())
+        return self.gathered(self.model.state_dict())
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
         """The whole state as torch's optimisers have it, on the CPU; empty but in the first process."""
         plain = optimizer._optimizer if isinstance(optimizer, LightningOptimizer) else optimizer
         found = plain.state_dict()
-        state = {number: self._gathered(kept) for number, kept in found["state"].items()}
+        state = {number: self.gathered(kept) for number, kept in found["state"].items()}
         return {"state": state, "param_groups": found["param_groups"]} if self.is_global_zero else {}
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
@@ -142,10 +142,12 @@ class FullyShard(ModelParallelStrategy):
             }
             optimiser.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
 
-    def _gathered(self, state: Mapping[str, Any]) -> dict[str, Any]:
+    def gathered(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """A whole state on the CPU, for which all processes must ask; empty but in the first."""
         kept = {}
         for name, value in state.items():
-            whole = gathered(value.detach()).cpu() if isinstance(value, Tensor) else value
+            whole = value.full_tensor() if isinstance(value, DTensor) else value
+            whole = whole.detach().cpu() if isinstance(whole, Tensor) else whole
             if self.is_global_zero:
                 kept[name] = whole
         return kept
@@ -176,16 +178,22 @@ def own_share(tensor: Tensor) -> Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def gathered(tensor: Tensor) -> Tensor:
-    """The whole of a tensor, for which all processes must ask."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-
-
 def everywhere(tensor: Tensor, how: torch.distributed.ReduceOp.RedOpType) -> Tensor:
     """The tensor reduced over all processes, in place; as it is where there is one."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.all_reduce(tensor, how)
     return tensor
+
+
+def share_alike(copy: nn.Module, module: nn.Module) -> None:
+    """Leave each process its share of the weights of a copy, as it has them of the module."""
+    shares: dict[int, nn.Parameter] = {
+        id(whole): nn.Parameter(_share(whole.detach(), own), requires_grad=whole.requires_grad)
+        for whole, own in zip(copy.parameters(), module.parameters(), strict=True)
+    }
+    for part in copy.modules():
+        for name, whole in part.named_parameters(recurse=False, remove_duplicate=False):
+            setattr(part, name, shares[id(whole)])
 
 
 def gathered_at_once(network: nn.Module, blocks: Iterable[nn.Module]) -> list[nn.Module]:

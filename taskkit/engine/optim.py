@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from taskkit.contracts.recipe import OptimSection
 from taskkit.contracts.task import Task
+from taskkit.engine.fsdp import FullyShard, share_alike
 from taskkit.engine.overflow import Skipped
 from taskkit.errors import TaskkitError
 from taskkit.wording import did_you_mean, nearest
@@ -309,7 +310,8 @@ def never_trained(section: OptimSection, task: Task) -> list[nn.Parameter]:
 def moving_average(decay: float, skipped: Skipped) -> pl.Callback:
     """Lightning's exponential moving average of the weights, which waits where a step was `skipped`.
 
-    Raises TaskkitError when this Lightning has none.
+    Of weights that are shared out among processes each keeps the average of its share. Raises TaskkitError when this
+    Lightning has none.
     """
     try:
         from pytorch_lightning.callbacks import EMAWeightAveraging
@@ -322,5 +324,22 @@ def moving_average(decay: float, skipped: Skipped) -> pl.Callback:
     class Average(EMAWeightAveraging):
         def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
             return not skipped.last and bool(super().should_update(step_idx, epoch_idx))
+
+        def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+            if isinstance(trainer.strategy, FullyShard) and self._average_model is not None:
+                share_alike(self._average_model.module, pl_module)
+
+        def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+            if isinstance(trainer.strategy, FullyShard):
+                # Shares are what is changed for each other, not what was gathered of them.
+                trainer.strategy.release()
+            super().on_validation_epoch_end(trainer, pl_module)
+
+        def on_save_checkpoint(
+            self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+        ) -> None:
+            super().on_save_checkpoint(trainer, pl_module, checkpoint)
+            if isinstance(trainer.strategy, FullyShard):
+                checkpoint["state_dict"] = trainer.strategy.gathered(checkpoint["state_dict"])
 
     return Average(decay=decay)

@@ -98,7 +98,7 @@ def _sections(parts: Mapping[str, Any], task: Component | None) -> Found:
 
 def placement_problems(recipe: Recipe) -> list[str]:
     """What does not go with the processes of a recipe that is read back, whose other parts were checked."""
-    plain = {name: getattr(recipe, name) for name in ("compile", "channels_last", "optim")}
+    plain = {name: getattr(recipe, name) for name in ("compile", "channels_last")}
     found = [*trainer_problems(recipe.trainer), *loader_problems(recipe.loader, recipe.trainer)]
     if recipe.trainer.strategy == "fsdp":
         found += fsdp_problems(plain, recipe.trainer)
@@ -238,12 +238,6 @@ def fsdp_problems(parts: Mapping[str, Any], trainer: TrainerSection) -> Found:
                 f"{name} is true, and trainer.strategy is fsdp, with which nobody tried it. Set it to false, or "
                 "trainer.strategy=ddp.",
             )
-    if (optim := parts.get("optim")) is not None and optim.ema is not None:
-        yield (
-            ("optim", "ema"),
-            f"optim.ema is {optim.ema:g}, and trainer.strategy is fsdp, with which no average of the weights is kept. "
-            "Set it to null, or trainer.strategy=ddp.",
-        )
 
 
 def loader_problems(loader: LoaderSection, trainer: TrainerSection) -> Found:

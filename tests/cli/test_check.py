@@ -407,10 +407,10 @@ MISTAKES_ON_THE_COMMAND_LINE = {
         "override 'trainer.strategy=deepspeed': trainer.strategy is deepspeed, which needs GPUs, and "
         "trainer.accelerator is cpu. Write ddp or auto.",
     ),
-    "an average of weights that are shared out": (
-        ("moons.yaml", "trainer.strategy=fsdp", "optim.ema=0.9"),
-        "override 'optim.ema=0.9': optim.ema is 0.9, and trainer.strategy is fsdp, with which no average of the "
-        "weights is kept. Set it to null, or trainer.strategy=ddp.",
+    "a network that is compiled and shared out": (
+        ("moons.yaml", "trainer.strategy=fsdp", "compile=true"),
+        "override 'compile=true': compile is true, and trainer.strategy is fsdp, with which nobody tried it. Set it to "
+        "false, or trainer.strategy=ddp.",
     ),
     "an optimiser of several passes": (
         ("moons.yaml", "optim.name=LBFGS"),

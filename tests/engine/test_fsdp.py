@@ -21,7 +21,7 @@ from taskkit.errors import RecipeError, TaskkitError
 from taskkit.plugins.discovery import discover
 from taskkit.plugins.registry import Plugins
 from tests.conftest import Site
-from tests.same_run import losses, weights
+from tests.same_run import losses
 
 RECIPE = """\
 seed: 3
@@ -29,7 +29,7 @@ task: {name: stack.forecast}
 model: {name: stack.transformer}
 data: {name: series.waves, series: 100, noise: 0}
 loader: {batch_size: 8}
-optim: {lr: 1.0e-2, weight_decay: 0.05, warmup: 0.1, freeze: {embed.*: 2}, options: {eps: 1.0e-4}}
+optim: {lr: 1.0e-2, weight_decay: 0.05, warmup: 0.1, freeze: {embed.*: 2}, ema: 0.5, options: {eps: 1.0e-4}}
 trainer:
   max_epochs: 2
   accelerator: cpu
@@ -188,15 +188,21 @@ TWO = ("trainer.devices=2", "trainer.strategy=fsdp")
 
 
 def assert_alike(one: Path, two: Path, within: float = 1e-5) -> None:
-    """The same logged lines and last weights, but for sums in another order."""
+    """The same logged lines and last weights, with their averages, but for sums in another order."""
     ours, theirs = losses(one), losses(two)
     assert len(ours) == len(theirs)
     for mine, other in zip(ours, theirs, strict=True):
         assert mine == pytest.approx(other, rel=1e-4, abs=within)
-    mine, other = weights(one), weights(two)
-    assert mine.keys() == other.keys()
-    for name, value in mine.items():
-        torch.testing.assert_close(value, other[name], rtol=1e-3, atol=within)
+    for mine, other in zip(states(one), states(two), strict=True):
+        assert mine.keys() == other.keys()
+        for name, value in mine.items():
+            torch.testing.assert_close(value, other[name], rtol=1e-3, atol=within)
+
+
+def states(run: Path) -> list[dict[str, torch.Tensor]]:
+    """The weights of the last checkpoint and, where these are averages, what they are averages of."""
+    saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    return [saved[name] for name in ("state_dict", "current_model_state") if name in saved]
 
 
 def test_two_processes_with_a_share_each_train_as_one_that_has_all(
@@ -302,7 +308,7 @@ def test_processes_that_would_go_different_ways_are_stopped(
 def test_without_blocks_all_weights_are_gathered_at_once_and_that_is_said(
     plugins: Plugins, command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    changes = ("trainer.precision=bf16-mixed", "model.names=false", "trainer.max_epochs=1")
+    changes = ("trainer.precision=bf16-mixed", "model.names=false", "trainer.max_epochs=1", "optim.ema=null")
     shared = command("run", "stack.yaml", "--out", "ddp", "trainer.devices=2", "trainer.strategy=ddp", *changes)
     assert shared.returncode == 0, shared.stdout + shared.stderr
     done = command("run", "stack.yaml", "--out", "two", *TWO, *changes)
