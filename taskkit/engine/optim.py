@@ -15,6 +15,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -232,8 +233,10 @@ def make_optimiser(section: OptimSection, groups: Sequence[Mapping[str, Any]], *
     if unknown := sorted(set(section.options) - set(known)):
         near = did_you_mean(unknown[0], known) or f" It takes {', '.join(known)}."
         raise TaskkitError(f"optim.options.{unknown[0]}: torch.optim.{make.__name__} takes no such argument.{near}")
-    devices = {p.device.type for group in groups for p in group["params"]}
-    if fused and "fused" in known and devices <= {"cpu", "cuda"}:
+    parameters = [p for group in groups for p in group["params"]]
+    # Of shares torch takes fused steps by Adam alone.
+    fused = fused and (make.__name__ in ("Adam", "AdamW") or not any(isinstance(p, DTensor) for p in parameters))
+    if fused and "fused" in known and {p.device.type for p in parameters} <= {"cpu", "cuda"}:
         arguments["fused"] = True
     try:
         optimiser: Optimizer = make([dict(g) for g in groups], **{**arguments, **section.options})

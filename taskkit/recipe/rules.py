@@ -53,6 +53,8 @@ OPTIMISERS = (
 _SECRET = re.compile(r"//[^/?#]*@|[?&][^=]*(password|token|secret|key)[^=]*=", re.IGNORECASE)
 """What in an address may let somebody in."""
 
+BY_ELEMENT = ("adamw", "adam", "sgd", "adagrad", "rmsprop", "nadam", "radam", "adamax", "adadelta", "asgd")
+"""Optimisers whose step of a weight looks at no other weight; what they do with shares was compared with the whole."""
 _FSDP_PRECISIONS = ("auto", "32-true", "bf16-mixed")
 """Those in which all weights and gradients are as wide as each other."""
 _GPUS_ALONE = ("deepspeed", "deepspeed_stage_1", "deepspeed_stage_2", "deepspeed_stage_3")
@@ -98,7 +100,7 @@ def _sections(parts: Mapping[str, Any], task: Component | None) -> Found:
 
 def placement_problems(recipe: Recipe) -> list[str]:
     """What does not go with the processes of a recipe that is read back, whose other parts were checked."""
-    plain = {name: getattr(recipe, name) for name in ("compile", "channels_last")}
+    plain = {name: getattr(recipe, name) for name in ("compile", "channels_last", "optim")}
     found = [*trainer_problems(recipe.trainer), *loader_problems(recipe.loader, recipe.trainer)]
     if recipe.trainer.strategy == "fsdp":
         found += fsdp_problems(plain, recipe.trainer)
@@ -230,6 +232,19 @@ def fsdp_problems(parts: Mapping[str, Any], trainer: TrainerSection) -> Found:
             ("trainer", "accelerator"),
             f"trainer.accelerator is {trainer.accelerator}, and trainer.strategy fsdp trains on CUDA devices or the "
             "CPU. Write one of these, or trainer.strategy=auto.",
+        )
+    optim = parts.get("optim")
+    if optim is not None and optim.name.lower() not in BY_ELEMENT:
+        yield (
+            ("optim", "name"),
+            f"optim.name is {optim.name}, and trainer.strategy is fsdp, with which each process takes a step of its "
+            f"share of a matrix. Expected one of {', '.join(BY_ELEMENT)}, or trainer.strategy=ddp.",
+        )
+    elif optim is not None and optim.options.get("fused") and optim.name.lower() not in ("adam", "adamw"):
+        yield (
+            ("optim", "options"),
+            f"optim.options.fused is true, and of shares, as trainer.strategy fsdp has them, torch takes no fused step "
+            f"by {optim.name}. Leave it out.",
         )
     for name in ("compile", "channels_last"):
         if parts.get(name):

@@ -13,13 +13,18 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
 import taskkit
-from taskkit.engine.fsdp import gathered_at_once
+from taskkit.contracts.recipe import OptimSection
+from taskkit.engine.fsdp import gathered_at_once, own_share
+from taskkit.engine.optim import make_optimiser
 from taskkit.engine.signals import Preempted
 from taskkit.errors import RecipeError, TaskkitError
 from taskkit.plugins.discovery import discover
 from taskkit.plugins.registry import Plugins
+from taskkit.recipe.rules import BY_ELEMENT
 from tests.conftest import Site
 from tests.same_run import losses
 
@@ -322,6 +327,8 @@ def test_without_blocks_all_weights_are_gathered_at_once_and_that_is_said(
     {
         "trainer.precision=16-mixed": "trainer.precision is 16-mixed, and trainer.strategy fsdp trains in",
         "trainer.accelerator=mps": "trainer.accelerator is mps, and trainer.strategy fsdp trains on",
+        "optim.name=muon": "optim.name is muon, and trainer.strategy is fsdp, with which each process takes a step",
+        "optim.name=sgd optim.options={fused: true}": "optim.options.fused is true, and of shares",
         "compile=true": "compile is true, and trainer.strategy is fsdp",
         "channels_last=true": "channels_last is true, and trainer.strategy is fsdp",
         "trainer.strategy=fsdp_cpu_offload": "trainer.strategy is fsdp_cpu_offload, and taskkit leaves no weights",
@@ -329,8 +336,31 @@ def test_without_blocks_all_weights_are_gathered_at_once_and_that_is_said(
 )
 def test_what_was_not_tried_with_shares_is_refused(plugins: Plugins, change: str, said: str) -> None:
     with pytest.raises(RecipeError, match=re.escape(said)):
-        taskkit.run("stack.yaml", [*TWO, change], out="none", plugins=plugins)
+        taskkit.run("stack.yaml", [*TWO, *re.split(r" (?=optim)", change)], out="none", plugins=plugins)
     assert not Path("none").exists()
+
+
+@pytest.fixture
+def mesh(tmp_path: Path) -> Iterator[DeviceMesh]:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    yield init_device_mesh("cpu", (1,))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("name", BY_ELEMENT)
+def test_every_optimiser_that_is_let_through_takes_the_same_step_of_shares(name: str, mesh: DeviceMesh) -> None:
+    def stepped(*, shares: bool) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        layer = nn.Linear(5, 7)
+        if shares:
+            fully_shard(layer, mesh=mesh)
+        optimiser = make_optimiser(OptimSection(name=name, lr=0.01), [{"params": list(layer.parameters())}])
+        for _ in range(2):
+            layer(torch.ones(2, 5)).square().sum().backward()
+            optimiser.step()
+        return [own_share(parameter.detach()) for parameter in layer.parameters()]
+
+    torch.testing.assert_close(stepped(shares=True), stepped(shares=False))
 
 
 def test_blocks_that_are_lists_of_parameters_are_the_modules_that_hold_these() -> None:
