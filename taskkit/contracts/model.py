@@ -214,5 +214,9 @@ class Model(ABC, Generic[SectionT, ProcessorT]):
         raise TaskkitError(f"{type(self).__name__} is no model of transformers.")
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
-        """The network's blocks from input to output, for layer-wise learning-rate decay; by default unknown."""
+        """The network's blocks from input to output; by default unknown.
+
+        They are for layer-wise learning-rate decay, and their weights are gathered one block at a time where these are
+        shared out among processes.
+        """
         return ()

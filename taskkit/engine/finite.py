@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from taskkit.batches.loader import HostBatch, Loader, StreamLoader
 from taskkit.batches.plan import Indices
@@ -49,6 +50,8 @@ class Trail:
         self.directory = directory
         self.loader = loader
         self._parameters: list[tuple[str, nn.Parameter]] = []
+        self._shared_out = False
+        """Whether each process has a share of them."""
         self._step = 0
         self._batches: list[_Batch] = []
         self._gradients: list[_Gradients] = []
@@ -56,6 +59,7 @@ class Trail:
     def follow(self, network: nn.Module) -> None:
         """Follow the parameters that are trained."""
         self._parameters = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+        self._shared_out = any(isinstance(p, DTensor) for _, p in self._parameters)
 
     def batch(self, step: int, batch: HostBatch) -> None:
         """Note a batch that has a part in an optimiser step."""
@@ -65,9 +69,11 @@ class Trail:
     def gradients(self, step: int) -> None:
         """Note how large the gradients of an optimiser step are."""
         found = [(n, p.grad) for n, (_, p) in enumerate(self._parameters) if p.grad is not None]
-        dense = [(n, own_share(grad)) for n, grad in found if grad.layout is torch.strided]
+        dense = [(n, grad) for n, grad in found if grad.layout is torch.strided]
         if dense:
             numbers, grads = zip(*dense, strict=True)
+            if self._shared_out:
+                grads = tuple(map(own_share, grads))
             self._gradients.append(_Gradients(step, numbers, torch.stack(torch._foreach_norm(grads))))
 
     def forget(self) -> None:
