@@ -233,6 +233,12 @@ def fsdp_problems(parts: Mapping[str, Any], trainer: TrainerSection) -> Found:
             f"trainer.accelerator is {trainer.accelerator}, and trainer.strategy fsdp trains on CUDA devices or the "
             "CPU. Write one of these, or trainer.strategy=auto.",
         )
+    if trainer.sync_batchnorm:
+        yield (
+            ("trainer", "sync_batchnorm"),
+            "trainer.sync_batchnorm is true, and trainer.strategy is fsdp, with which each process takes batch "
+            "statistics of its own. Set it to false, or trainer.strategy=ddp.",
+        )
     optim = parts.get("optim")
     if optim is not None and optim.name.lower() not in BY_ELEMENT:
         yield (

@@ -334,6 +334,7 @@ def test_without_blocks_all_weights_are_gathered_at_once_and_that_is_said(
         "trainer.accelerator=mps": "trainer.accelerator is mps, and trainer.strategy fsdp trains on",
         "optim.name=muon": "optim.name is muon, and trainer.strategy is fsdp, with which each process takes a step",
         "optim.name=sgd optim.options={fused: true}": "optim.options.fused is true, and of shares",
+        "trainer.sync_batchnorm=true": "trainer.sync_batchnorm is true, and trainer.strategy is fsdp",
         "compile=true": "compile is true, and trainer.strategy is fsdp",
         "channels_last=true": "channels_last is true, and trainer.strategy is fsdp",
         "trainer.strategy=fsdp_cpu_offload": "trainer.strategy is fsdp_cpu_offload, and taskkit leaves no weights",
