@@ -100,7 +100,7 @@ def _sections(parts: Mapping[str, Any], task: Component | None) -> Found:
 
 def placement_problems(recipe: Recipe) -> list[str]:
     """What does not go with the processes of a recipe that is read back, whose other parts were checked."""
-    plain = {name: getattr(recipe, name) for name in ("compile", "channels_last", "optim")}
+    plain = {name: getattr(recipe, name) for name in ("compile", "channels_last", "distil", "optim")}
     found = [*trainer_problems(recipe.trainer), *loader_problems(recipe.loader, recipe.trainer)]
     if recipe.trainer.strategy == "fsdp":
         found += fsdp_problems(plain, recipe.trainer)
@@ -251,6 +251,12 @@ def fsdp_problems(parts: Mapping[str, Any], trainer: TrainerSection) -> Found:
             ("optim", "options"),
             f"optim.options.fused is true, and of shares, as trainer.strategy fsdp has them, torch takes no fused step "
             f"by {optim.name}. Leave it out.",
+        )
+    if parts.get("distil"):
+        yield (
+            ("distil",),
+            "distil names a teacher, and trainer.strategy is fsdp, with which nobody tried it. Set distil to null, or "
+            "trainer.strategy=ddp.",
         )
     for name in ("compile", "channels_last"):
         if parts.get(name):
