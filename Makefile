@@ -1,7 +1,7 @@
 # The few commands that one needs here. `make install` comes first.
 bin := .venv/bin
 
-.PHONY: install test coverage slow steps calibration fuzz proofs conformance faults trust lint docs
+.PHONY: install test coverage slow steps gpu calibration fuzz proofs conformance faults trust lint docs
 
 install:  ## an environment with taskkit, its plugins and the tools
 	python3 -m venv .venv
@@ -19,6 +19,10 @@ slow:  ## train the shipped recipes to the results that their headers state
 steps:  ## measure what a training step costs the host beside other trainers, and write docs/results/steps.md; on a quiet machine, some ten minutes
 	OMP_NUM_THREADS=1 $(bin)/python tests/benchmarks/steps.py cpu --out docs/results/steps-cpu.json
 	$(bin)/python tests/benchmarks/steps.py page
+
+gpu:  ## all that is to be known of a CUDA device, in nine minutes, and write docs/results/gpu.md
+	-$(bin)/python tests/benchmarks/gpu.py run --out docs/results/gpu
+	$(bin)/python tests/benchmarks/gpu.py page
 
 calibration:  ## measure what intervals and tests are worth, and write docs/explanation/calibration.md (some ten minutes)
 	$(bin)/python -m tests.calibration

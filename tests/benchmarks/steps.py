@@ -1,7 +1,6 @@
-"""Measure what drivers of the training loop cost a step.
+"""Measure what drivers of the training loop cost a step on the host; gpu.py measures a CUDA device.
 
 python tests/benchmarks/steps.py cpu --out docs/results/steps-cpu.json
-python tests/benchmarks/steps.py cuda --peak-tflops 790 --out docs/results/steps-cuda.json
 python tests/benchmarks/steps.py page
 """
 
@@ -34,20 +33,6 @@ PACKAGES = (
     "accelerate",
     "numpy",
     "rich",
-    "timm",
-)
-NETWORKS = ("vit_b16", "resnet50")
-TINY = {
-    "vit_b16": ("model.architecture=vit_tiny_patch16_224", "model.options={depth: 1, img_size: 32}"),
-    "resnet50": ("model.architecture=resnet10t", "data.size=64", "loader.batch_size=8", "data.samples=256"),
-}
-SMALL_DATA = (
-    "title=A tiny stand-in",
-    "data.size=32",
-    "data.classes=10",
-    "loader.batch_size=4",
-    "data.samples=128",
-    "trainer.accelerator=cpu",
 )
 
 
@@ -60,26 +45,16 @@ def main() -> None:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    modes = top.add_subparsers(required=True, metavar="cpu|cuda|page")
+    modes = top.add_subparsers(required=True, metavar="cpu|page")
 
     cpu_ = modes.add_parser("cpu", help="host overhead on a tiny network, in one thread")
     cpu_.add_argument("--rounds", type=int, default=15)
     cpu_.add_argument("--steps", type=int, default=500)
     names = [row.name for row in protocol.CPU]
     cpu_.add_argument("--rows", nargs="+", choices=names, default=names, help="beside the raw loop; all by default")
+    cpu_.add_argument("--warmup", type=int, default=50)
+    cpu_.add_argument("--out", type=Path, required=True, help="the JSON file of the results")
     cpu_.set_defaults(do=cpu)
-
-    cuda_ = modes.add_parser("cuda", help="throughput on a device")
-    cuda_.add_argument("--network", choices=NETWORKS, default="vit_b16")
-    cuda_.add_argument("--repetitions", type=int, default=5)
-    cuda_.add_argument("--steps", type=int, default=200)
-    cuda_.add_argument("--peak-tflops", type=float, help="dense bf16 peak of the device; MFU is left out without it")
-    cuda_.add_argument("--tiny", action="store_true", help="tiny networks on the CPU, to see that it works")
-    cuda_.set_defaults(do=cuda)
-
-    for mode in (cpu_, cuda_):
-        mode.add_argument("--warmup", type=int, default=50)
-        mode.add_argument("--out", type=Path, required=True, help="the JSON file of the results")
 
     page_ = modes.add_parser("page", help=f"render the results into {page.PAGE}")
     page_.add_argument("folder", type=Path, nargs="?", default=RESULTS)
@@ -101,21 +76,6 @@ def cpu(a: argparse.Namespace) -> None:
     machine = {"device": f"{_cpu_name()}, {os.cpu_count()} cores", "load": [before, os.getloadavg()]}
     settings = {"rounds": a.rounds, "steps": a.steps, "warmup": a.warmup, "threads": 1}
     _write(a.out, "cpu", begun, work, machine, settings, found)
-
-
-def cuda(a: argparse.Namespace) -> None:
-    """Examples a second."""
-    begun = _begun()
-    changes = (*SMALL_DATA, *TINY[a.network]) if a.tiny else ()
-    work = Work(HERE / f"{a.network}.yaml", (*changes, *_window(a)))
-    peak = None if a.peak_tflops is None else a.peak_tflops * 1e12
-    with _cache():
-        found = protocol.interleaved(
-            work, protocol.CUDA, repetitions=a.repetitions, steps=a.steps, limit=2e-2, peak=peak, say=_say
-        )
-    machine = {"device": _cpu_name() if a.tiny else torch.cuda.get_device_name()}
-    settings = {"repetitions": a.repetitions, "steps": a.steps, "warmup": a.warmup}
-    _write(a.out, "cuda", begun, work, machine, settings, found)
 
 
 def _begun() -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle, islice
@@ -29,7 +29,7 @@ from taskkit.batches.loader import Loader
 from taskkit.batches.plan import Fixed
 from taskkit.contracts.data import Batch, Stream
 from taskkit.contracts.task import Task
-from taskkit.engine import build, loaders, meter, optim
+from taskkit.engine import build, loaders, optim
 from taskkit.engine import trainer as trainers
 from taskkit.plugins.discovery import discover
 from taskkit.plugins.registry import Plugins
@@ -67,12 +67,6 @@ class Work:
             resolved = recipes.load([self.path], [*self.overrides, f"task.report={report}"], plugins)
             with redirect_stdout(said), redirect_stderr(said):
                 yield Place(resolved, plugins, Path(name), report, said)
-
-    def flops_per_example(self) -> float:
-        """Operations of one training step, as taskkit counts them."""
-        with self.place() as place:
-            made = parts(place)
-            return meter.flops_per_example(made.task, made.batches.batches[0])
 
 
 @dataclass(frozen=True)
@@ -128,8 +122,6 @@ def parts(place: Place) -> Parts:
     loader = Loader(encoded, built.processor, plan, resident="yes")
     loader.place(device, rank=0, world=1)
     network = built.network.to(device)
-    if r.compile:
-        network.compile()
     assert r.trainer.max_steps is not None
     groups = optim.parameter_groups(r.optim, network, built.model.blocks(network))
     optimiser = optim.make_optimiser(r.optim, groups)
@@ -153,11 +145,8 @@ def raw(place: Place) -> None:
 def _loop(place: Place) -> None:
     p, trainer = parts(place), place.resolved.recipe.trainer
     assert trainer.gradient_clip_val is not None
-    device = torch.device(trainer.accelerator)
-    mixed = trainer.precision == "bf16-mixed"
     for batch in islice(cycle(p.batches), trainer.max_steps):
-        with torch.autocast(device.type, torch.bfloat16) if mixed else nullcontext():
-            loss, _ = objective(p.network(image=batch["image"]), batch["target"])
+        loss, _ = objective(p.network(image=batch["image"]), batch["target"])
         p.stopwatch.tick(loss)
         p.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -232,8 +221,7 @@ def hugging_face(place: Place) -> None:
         output_dir=str(place.directory / "hugging_face"),
         max_steps=section.max_steps,
         max_grad_norm=section.gradient_clip_val,
-        bf16=section.precision == "bf16-mixed",
-        use_cpu=section.accelerator == "cpu",
+        use_cpu=True,
         save_strategy="no",
         report_to=[],
     )

@@ -24,7 +24,7 @@ def _lines(results: Sequence[Result]) -> Iterator[str]:
     yield "All rows of a table do the same work on the same batches; only the driver differs. A row whose first 20"
     yield "losses are not those of the raw loop has FAILED and no figure.\n"
     for result in results:
-        yield from _cpu(result) if result["mode"] == "cpu" else _cuda(result)
+        yield from _cpu(result)
         yield ""
 
 
@@ -42,32 +42,6 @@ def _cpu(result: Result) -> Iterator[str]:
     says = {row["row"]: row["says"] for row in result["rows"]}
     for name, (value, low, high) in shares.items():
         yield f"\ntaskkit adds {value:.2f} × ({low:.2f}–{high:.2f}) what this adds: {says[name]}."
-
-
-def _cuda(result: Result) -> Iterator[str]:
-    p = result["protocol"]
-    yield f"## {result['work']['title']}\n"
-    yield f"{_setting(result)} Batches of {result['work']['loader']['batch_size']},"
-    yield f"{result['work']['trainer']['precision']}: {p['warmup']} steps of warm-up, {p['steps']} timed,"
-    yield f"{p['repetitions']} interleaved repetitions. Median and range.\n"
-    yield "| driver | examples/s | range | MFU | peak memory, GiB | warm-up, s |"
-    yield "|---|---:|---:|---:|---:|---:|"
-    for row in result["rows"]:
-        yield f"| {row['says']} | {' | '.join(_cuda_cells(row))} |"
-
-
-def _cuda_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    if "examples_per_second" not in row:
-        return "FAILED", "", "", "", ""
-    value, low, high = row["examples_per_second"]
-    mfu, memory = row.get("mfu"), row["peak_memory_bytes"]
-    return (
-        f"{value:,.0f}",
-        f"{low:,.0f}–{high:,.0f}",
-        "" if mfu is None else f"{mfu:.1%}",
-        "" if memory is None else f"{memory / 2**30:.1f}",
-        f"{row['warmup_seconds']:.0f}",
-    )
 
 
 def _load(result: Result) -> str:

@@ -10,18 +10,8 @@ PIXELS, CLASSES = f"{SECTIONS}:Pixels", ("taskkit:Classes",)
 
 @hookimpl
 def taskkit_components() -> Iterable[Component]:
-    """Declare a task that times its steps, two models, and data of noise."""
+    """Declare a task that times its steps, a model, and data of noise."""
     task, data = f"{WORK}:Classify", f"{WORK}:Noise"
     yield Component("task", "steps.classify", "note five scalars", task, f"{SECTIONS}:Classify", "", CLASSES)
-    for name, summary in (("mlp", "a multilayer perceptron"), ("timm", "any timm model")):
-        reference = f"{name.capitalize()}"
-        yield Component(
-            "model",
-            f"steps.{name}",
-            summary,
-            f"{WORK}:{reference}",
-            f"{SECTIONS}:{reference}",
-            PIXELS,
-            CLASSES,
-        )
+    yield Component("model", "steps.mlp", "a multilayer perceptron", f"{WORK}:Mlp", f"{SECTIONS}:Mlp", PIXELS, CLASSES)
     yield Component("data", "steps.noise", "random images", data, f"{SECTIONS}:Noise", PIXELS, CLASSES)

@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from step_cost import drivers
 from step_cost.drivers import Driver, Report, Work
-from step_cost.figures import bootstrap, difference, middle, ratio, spread
+from step_cost.figures import bootstrap, difference, middle, ratio
 
 Say = Callable[[str], None]
 
@@ -22,7 +20,6 @@ class Row:
     name: str
     says: str
     driver: Driver
-    compile: bool = False
 
 
 RAW = Row("raw", "a loop written by hand", drivers.raw)
@@ -33,12 +30,6 @@ HUGGING_FACE = Row("hugging_face", "Hugging Face's Trainer, its defaults, the lo
 OURS = Row("taskkit", "`taskkit run`, five notes", drivers.ours)
 
 CPU = (BARE, QUIET, USUAL, HUGGING_FACE, OURS)
-CUDA = (
-    RAW,
-    Row("raw, compiled", "the same with `torch.compile`", drivers.raw, compile=True),
-    OURS,
-    Row("taskkit, compiled", "`taskkit run … compile=true`", drivers.ours, compile=True),
-)
 COMPARED_WITH = (QUIET.name, USUAL.name, HUGGING_FACE.name)
 """Rows whose added time that of taskkit is divided by."""
 
@@ -84,64 +75,8 @@ def _paired_rows(
         yield found
 
 
-def interleaved(
-    work: Work,
-    rows: Sequence[Row],
-    *,
-    repetitions: int,
-    steps: int,
-    limit: float,
-    peak: float | None,
-    say: Say,
-) -> dict[str, Any]:
-    """Measure examples a second and memory, A B C D D C B A; `peak` is the device's FLOP/s, for MFU.
-
-    Warm-up is that of the first repetition, which compiles from nothing. `limit` bounds the relative difference
-    between a row's losses and those of the first row.
-    """
-    reports: dict[str, list[Report]] = {row.name: [] for row in rows}
-    for number in range(repetitions):
-        for row in _alternating(rows, number):
-            _forget_compiled(caches=number > 0)
-            report = work.changed(f"compile={str(row.compile).lower()}").run(row.driver)
-            reports[row.name].append(report)
-            say(f"repetition {number + 1}/{repetitions}  {row.name:18} {1000 * _seconds(report) / steps:.2f} ms")
-    with work.place() as place:
-        batch = place.resolved.recipe.loader.batch_size
-    flops = work.flops_per_example()
-    expected = reports[rows[0].name][0]["losses"]
-    found = [_interleaved_row(row, reports[row.name], expected, limit, batch * steps) for row in rows]
-    for measured in found:
-        if peak is not None and "examples_per_second" in measured:
-            measured["mfu"] = measured["examples_per_second"].value * flops / peak
-    return {"limit": limit, "rows": found, "flops_per_example": flops, "peak_flops": peak, "samples": reports}
-
-
-def _interleaved_row(
-    row: Row, reports: Sequence[Report], expected: Sequence[float], limit: float, examples: int
-) -> dict[str, Any]:
-    gap = max(difference(report["losses"], expected, relative=True) for report in reports)
-    found: dict[str, Any] = {"row": row.name, "says": row.says, "largest_difference": gap}
-    if gap <= limit:
-        found["examples_per_second"] = spread([examples / _seconds(report) for report in reports])
-        found["warmup_seconds"] = reports[0]["warmup_seconds"]
-        found["peak_memory_bytes"] = max((report["peak_memory_bytes"] or 0) for report in reports) or None
-    return found
-
-
-def _forget_compiled(*, caches: bool) -> None:
-    """Begin afresh: torch counts the compilations of one function over all runs, and gives up at the eighth."""
-    torch.compiler.reset()
-    torch.compiler.config.force_disable_caches = not caches
-
-
 def _alternating(rows: Sequence[Row], number: int) -> Sequence[Row]:
     return rows if number % 2 == 0 else rows[::-1]
-
-
-def _seconds(report: Report) -> float:
-    """By CUDA events where there are any."""
-    return float(report["device_seconds"] or report["seconds"])
 
 
 def _microseconds(report: Report, steps: int) -> float:

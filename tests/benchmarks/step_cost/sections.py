@@ -1,7 +1,7 @@
 """The facts and settings of the work, without torch."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from taskkit import Fact, setting
 
@@ -29,15 +29,6 @@ class Mlp:
 
     width: int = setting(64, "units of a hidden layer", ge=1)
     depth: int = setting(2, "hidden layers", ge=1)
-
-
-@dataclass
-class Timm:
-    """Settings of a timm model."""
-
-    architecture: str = setting(doc="timm's name")
-    options: dict[str, Any] = setting({}, "further arguments of timm.create_model")
-    channels_last: bool = setting(False, "lay images and kernels out with channels last")
 
 
 @dataclass

@@ -103,14 +103,13 @@ class Images(Processor):
 class Scaled(nn.Module):
     """A network of images between -1 and 1, given uint8 images."""
 
-    def __init__(self, network: nn.Module, channels_last: bool) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.layout = torch.channels_last if channels_last else torch.contiguous_format
-        self.network = network.to(memory_format=self.layout)  # type: ignore[call-overload]
+        self.network = network
 
     def forward(self, image: Tensor) -> Tensor:
         """(batch, 3, size, size) to (batch, classes)."""
-        out: Tensor = self.network(image.to(torch.float32, memory_format=self.layout).div(127.5).sub(1.0))
+        out: Tensor = self.network(image.to(torch.float32).div(127.5).sub(1.0))
         return out
 
 
@@ -129,21 +128,4 @@ class Mlp(Model):
         widths = [3 * spec.input.size**2, *[c.width] * c.depth]
         hidden = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.ReLU())]
         head = nn.Linear(c.width, len(spec.target.names))
-        return Scaled(nn.Sequential(nn.Flatten(), *hidden, head), channels_last=False)
-
-
-class Timm(Model):
-    """A timm model from scratch."""
-
-    def processor(self, spec: DataSpec) -> Processor:
-        """Images."""
-        return Images()
-
-    def network(self, spec: DataSpec, processor: Processor) -> nn.Module:
-        """As timm makes it."""
-        import timm
-
-        assert isinstance(spec.target, Classes)
-        c = self.config
-        network = timm.create_model(c.architecture, num_classes=len(spec.target.names), **c.options)
-        return Scaled(network, c.channels_last)
+        return Scaled(nn.Sequential(nn.Flatten(), *hidden, head))
