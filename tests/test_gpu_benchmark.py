@@ -178,6 +178,7 @@ def test_a_call_that_is_killed_keeps_its_rows_and_leaves_no_process(tmp_path: Pa
     found = json.loads((out / "sasrec.json").read_text())
     assert found["state"] == "running"
     assert found["rows"][: len(rows)] == rows
+    assert len(found["rows"]) < len(found["planned"])
     assert _of(tmp_path) == []
 
 
@@ -233,6 +234,7 @@ def test_a_page_tells_of_each_row_and_of_a_call_that_was_broken_off(gpu: SimpleN
     assert " | 300 | 0 | 0 | 12 | 2 × 150–200 |" in page
     assert "| `taskkit run` | FAILED: OutOfMemoryError: a \\| b |" in page
     assert "This stage did not end by itself: the call was broken off." in page
+    assert "Not reached in the time of the call: `taskkit run` (batches that are read)." in page
 
 
 def test_a_page_tells_of_tests_and_recipes(gpu: SimpleNamespace, tmp_path: Path) -> None:
@@ -294,14 +296,18 @@ def result(**changes: Any) -> dict[str, Any]:
         "command": "python gpu.py",
         "state": "finished",
         "reason": None,
-        "machine": {"device": "NVIDIA H100", "driver": "580", "cpu": "a CPU", "cores": 16},
+        "machine": {"device": "NVIDIA H100", "driver": "580", "cpu": "16 x a CPU"},
         "packages": {"torch": "2.11.0"},
         "says": "SASRec",
         "unit": {"name": "items", "scale": 1000.0},
         "tuned": ["compile=true"],
         "limit": 0.02,
+        "planned": [
+            *({"table": "resident", "says": each["says"]} for each in (row, failed)),
+            {"table": "loaded", "says": failed["says"]},
+        ],
         "peak_flops": 989e12,
-        "protocol": {"warmup": 50, "steps": 200, "seconds": 3.0, "profiled": 5},
+        "protocol": {"warmup": 50, "steps": 200, "seconds": 2.0, "profiled": 5},
         "rows": [row, failed],
         **changes,
     }

@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     shared.add_argument("--cache", type=Path, help="taskkit's cache, with the data that recipes name")
     shared.add_argument("--scratch", type=Path, help="where data are made up and runs are left; left out: nowhere")
     shared.add_argument("--recipes", nargs="+", metavar="NAME", help="train these alone")
-    shared.add_argument("--together", type=int, default=4, help="recipes that are trained at a time (4)")
+    shared.add_argument("--together", type=int, default=6, help="recipes that are trained at a time (6)")
     shared.add_argument("--repetitions", type=int, help="of the timed rows at most; left out: as time allows")
     shared.add_argument("--peak-tflops", type=float, help="the device's dense bf16 peak; left out: by its name")
     shared.add_argument("--commit", help="what is measured, where there is no checkout of git")

@@ -21,9 +21,12 @@ def run(kept: Kept, folder: Path, until: float) -> None:
     found = folder / "tests.xml"
     # The options of pyproject.toml spread tests over processes, and want a plugin of pytest that may not be here.
     words = [sys.executable, "-m", "pytest", "-o", "addopts=", *WORDS, f"--junitxml={found}", *files]
-    ended = subprocess.run(words, cwd=ROOT, timeout=max(1.0, until - time.time()))
+    try:
+        code = subprocess.run(words, cwd=ROOT, timeout=max(1.0, until - time.time())).returncode
+    except subprocess.TimeoutExpired as error:
+        raise SystemExit(f"pytest was not over after {error.timeout:.0f} s.") from None
     if not found.exists():
-        raise SystemExit(f"pytest ended with {ended.returncode} and left no results.")
+        raise SystemExit(f"pytest ended with {code} and left no results.")
     rows = list(_rows(found))
     kept.put(rows=rows)
     if bad := [row["test"] for row in rows if row["state"] == "failed"] or ([] if rows else ["none was found"]):

@@ -43,7 +43,7 @@ class Amount:
     """What is otherwise in the configuration of a transformer; empty: it is that of BASE."""
 
 
-WHOLE = Amount(16384, 375, 40_000, 512, 15.0, 6000, 3400, {})
+WHOLE = Amount(8192, 375, 40_000, 512, 15.0, 6000, 3400, {})
 TINY_NETWORK = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
 TINY = Amount(240, 40, 400, 120, 0.6, 120, 60, TINY_NETWORK)
 

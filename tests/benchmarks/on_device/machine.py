@@ -32,7 +32,7 @@ def described(*, tiny: bool) -> dict[str, Any]:
     """Device, processor and versions; raises SystemExit where there is no CUDA device and one is needed."""
     if not tiny and not torch.cuda.is_available():
         raise SystemExit("torch finds no CUDA device here. Expected one. To see on a CPU that this works, add --tiny.")
-    machine: dict[str, Any] = {"cpu": cpu(), "cores": os.cpu_count(), "load": os.getloadavg()[0]}
+    machine: dict[str, Any] = {"cpu": cpu(), "load": os.getloadavg()[0]}
     if not tiny:
         about = torch.cuda.get_device_properties(0)
         machine |= {"device": about.name, "memory": about.total_memory, "capability": f"{about.major}.{about.minor}"}

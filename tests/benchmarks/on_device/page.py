@@ -23,13 +23,14 @@ TABLES = {
     "loaded": "Batches are read by the loader, in as many processes as taskkit chooses; by the defaults of Hugging "
     "Face's Trainer in none.",
 }
+WHERE = {"resident": "batches on the device", "loaded": "batches that are read"}
 TIMES = """All rows of a table take the same batches to the same network, optimiser, learning rates and precision, from
 the same weights; only the driver differs. What the recipe draws at random is off, and data are made up. Rows that are
 tuned have {tuned}, whoever drives; Hugging Face's Trainer then also has no bar, no log and no look for NaN. A row
 whose first 20 losses are not within {limit:.0%} of those of the loop written by hand has FAILED and no figure.
-{warmup} steps of warm-up, then {steps}, or as many as {seconds:.0f} s allow, between two synchronisations; rows in
-turns, forwards and backwards, as often as the call's time allowed. A step is timed by CUDA events: the median and the
-range of the repetitions. MFU: operations as torch counts them in one batch, without those on padding{peak}.
+{warmup} steps of warm-up, then {steps} between two synchronisations, each of the two at most {seconds:.0f} s long;
+rows in turns, forwards and backwards, as often as the call's time allowed. A step is timed by CUDA events: the median
+and the range of the repetitions. MFU: operations as torch counts them in one batch, without those on padding{peak}.
 Memory includes the batches that lie on the device. Launches and synchronisations are those of a step in a profile of
 {profiled} further ones. Warm-up is that of the first repetition; the first row that compiles does so from nothing,
 others may find the same graph compiled."""
@@ -113,6 +114,10 @@ def _times(result: Result) -> Iterator[str]:
         if mine := [row for row in rows if row["table"] == table]:
             yield f"\n{says}\n"
             yield from _table(result, mine)
+    done = {(row["table"], row["says"]) for row in rows}
+    if left := [row for row in result.get("planned", []) if (row["table"], row["says"]) not in done]:
+        names = ", ".join(f"{row['says']} ({WHERE[row['table']]})" for row in left)
+        yield f"\nNot reached in the time of the call: {names}."
     yield ""
 
 
@@ -160,7 +165,7 @@ def _setting(result: Result) -> str:
     ended = "" if result["state"] == FINISHED else f" This stage did not end by itself: {_why(result)}."
     return (
         f"{result['date'][:10]}, commit {_commit(result['git'])}, {machine['device']} with driver {machine['driver']}, "
-        f"{machine['cores']} cores of {machine['cpu']}, {versions}: `{result['command']}`.{ended}"
+        f"{machine['cpu']}, {versions}: `{result['command']}`.{ended}"
     )
 
 

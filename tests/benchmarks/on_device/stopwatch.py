@@ -20,7 +20,7 @@ from taskkit.speed.measured import compilations
 COMPARED = 20
 """So many first losses are reported, to be compared among drivers."""
 LEAST = 10
-"""Steps that are timed at least, however long they take."""
+"""Steps that are timed at least, however long they take; twice as many are warmed up."""
 MARK = "on_device step"
 LAUNCHES = ("cudaLaunchKernel", "cuLaunchKernel", "cudaGraphLaunch")
 SYNCHRONISATIONS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")
@@ -28,7 +28,7 @@ SYNCHRONISATIONS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEvent
 
 @dataclass(frozen=True)
 class Window:
-    """Which steps are measured: after `warmup` so many, or as many as `seconds` allow; then some in a profile."""
+    """Which steps are measured: after `warmup` so many `steps`, each as `seconds` allow, then some in a profile."""
 
     warmup: int
     steps: int
@@ -66,6 +66,8 @@ class Stopwatch:
         self._began = time.perf_counter()
         self._waited = self._started = 0.0
         self._compiled = 0
+        self._warm: int | None = None
+        """The steps that were warmed up, once they are over."""
         self._events: list[torch.cuda.Event] = []
         self._profile: profile | None = None
 
@@ -109,17 +111,25 @@ class Stopwatch:
         w, device = self.window, loss.device
         if self._ticks < COMPARED:
             self._losses.append(loss.detach())
-        if self._ticks == w.warmup:
-            self._start(device)
-        elif self.report is None and self._ticks > w.warmup:
-            steps = self._ticks - w.warmup
-            if steps >= w.steps or (steps >= LEAST and time.perf_counter() - self._started > w.seconds):
-                self._stop(device, steps)
+        if self._ticks == 0:
+            self._started = time.perf_counter()
+        elif self._warm is None:
+            if self._over(self._ticks, w.warmup, 2 * LEAST):
+                self._start(device)
+        elif self.report is None:
+            steps = self._ticks - self._warm
+            if self._over(steps, w.steps, LEAST):
+                self._stop(device, steps, self._warm)
         if self._profile is not None:
             self._look()
         self._ticks += 1
 
+    def _over(self, steps: int, most: int, least: int) -> bool:
+        """Whether so many steps are enough, or enough for the time that they took."""
+        return steps >= most or (steps >= least and time.perf_counter() - self._started > self.window.seconds)
+
     def _start(self, device: torch.device) -> None:
+        self._warm = self._ticks
         if device.type == "cuda":
             torch.cuda.synchronize(device)
             torch.cuda.reset_peak_memory_stats(device)
@@ -127,7 +137,7 @@ class Stopwatch:
         self._compiled, self._waited = compilations(), 0.0
         self._started = time.perf_counter()
 
-    def _stop(self, device: torch.device, steps: int) -> None:
+    def _stop(self, device: torch.device, steps: int, warm: int) -> None:
         cuda = device.type == "cuda"
         waited = self._waited
         if cuda:
@@ -135,8 +145,9 @@ class Stopwatch:
             torch.cuda.synchronize(device)
         seconds = time.perf_counter() - self._started
         # The loss of a step is known before the step is over: each window is one of whole steps all the same.
-        sizes = self._sizes[self.window.warmup : self.window.warmup + steps]
+        sizes = self._sizes[warm : warm + steps]
         self.report = {
+            "warmup": warm,
             "steps": steps,
             "seconds": seconds,
             "device_seconds": self._events[0].elapsed_time(self._events[1]) / 1000 if cuda else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 import time
@@ -61,21 +62,20 @@ TRIALS: Mapping[str, Trial] = {
     "wav2vec2_gpu": Trial(tiny=SMALL_SPEECH, tiny_data=table),
     "wav2vec2_pretrain": Trial(tiny=SMALL_SPEECH, tiny_data=table),
     "vit_b16_folder": Trial(
-        files.images,
-        ("model.pretrained=false",),
-        (*SMALL_IMAGES, "model.architecture=vit_tiny_patch16_224"),
+        files.images, ("model.pretrained=false",), (*SMALL_IMAGES, "model.architecture=vit_tiny_patch16_224")
     ),
-    "resnet50_folder": Trial(files.images, (), (*SMALL_IMAGES, "model.architecture=resnet10t")),
-    "bert_base_table": Trial(files.texts, (), ("loader.budget=256", "model.max_length=64")),
     "sasrec_movielens_1m": Trial(
         files.ratings, (), ("model.width=16", "model.length=20", *SMALL_DATA, "loader.eval_batch_size=32")
     ),
+    "resnet50_folder": Trial(files.images, (), (*SMALL_IMAGES, "model.architecture=resnet10t")),
+    "bert_base_table": Trial(files.texts, (), ("loader.budget=256", "model.max_length=64")),
     "wav2vec2_base_table": Trial(
         files.both(files.recordings, files.wav2vec2), (), ("loader.budget=2", 'optim.freeze={"encoder.*": 3}')
     ),
     "wav2vec2_librispeech": Trial(files.librispeech, (), (*SMALL_SPEECH, NARROW)),
     "wav2vec2_librispeech_pretrain": Trial(files.librispeech, (), (*SMALL_SPEECH, NARROW, "optim.warmup=2")),
 }
+"""In the order in which they are begun: those with the largest batches are not together with all others."""
 
 
 def for_cuda() -> list[str]:
@@ -88,6 +88,7 @@ def for_cuda() -> list[str]:
 def train(kept: Kept, names: Sequence[str], place: Path, until: float, *, together: int, tiny: bool) -> None:
     """Train these recipes, a row each as soon as it has ended; raises SystemExit where one failed."""
     kept.put(together=together, recipes=list(names))
+    shutil.rmtree(place / "runs", ignore_errors=True)
     amount, lock = files.TINY if tiny else files.WHOLE, Lock()
     left = list(names)
 
