@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from on_device.kept import ROOT, Kept
@@ -38,7 +39,7 @@ def _files() -> Iterator[Path]:
         yield from (path for path in sorted(place.rglob("test_*.py")) if f"@{MARK}" in path.read_text())
 
 
-def _rows(found: Path) -> Iterator[dict[str, str | None]]:
+def _rows(found: Path) -> Iterator[dict[str, Any]]:
     for case in ElementTree.parse(found).getroot().iter("testcase"):
         name, state, reason = f"{case.get('classname')}::{case.get('name')}", "passed", None
         for kind, means in (("skipped", "skipped"), ("failure", "failed"), ("error", "failed")):

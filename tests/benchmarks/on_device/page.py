@@ -24,16 +24,24 @@ TABLES = {
     "Face's Trainer in none.",
 }
 WHERE = {"resident": "batches on the device", "loaded": "batches that are read"}
-TIMES = """All rows of a table take the same batches to the same network, optimiser, learning rates and precision, from
-the same weights; only the driver differs. What the recipe draws at random is off, and data are made up. Rows that are
-tuned have {tuned}, whoever drives; Hugging Face's Trainer then also has no bar, no log and no look for NaN. A row
-whose first 20 losses are not within {limit:.0%} of those of the loop written by hand has FAILED and no figure.
-{warmup} steps of warm-up, then {steps} between two synchronisations, each of the two at most {seconds:.0f} s long;
-rows in turns, forwards and backwards, as often as the call's time allowed. A step is timed by CUDA events: the median
-and the range of the repetitions. MFU: operations as torch counts them in one batch, without those on padding{peak}.
-Memory includes the batches that lie on the device. Launches and synchronisations are those of a step in a profile of
-{profiled} further ones. Warm-up is that of the first repetition; the first row that compiles does so from nothing,
-others may find the same graph compiled."""
+TIMES = """## Times
+
+All rows of a table take the same batches to the same network, optimiser, learning rates and precision, from the same
+weights; only the driver differs. What a recipe draws at random is off, and data are made up. All drivers are tuned by
+the same changes of the recipe; Hugging Face's Trainer then also has no bar, no log and no look for NaN. A row whose
+first 20 losses are not within 2 % of those of the loop written by hand has FAILED and no figure.
+
+- A step is timed by CUDA events, between two synchronisations, after a warm-up: the median and the range of repetitions
+  in turns, forwards and backwards, as many as the call's time allowed.
+- MFU: operations as torch counts them in one batch, without those on padding, as a share of what the device is sold
+  with.
+- Memory includes the batches that lie on the device.
+- Launches and synchronisations are those of a step in a profile of some further ones.
+- Warm-up is that of the first repetition; the first row that compiles does so from nothing, others may find the same
+  graph compiled.
+"""
+ONE = """Tuned: {tuned}. {warmup} steps of warm-up, then {steps} timed, each of the two at most {seconds:.0f} s long.
+{peak}."""
 
 Result = Mapping[str, Any]
 
@@ -54,9 +62,10 @@ def _lines(found: Mapping[str, Result]) -> Iterator[str]:
         yield from _tests(found[TESTS])
     if RECIPES in found:
         yield from _recipes(found[RECIPES])
-    for stage in WORKS:
-        if stage in found:
-            yield from _times(found[stage])
+    timed = [found[stage] for stage in WORKS if stage in found]
+    yield from [TIMES] if timed else []
+    for result in timed:
+        yield from _times(result)
 
 
 def _tests(result: Result) -> Iterator[str]:
@@ -100,14 +109,13 @@ def _recipe_cells(row: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _times(result: Result) -> Iterator[str]:
-    yield f"## {result.get('says', result['stage'])}\n\n{_setting(result)}"
+    yield f"### {result.get('says', result['stage'])}\n\n{_setting(result)}"
     rows = result["rows"]
     if rows:
         peak = result["peak_flops"]
-        yield TIMES.format(
-            tuned=" and ".join(f"`{change}`" for change in result["tuned"]),
-            limit=result["limit"],
-            peak=f", of {peak / 1e12:,.0f} TFLOP/s in dense bf16" if peak else "; the device's peak is not known",
+        yield ONE.format(
+            tuned=", ".join(f"`{change}`" for change in result["tuned"]),
+            peak=f"MFU is of {peak / 1e12:,.0f} TFLOP/s" if peak else "What the device is sold with is not known",
             **result["protocol"],
         )
     for table, says in TABLES.items():

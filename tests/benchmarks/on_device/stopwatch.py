@@ -74,8 +74,8 @@ class Stopwatch:
     def attach(self, task: Task, loader: Loader) -> None:
         """Look at each step of this task, and each batch of this loader, from now on."""
         # Of these objects alone: both are made anew for each run.
-        task.step = self._watched(task.step)  # type: ignore[method-assign]
-        loader._from_workers = self._handed(loader)  # type: ignore[method-assign]
+        task.step = self._watched(task.step)  # type: ignore[assignment]
+        loader._from_workers = self._handed(loader)  # type: ignore[assignment]
 
     def _handed(self, loader: Loader) -> Callable[[int], Iterator[HostBatch]]:
         read = loader._from_workers
@@ -171,7 +171,8 @@ class Stopwatch:
             self._marks += 1
         if self._marks > self.window.profiled:
             self._profile.stop()
-            self.report |= counted([(event.name, event.time_range.start) for event in self._profile.events()])
+            events: Any = self._profile.events()  # type: ignore[no-untyped-call]
+            self.report |= counted([(event.name, event.time_range.start) for event in events], self.window.profiled)
             self._profile = None
             self.done = True
 
@@ -181,16 +182,15 @@ class Stopwatch:
         self._events.append(event)
 
 
-def counted(events: Sequence[tuple[str, float]]) -> dict[str, float | None]:
-    """Launches and synchronisations a step, by the names and starts of the events of a profile.
+def counted(events: Sequence[tuple[str, float]], steps: int) -> dict[str, float | None]:
+    """Launches and synchronisations a step, by the names and starts of the events of a profile of so many steps.
 
     What is before the first mark or after the last is the profiler's own. None where the device is no CUDA device.
     """
-    marks = sorted(start for name, start in events if name == MARK)
-    inside = [name for name, start in events if marks[0] <= start < marks[-1]]
+    marks = [start for name, start in events if name == MARK]
+    inside = [name for name, start in events if min(marks) <= start < max(marks)]
     if not any(name.startswith(LAUNCHES) for name in inside):
         return {"launches": None, "synchronisations": None}
-    steps = len(marks) - 1
     return {
         "launches": sum(name.startswith(LAUNCHES) for name in inside) / steps,
         "synchronisations": sum(name in SYNCHRONISATIONS for name in inside) / steps,

@@ -22,7 +22,7 @@ from on_device.stopwatch import COMPARED, Stopwatch, Window
 from on_device.works import RECIPES, WORKS, Work
 from taskkit.batches.loader import HostBatch
 from taskkit.contracts.model import Unit
-from taskkit.engine.meter import flops_per_example
+from taskkit.engine.throughput import flops_per_example
 from taskkit.plugins.discovery import discover
 from taskkit.plugins.registry import Plugins
 from taskkit.recipe import load as recipes
@@ -50,7 +50,7 @@ class Row:
 
 
 RAW = Row("raw", "a loop written by hand", drivers.by_hand, tuned=False)
-RAW_TUNED = Row("raw, tuned", "the same, tuned", drivers.by_hand, tuned=True)
+RAW_TUNED = Row("raw, tuned", "a loop written by hand, tuned", drivers.by_hand, tuned=True)
 FACE = Row(
     "hugging_face",
     "Hugging Face's Trainer, its defaults",
