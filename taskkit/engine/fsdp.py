@@ -71,10 +71,19 @@ class FullyShard(ModelParallelStrategy):
         return model
 
     def shard(self, model: nn.Module) -> None:
-        """Leave each process its share of a module's weights, block by block and then of what is in no block."""
+        """Leave each process its share of a module's weights, block by block and then of what is in no block.
+
+        Raises TaskkitError for what torch shares out not, as weights that are single numbers without a dimension.
+        """
         mesh = self.device_mesh["data_parallel"]
-        for part in (*self.blocks, model):
-            fully_shard(part, mesh=mesh)
+        try:
+            for part in (*self.blocks, model):
+                fully_shard(part, mesh=mesh)
+        except (ValueError, NotImplementedError) as error:
+            raise TaskkitError(
+                f"trainer.strategy is fsdp, and torch cannot share these weights out ({str(error).rstrip('.')}). Set "
+                "trainer.strategy=ddp."
+            ) from error
         for number, block in enumerate(self.blocks):
             block.register_forward_pre_hook(partial(_note, self._called, number))
         for name in STEPS:

@@ -18,7 +18,7 @@ from torch.distributed.fsdp import fully_shard
 
 import taskkit
 from taskkit.contracts.recipe import OptimSection
-from taskkit.engine.fsdp import gathered_at_once, own_share
+from taskkit.engine.fsdp import FullyShard, gathered_at_once, own_share
 from taskkit.engine.optim import make_optimiser
 from taskkit.engine.signals import Preempted
 from taskkit.errors import RecipeError, TaskkitError
@@ -367,6 +367,14 @@ def test_every_optimiser_that_is_let_through_takes_the_same_step_of_shares(name:
         return [own_share(parameter.detach()) for parameter in layer.parameters()]
 
     torch.testing.assert_close(stepped(shares=True), stepped(shares=False))
+
+
+def test_a_weight_without_a_dimension_is_refused_by_name(mesh: DeviceMesh) -> None:
+    strategy, module = FullyShard(), nn.Module()
+    strategy._device_mesh = init_device_mesh("cpu", (1, 1), mesh_dim_names=("data_parallel", "tensor_parallel"))
+    module.temperature = nn.Parameter(torch.tensor(1.0))
+    with pytest.raises(TaskkitError, match=r"torch cannot share these weights out \(.*temperature.*\)\. Set trainer"):
+        strategy.shard(module)
 
 
 def test_blocks_that_are_lists_of_parameters_are_the_modules_that_hold_these() -> None:
