@@ -328,6 +328,13 @@ def moving_average(decay: float, skipped: Skipped) -> pl.Callback:
         def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
             return not skipped.last and bool(super().should_update(step_idx, epoch_idx))
 
+        def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+            if not isinstance(trainer.strategy, FullyShard):
+                # Lightning moves the module only later, and would leave the average where the module is now: on the
+                # host, to which each step would then bring all weights.
+                self._device = trainer.strategy.root_device
+            super().setup(trainer, pl_module, stage)
+
         def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
             if isinstance(trainer.strategy, FullyShard) and self._average_model is not None:
                 share_alike(self._average_model.module, pl_module)

@@ -1,11 +1,16 @@
 """Optimisers, their groups and their schedules."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import nn
 
 from taskkit.contracts.recipe import OptimSection
-from taskkit.engine.optim import factor, make_optimiser, parameter_groups
+from taskkit.engine.optim import factor, make_optimiser, moving_average, parameter_groups
+from taskkit.engine.overflow import Skipped
 from taskkit.errors import TaskkitError
 
 
@@ -78,3 +83,14 @@ def test_an_argument_that_an_optimiser_does_not_take_is_an_error_with_a_suggesti
 def test_what_an_optimiser_refuses_names_the_section() -> None:
     with pytest.raises(TaskkitError, match=r"^optim: torch\.optim\.Muon refuses these settings or parameters"):
         make_optimiser(OptimSection(name="muon"), parameter_groups(OptimSection(), network(), ()))
+
+
+def test_an_average_of_the_weights_is_where_they_will_be_trained() -> None:
+    """Not where they are when it is made: Lightning moves them later."""
+    module, average = pl.LightningModule(), moving_average(0.9, Skipped())
+    module.layer = nn.Linear(2, 2)
+    there: Any = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("meta")))
+    average.setup(there, module, "fit")
+    copies = average._average_model.module.layer  # type: ignore[attr-defined]
+    assert copies.weight.device.type == "meta"
+    assert module.layer.weight.device.type == "cpu"
