@@ -6,7 +6,7 @@ A checkpoint has all of it whole, as one of a single process has it, so that any
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -203,21 +203,6 @@ def share_alike(copy: nn.Module, module: nn.Module) -> None:
     for part in copy.modules():
         for name, whole in part.named_parameters(recurse=False, remove_duplicate=False):
             setattr(part, name, shares[id(whole)])
-
-
-def gathered_at_once(network: nn.Module, blocks: Iterable[nn.Module]) -> list[nn.Module]:
-    """The modules of a network that are its blocks, inner ones first: each is called and holds a block's parameters.
-
-    A block may be a mere list of parameters, as timm groups them; one whose parameters are those of no module is left
-    out.
-    """
-    wanted = {frozenset(map(id, block.parameters())) for block in blocks}
-    found = dict[frozenset[int], nn.Module]()
-    for module in network.modules():
-        own = frozenset(map(id, module.parameters()))
-        if own in wanted and module is not network and type(module).forward is not nn.Module.forward:
-            found.setdefault(own, module)
-    return list(reversed(found.values()))
 
 
 def _note(called: list[int], number: int, module: nn.Module, inputs: Any) -> None:

@@ -25,6 +25,7 @@ from taskkit.contracts.facts import Example, Split
 from taskkit.contracts.recipe import Recipe
 from taskkit.contracts.task import Task
 from taskkit.engine import build, concluding, describe, inference, optim, outcome, teaching
+from taskkit.engine.blocks import called_blocks
 from taskkit.engine.build import Built
 from taskkit.engine.chance import FirstLoss, chance_of
 from taskkit.engine.checkpointing import Checkpointer, check_planned
@@ -32,7 +33,7 @@ from taskkit.engine.distil import Lesson
 from taskkit.engine.ending import end, ending
 from taskkit.engine.evaluate import Evaluation
 from taskkit.engine.finite import Trail
-from taskkit.engine.fsdp import FullyShard, gathered_at_once
+from taskkit.engine.fsdp import FullyShard
 from taskkit.engine.guard import calling
 from taskkit.engine.loaders import Loaders, PlaceLoaders, fit_at_once, make_loaders
 from taskkit.engine.machine import gone
@@ -269,7 +270,7 @@ class Run:
         callbacks = [place, *others, meter, checkpointer]
         if begun is not None and (rates := changed_rates(begun.optim, r.optim, built.task.phases)) is not None:
             callbacks.append(rates)
-        blocks = gathered_at_once(built.network, built.model.blocks(built.network))
+        blocks = called_blocks(built.network, built.model.blocks(built.network))
         trainer = make_trainer(r, [*callbacks, *self.callbacks], count, built.task, self.key, blocks)
         if begun is not None:
             begun.check_batches(train, trainer.world_size)

@@ -18,7 +18,8 @@ from torch.distributed.fsdp import fully_shard
 
 import taskkit
 from taskkit.contracts.recipe import OptimSection
-from taskkit.engine.fsdp import FullyShard, gathered_at_once, own_share
+from taskkit.engine.blocks import called_blocks
+from taskkit.engine.fsdp import FullyShard, own_share
 from taskkit.engine.optim import make_optimiser
 from taskkit.engine.signals import Preempted
 from taskkit.errors import RecipeError, TaskkitError
@@ -382,5 +383,5 @@ def test_blocks_that_are_lists_of_parameters_are_the_modules_that_hold_these() -
     groups = [nn.ParameterList(part.parameters()) for part in network]
     mixed = nn.ParameterList([network[0].weight, network[2].weight])
     # The outer of two with the same parameters: what is in it may be called in another order.
-    assert gathered_at_once(network, groups) == [network[2], network[1], network[0]]
-    assert gathered_at_once(network, [mixed, nn.ModuleList([network])]) == []
+    assert called_blocks(network, groups) == [network[2], network[1], network[0]]
+    assert called_blocks(network, [mixed, nn.ModuleList([network])]) == []
