@@ -55,6 +55,7 @@ LARGE = {("data", "series"), ("data", "length"), ("data", "steps"), ("model", "w
 """The plugin's own sizes, which a memory may not hold, and its switch for data that cannot be trained on."""
 
 LATER = (
+    "activation_checkpointing",
     "channels_last",
     "optim.warmup",
     "optim.hold",

@@ -260,6 +260,9 @@ class Recipe:
     title: str = setting(doc="what the run is called; left out: the name of the recipe file")
     seed: int = setting(0, "decides every random choice of the run", ge=0, lt=2**32)
     compile: bool = setting(False, "compile the network with torch.compile")
+    activation_checkpointing: bool = setting(
+        False, "compute what is inside the model's blocks again for its gradients: less memory, more time"
+    )
     channels_last: bool = setting(False, "keep the channels of images last in memory, for faster 2-d convolutions")
     requires: list[str] = setting([], "packages that must be installed, each as pip writes it: taskkit-image>=0.2")
     task: Chosen
@@ -290,7 +293,7 @@ class Recipe:
         return {**roots, **components, **sections}
 
 
-ROOTS = ("title", "seed", "compile", "channels_last", "requires")
+ROOTS = ("title", "seed", "compile", "activation_checkpointing", "channels_last", "requires")
 """The values that stand outside of any section."""
 
 SECTIONS: Mapping[str, type] = {

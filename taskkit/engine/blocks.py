@@ -1,10 +1,12 @@
-"""A network's blocks as modules that are called one by one."""
+"""A network's blocks as modules that are called one by one, and what can be done with each of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 
 def called_blocks(network: nn.Module, blocks: Iterable[nn.Module]) -> list[nn.Module]:
@@ -20,3 +22,19 @@ def called_blocks(network: nn.Module, blocks: Iterable[nn.Module]) -> list[nn.Mo
         if own in wanted and module is not network and type(module).forward is not nn.Module.forward:
             found.setdefault(own, module)
     return list(reversed(found.values()))
+
+
+def recompute(blocks: Iterable[nn.Module]) -> None:
+    """Let each block keep what comes in alone, and compute what is in it again for its gradients (Chen et al., 2016).
+
+    What is drawn at random inside is drawn alike again. Names of parameters stay as they are.
+    """
+    for block in blocks:
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+
+
+def counts_batches(block: nn.Module) -> bool:
+    """Whether a block keeps statistics of its batches, of which a second pass would count each twice."""
+    return any(
+        isinstance(each, nn.modules.batchnorm._NormBase) and each.track_running_stats for each in block.modules()
+    )

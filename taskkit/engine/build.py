@@ -23,6 +23,7 @@ from taskkit.contracts.task import Task
 from taskkit.data.folds import cut
 from taskkit.data.splits import share_of
 from taskkit.engine import sharded
+from taskkit.engine.blocks import called_blocks, counts_batches
 from taskkit.engine.guard import calling, returned
 from taskkit.errors import CheckpointError, RunFailedError, TaskkitError
 from taskkit.plugins.compatibility import imported
@@ -142,6 +143,8 @@ def build(recipe: Recipe, prepared: Prepared) -> Built:
     with calling(recipe.model, "load_pretrained"):
         origins = tuple(model.load_pretrained(network, processor))
     task = _task(recipe, network, processor, spec)
+    if recipe.activation_checkpointing:
+        _check_recomputable(recipe, called_blocks(network, model.blocks(network)))
     if len(train):
         check_tensors(recipe, spec, processor, train[0])
     return Built(recipe, spec, model, processor, network, task, origins)
@@ -300,6 +303,19 @@ def _put_channels_last(recipe: Recipe, network: nn.Module) -> None:
             "be faster. Expected a network that has some. Leave channels_last out."
         )
     nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
+
+
+def _check_recomputable(recipe: Recipe, blocks: Sequence[nn.Module]) -> None:
+    """Raise TaskkitError where the blocks of a network cannot be computed twice, or nobody knows them."""
+    fault = "does not say what the blocks of its network are" if not blocks else ""
+    if any(map(counts_batches, blocks)):
+        fault = "has norms that keep statistics of batches, and would count each batch twice"
+    if fault:
+        raise TaskkitError(
+            f"activation_checkpointing is true, and {recipe.model.name} {fault}. A model of blocks that can be "
+            "computed again was expected. Set it to false; trainer.accumulate_grad_batches with a smaller "
+            "loader.batch_size takes less memory too."
+        )
 
 
 def _task(recipe: Recipe, network: nn.Module, processor: Processor, spec: DataSpec) -> Task:

@@ -25,7 +25,7 @@ from taskkit.contracts.facts import Example, Split
 from taskkit.contracts.recipe import Recipe
 from taskkit.contracts.task import Task
 from taskkit.engine import build, concluding, describe, inference, optim, outcome, teaching
-from taskkit.engine.blocks import called_blocks
+from taskkit.engine.blocks import called_blocks, recompute
 from taskkit.engine.build import Built
 from taskkit.engine.chance import FirstLoss, chance_of
 from taskkit.engine.checkpointing import Checkpointer, check_planned
@@ -279,6 +279,8 @@ class Run:
         self._check_processes(trainer)
         if r.compile:
             built.network.compile()
+        if r.activation_checkpointing:
+            recompute(blocks)
         with self.signals.held():
             trainer.fit(module, train, loaders.get("val"), ckpt_path=None if begun is None else str(begun.saved.path))
             # A run that was killed after its last step has nothing to train, and Lightning calls no hook.

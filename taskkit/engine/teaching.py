@@ -195,8 +195,8 @@ def _check_samples(
         raise DataError(
             f"distil.teacher: {path} and its student cut examples into several samples, and not alike: into "
             f"{counts[0]} and {counts[1]} the training example of number {number}. One sample of each example, or the "
-            "same windows, were expected. Give the student the teacher's settings of them, such as model.length, or "
-            "name another teacher."
+            "same windows, were expected. Train both with the same settings of windows, such as model.length, or name "
+            "another teacher."
         )
 
 

@@ -88,6 +88,11 @@ def _sections(parts: Mapping[str, Any], task: Component | None) -> Found:
         yield from loader_problems(loader, trainer)
     if trainer and trainer.strategy == "fsdp":
         yield from fsdp_problems(parts, trainer)
+    if parts.get("compile") and parts.get("activation_checkpointing"):
+        yield (
+            ("activation_checkpointing",),
+            "activation_checkpointing and compile are both true, and nobody tried them together. Set one to false.",
+        )
     if optim:
         yield from optim_problems(optim, trainer.max_steps if trainer else None)
     if distil := parts.get("distil"):

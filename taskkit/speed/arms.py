@@ -117,7 +117,11 @@ def beyond_by_hand(recipe: Recipe, setting: Setting) -> str:
     if setting.precision not in ("32-true", "bf16-mixed"):
         return f"it trains in {setting.precision}"
     own = {"trainer.accumulate_grad_batches": recipe.trainer.accumulate_grad_batches > 1}
-    own |= {"optim.ema": recipe.optim.ema is not None, "optim.freeze": bool(recipe.optim.freeze)}
+    own |= {
+        "activation_checkpointing": recipe.activation_checkpointing,
+        "optim.ema": recipe.optim.ema is not None,
+        "optim.freeze": bool(recipe.optim.freeze),
+    }
     return ", ".join(f"it has {name}" for name, has in own.items() if has)
 
 

@@ -412,6 +412,11 @@ MISTAKES_ON_THE_COMMAND_LINE = {
         "override 'compile=true': compile is true, and trainer.strategy is fsdp, with which nobody tried it. Set it to "
         "false, or trainer.strategy=ddp.",
     ),
+    "a network that is compiled and computed twice": (
+        ("moons.yaml", "activation_checkpointing=true", "compile=true"),
+        "override 'activation_checkpointing=true': activation_checkpointing and compile are both true, and nobody "
+        "tried them together. Set one to false.",
+    ),
     "an optimiser of several passes": (
         ("moons.yaml", "optim.name=LBFGS"),
         "override 'optim.name=LBFGS': optim.name is lbfgs, which takes several passes over a batch for one step. "
