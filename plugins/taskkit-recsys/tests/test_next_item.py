@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from taskkit import Example
+from taskkit import Example, TaskkitError
 from taskkit_recsys import sections
 from taskkit_recsys.answer import Scores
 from taskkit_recsys.history import History, Query
@@ -102,6 +102,14 @@ def test_an_empty_history_gets_the_popular_list_and_a_note(task, cycle):
     assert [row["item"] for row in empty["prediction"]] == ["i2", "i3"]
     assert "empty history" in empty["remark"]
     assert [row["item"] for row in known["prediction"]] == ["i9", "i10"]
+
+
+def test_an_empty_history_is_not_explained_since_the_network_does_not_answer_it(task):
+    empty, known = (batch_of(task, [Example("a", Query(None, taken))]) for taken in ([], [2]))
+    for wanted in (None, "i4"):
+        with pytest.raises(TaskkitError, match=r"an empty history.* Give at least one item"):
+            task.explained(empty, task(empty), wanted)
+        assert task.explained(known, task(known), wanted).answer in ("i3", "i4")
 
 
 def test_a_list_is_shorter_where_nothing_new_is_left(task, cycle):

@@ -136,8 +136,13 @@ class NextItem(Task[sections.NextItem, HistoryProcessor]):
     def explained(self, batch: Batch, outputs: Answer, wanted: str | None) -> Explained:
         """The score of the first item that is recommended, or of the one that is `wanted`, by its id or its title.
 
-        Raises TaskkitError for an item that the run does not know.
+        Raises TaskkitError for an item that the run does not know, and for an empty history, whose answer is not the
+        network's.
         """
+        if (batch["history"] == NONE).all():
+            raise TaskkitError(
+                f"{EMPTY}, so that the answer rests on no input. Give at least one item that the run knows."
+            )
         if wanted is None:
             items, _ = recommend(outputs, batch["target_seen"], 1, self.config.logits_budget)
             number = int(items[0, 0])
