@@ -112,6 +112,12 @@ def test_an_empty_history_is_not_explained_since_the_network_does_not_answer_it(
         assert task.explained(known, task(known), wanted).answer in ("i3", "i4")
 
 
+def test_more_items_than_there_are_can_be_asked_for(task, cycle):
+    examples = [Example("a", Query(None, [2])), Example("b", Query(None, []))]
+    known, empty = predictions(task, examples, top=10**20)
+    assert (len(known["prediction"]), len(empty["prediction"])) == (cycle.items - 1, cycle.items)
+
+
 def test_a_list_is_shorter_where_nothing_new_is_left(task, cycle):
     (answer,) = predictions(task, [Example("a", Query(None, list(range(1, cycle.items))))])
     assert [row["item"] for row in answer["prediction"]] == ["i0"]

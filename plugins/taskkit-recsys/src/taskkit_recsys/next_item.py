@@ -122,9 +122,10 @@ class NextItem(Task[sections.NextItem, HistoryProcessor]):
     ) -> Sequence[Prediction]:
         """The best items for each history, with titles and scores; for an empty one those that most users took."""
         seen = batch["target_seen"] if options.filter_seen else None
-        items, scores = recommend(outputs, seen, options.top, self.config.logits_budget)
+        top = min(options.top, len(self.counts))  # a list takes as much memory as was asked for
+        items, scores = recommend(outputs, seen, top, self.config.logits_budget)
         fallback = Scores(self.counts.float().expand(1, -1))
-        popular, takers = (row[0].tolist() for row in recommend(fallback, None, options.top))
+        popular, takers = (row[0].tolist() for row in recommend(fallback, None, top))
         empty, known = (batch["history"] == NONE).all(1).tolist(), self.processor.histories
         return [
             {"prediction": listed(known, popular, takers), "remark": EMPTY}
