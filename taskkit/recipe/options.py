@@ -15,8 +15,8 @@ from taskkit.wording import did_you_mean
 def parse(words: Sequence[str], takers: Sequence[type]) -> tuple[list[str], dict[str, Any]]:
     """Divide words into inputs and options: `--name value`, `--name=value`, and `--name` alone for what is on or off.
 
-    `takers` are the dataclasses that the options belong to. Raises TaskkitError for an option that none of them has, or
-    that lacks its value.
+    `takers` are the dataclasses that the options belong to. Raises TaskkitError for an option that none of them has,
+    that is given twice, or that lacks its value.
     """
     known = _known(takers)
     inputs: list[str] = []
@@ -30,6 +30,8 @@ def parse(words: Sequence[str], takers: Sequence[type]) -> tuple[list[str], dict
         name = flag.replace("-", "_")
         if name not in known:
             raise _unknown(flag, known)
+        if name in values:
+            raise TaskkitError(f"--{flag} is given twice, and has one value. Leave one of them out.")
         if given:
             values[name] = _worded(value, known[name])
         elif known[name].type is bool:

@@ -34,6 +34,12 @@ def test_what_is_not_asked_for_has_its_default() -> None:
     assert fill({}, TAKERS) == [Read(), Answer()]
 
 
+@pytest.mark.parametrize("words", [["--user", "a", "--user=b"], ["--with-times", "--with_times"]])
+def test_an_option_is_given_once(words: list[str]) -> None:
+    with pytest.raises(TaskkitError, match="is given twice, and has one value"):
+        parse(words, TAKERS)
+
+
 def test_a_name_may_be_a_number() -> None:
     assert fill(parse(["--user", "42"], TAKERS)[1], TAKERS)[0] == Read(user="42")
     assert fill({"user": 42}, TAKERS)[0] == Read(user="42")
