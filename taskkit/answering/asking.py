@@ -102,7 +102,10 @@ class Asked(ABC):
         """
         answerer = self.answerer
         reading, answering = self._options(options)
-        return Requests([*answerer.requested(reading), *_read(answerer, _sources(inputs), reading)], answering)
+        sources = _sources(inputs)
+        examples = [*answerer.requested(reading), *_read(answerer, sources, reading)]
+        _check_some(examples, sources)
+        return Requests(examples, answering)
 
     def answer(self, requests: Requests, out: str | Path | None = None) -> list[Prediction]:
         """The predictions for what was read; see `predict`."""
@@ -149,6 +152,7 @@ class Asked(ABC):
         sources = _sources(inputs)
         read = [each for source in sources for each in read_source(self.answerer, source, reading)]
         requests = [*self.answerer.requested(reading), *read]
+        _check_some(requests, sources)
         if all(isinstance(each, Unread) for each in requests):
             _read(self.answerer, sources, reading)  # raises what is wrong with all of them
         if workers is None:
@@ -226,6 +230,12 @@ def _read(answerer: Answerer, sources: Sequence[str], options: Any) -> list[Exam
             )
         )
     return read
+
+
+def _check_some(found: Sequence[Any], sources: Sequence[str]) -> None:
+    """Raise DataError where there are sources, and nothing to answer in any."""
+    if sources and not found:
+        raise DataError(f"{some(sources)}: there is nothing in it to answer. Name an input that is not empty.")
 
 
 def _sources(inputs: str | Path | Sequence[str]) -> Sequence[str]:

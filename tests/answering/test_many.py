@@ -227,6 +227,15 @@ def test_a_row_of_a_table_that_cannot_be_read_is_an_error_of_its_own(text: Loade
         text.predict(str(tmp_path / "texts.csv"))
 
 
+@pytest.mark.parametrize("output", [(), ("-o", "out.csv")])
+def test_files_without_a_line_are_no_inputs(taskkit, tmp_path: Path, output: tuple[str, ...]) -> None:
+    (tmp_path / "none.jsonl").touch()
+    done = taskkit("predict", str(OLD / "recsys"), "none.jsonl", *output)
+    assert done.returncode == 2, done
+    assert "none.jsonl: there is nothing in it to answer. Name an input that is not empty." in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["none.jsonl"]
+
+
 def test_where_nothing_can_be_read_nothing_is_written(text: LoadedRun, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no such file"):
         text.predict_into(str(tmp_path / "gone.csv"), tmp_path / "out.csv")
