@@ -163,7 +163,7 @@ class Classification(Task[SectionT, ProcessorT], Generic[SectionT, ProcessorT]):
                 row["entropy"] = value
         return rows
 
-    def explained(self, batch: Batch, outputs: Tensor, wanted: str | None) -> Explained:
+    def explained(self, batch: Batch, outputs: Tensor, options: Any, wanted: str | None) -> Explained:
         """The logit of the most probable class, or of the one that is `wanted`, from logits (1, classes).
 
         Raises TaskkitError for what is no class.

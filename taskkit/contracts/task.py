@@ -182,9 +182,10 @@ class Task(nn.Module, Generic[SectionT, ProcessorT], metaclass=ABCMeta):
         """Make one prediction of those of an example's windows, in order; only called when there are several."""
         raise NotImplementedError(f"{type(self).__name__} cannot join the predictions of several windows.")
 
-    def explained(self, batch: Batch, outputs: Any, wanted: str | None) -> Explained:
+    def explained(self, batch: Batch, outputs: Any, options: Any, wanted: str | None) -> Explained:
         """Choose what is explained of the answer to a batch of one: the answer that was given, or the one `wanted`.
 
+        `options` are those that `predict` has: an answer that depends on them is explained as it is given.
         By default of outputs (batch, n) the largest number, and of outputs (batch,) the number itself. Raises
         TaskkitError where an answer is wanted that there is not, and for outputs of another form.
         """

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -57,7 +58,9 @@ def explain_requests(
     """The explanations of what was read; see `explain`."""
     check_method(method)
     training = training_of(run) if method == NEIGHBOURS else None
-    return explain_examples(run.answerer, requests.examples, method=method, target=target, training=training)
+    return explain_examples(
+        run.answerer, requests.examples, requests.options, method=method, target=target, training=training
+    )
 
 
 def check_method(method: str | None) -> None:
@@ -85,6 +88,7 @@ def training_of(run: LoadedRun) -> Training:
 def explain_examples(
     answerer: NetworkAnswerer,
     examples: Sequence[Example],
+    options: Any,
     *,
     method: str | None = None,
     target: str | None = None,
@@ -92,7 +96,8 @@ def explain_examples(
 ) -> list[Explanation]:
     """Explain answers to examples that were read; see `explain`.
 
-    `training` is what `neighbours` needs; see `training_of`. One thread at a time may ask about a network.
+    `options` are the task's own, by which the answers are given. `training` is what `neighbours` needs; see
+    `training_of`. One thread at a time may ask about a network.
     """
     check_method(method)
     built = exact(answerer)
@@ -101,7 +106,7 @@ def explain_examples(
         for example in examples:
             samples = answerer.encode(example)
             for number, sample in enumerate(samples, 1):
-                question = Question.of(built, example, sample, answerer.device, target)
+                question = Question.of(built, example, sample, answerer.device, options, target)
                 name = example.id if len(samples) == 1 else f"{example.id}, window {number} of {len(samples)}"
                 found.append(_explained(question, name, method, training))
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,7 +40,9 @@ class Question:
     places: Places | None
 
     @classmethod
-    def of(cls, built: Built, example: Example, sample: Sample, device: torch.device, wanted: str | None) -> Question:
+    def of(
+        cls, built: Built, example: Example, sample: Sample, device: torch.device, options: Any, wanted: str | None
+    ) -> Question:
         """Ask the task once, so as to know its answer; raises TaskkitError where it cannot explain the one `wanted`."""
         sample = {name: tensor for name, tensor in sample.items() if not is_flag(name)}
         with calling(built.recipe.model, "Processor.places"):
@@ -49,7 +52,7 @@ class Question:
         with torch.no_grad():
             outputs = unasked.answer(batch)
             with calling(built.recipe.task, "explained"):
-                return replace(unasked, explained=built.task.explained(batch, outputs, wanted))
+                return replace(unasked, explained=built.task.explained(batch, outputs, options, wanted))
 
     def batch(self, copies: int) -> Batch:
         """A batch of so many copies of the sample, on the device."""

@@ -53,7 +53,8 @@ def look(
 def _explained(run: LoadedRun, examples: Sequence[Example]) -> list[Explanation]:
     from taskkit.explanation.explain import explain_examples
 
-    return explain_examples(run.answerer, examples)
+    _, answering = run.answerer.predict_options
+    return explain_examples(run.answerer, examples, answering())
 
 
 def _found(examples: Sequence[Example] | Stream, wanted: Mapping[str, int]) -> dict[str, Example]:

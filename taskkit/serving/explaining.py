@@ -92,7 +92,7 @@ class Explaining:
             made: list[dict[str, Any]] = []
             for example, name in zip(asks.examples, asks.names, strict=True):
                 try:
-                    found = explain_examples(answerer, [example], method=why.method, target=why.target)
+                    found = explain_examples(answerer, [example], asks.answering, method=why.method, target=why.target)
                 except TaskkitError as error:
                     if error.failure != "input":
                         raise

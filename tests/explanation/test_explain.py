@@ -103,6 +103,16 @@ def test_a_history_is_explained_by_titles_and_one_wanted_item_by_its_title() -> 
     assert explained("recsys", target=titles[2]).answer == titles[2]
 
 
+def test_the_answer_that_is_explained_is_the_one_that_the_options_give() -> None:
+    run, told = taskkit.load_run("recsys"), set[str]()
+    for filter_seen in (True, False):
+        (answer,) = run.predict(user="u06", top=1, filter_seen=filter_seen)
+        found = explained("recsys", "occlusion", user="u06", filter_seen=filter_seen)
+        assert found.answer == answer["prediction"][0]["title"]
+        told.add(found.answer)
+    assert len(told) == 2, "the answer does not depend on the option"
+
+
 def test_taking_an_item_away_does_not_move_the_others() -> None:
     # A free place inside a window would make the network look for the last item elsewhere, which changes every answer.
     run = taskkit.load_run("recsys")
@@ -205,7 +215,7 @@ def test_a_convolution_over_a_picture_has_a_map_of_it() -> None:
     built = replace(run.built, network=task.network, task=task)
     answerer = NetworkAnswerer(built, torch.device("cpu"), run.answerer.autocast)
     example = run.requests(DRAWN).examples[0]
-    (found,) = explain_examples(answerer, [example], method="grad-cam")
+    (found,) = explain_examples(answerer, [example], answerer.predict_options[1](), method="grad-cam")
     values = torch.tensor(found.parts[0].values)
     assert values.shape == example_size(built, example)
     assert values.min() >= 0
@@ -222,11 +232,11 @@ def test_a_task_that_answers_one_number_for_each_choice_needs_no_code() -> None:
         step = metrics = None  # type: ignore[assignment]
 
     task = Chooses(None, nn.Identity(), None, None)  # type: ignore[arg-type]
-    found: Explained = task.explained({}, torch.tensor([[0.1, 0.7, 0.2]]), None)
+    found: Explained = task.explained({}, torch.tensor([[0.1, 0.7, 0.2]]), None, None)
     assert found.answer == "1"
     assert found.score(torch.eye(3)).tolist() == [0, 1, 0]
     with pytest.raises(taskkit.TaskkitError, match=r"Write `Task\.explained`"):
-        task.explained({}, {"boxes": torch.ones(1)}, None)
+        task.explained({}, {"boxes": torch.ones(1)}, None, None)
 
 
 def test_the_command_line_writes_a_page_and_json(environment: Callable[..., dict[str, str]], tmp_path: Path) -> None:

@@ -108,8 +108,8 @@ def test_an_empty_history_is_not_explained_since_the_network_does_not_answer_it(
     empty, known = (batch_of(task, [Example("a", Query(None, taken))]) for taken in ([], [2]))
     for wanted in (None, "i4"):
         with pytest.raises(TaskkitError, match=r"an empty history.* Give at least one item"):
-            task.explained(empty, task(empty), wanted)
-        assert task.explained(known, task(known), wanted).answer in ("i3", "i4")
+            task.explained(empty, task(empty), Recommend(), wanted)
+        assert task.explained(known, task(known), Recommend(), wanted).answer in ("i3", "i4")
 
 
 def test_more_items_than_there_are_can_be_asked_for(task, cycle):

@@ -121,7 +121,7 @@ class NextItem(Task[sections.NextItem, HistoryProcessor]):
         self, batch: Batch, outputs: Answer, examples: Sequence[Example], options: Recommend
     ) -> Sequence[Prediction]:
         """The best items for each history, with titles and scores; for an empty one those that most users took."""
-        seen = batch["target_seen"] if options.filter_seen else None
+        seen = self._left_out(batch, options)
         top = min(options.top, len(self.counts))  # a list takes as much memory as was asked for
         items, scores = recommend(outputs, seen, top, self.config.logits_budget)
         fallback = Scores(self.counts.float().expand(1, -1))
@@ -134,7 +134,7 @@ class NextItem(Task[sections.NextItem, HistoryProcessor]):
             for nothing, *row in zip(empty, items.tolist(), scores.tolist(), strict=True)
         ]
 
-    def explained(self, batch: Batch, outputs: Answer, wanted: str | None) -> Explained:
+    def explained(self, batch: Batch, outputs: Answer, options: Recommend, wanted: str | None) -> Explained:
         """The score of the first item that is recommended, or of the one that is `wanted`, by its id or its title.
 
         Raises TaskkitError for an item that the run does not know, and for an empty history, whose answer is not the
@@ -145,7 +145,7 @@ class NextItem(Task[sections.NextItem, HistoryProcessor]):
                 f"{EMPTY}, so that the answer rests on no input. Give at least one item that the run knows."
             )
         if wanted is None:
-            items, _ = recommend(outputs, batch["target_seen"], 1, self.config.logits_budget)
+            items, _ = recommend(outputs, self._left_out(batch, options), 1, self.config.logits_budget)
             number = int(items[0, 0])
         elif (known := self.processor.directory.item(wanted)) is None:
             raise TaskkitError(f"{wanted!r} is no item of this run. Name one by its id or its title.")
@@ -153,6 +153,11 @@ class NextItem(Task[sections.NextItem, HistoryProcessor]):
             number = known
         name = self.processor.histories.title(number)
         return Explained(name, "score", lambda answer: answer.scores(0, len(answer[0]))[:, number])
+
+    @staticmethod
+    def _left_out(batch: Batch, options: Recommend) -> Tensor | None:
+        """What is not to be recommended, as `recommend` takes it."""
+        return batch["target_seen"] if options.filter_seen else None
 
     def baseline(self, train: Sequence[Example], test: Sequence[Example]) -> Mapping[str, float]:
         """The metrics of recommending to everybody what most users took."""

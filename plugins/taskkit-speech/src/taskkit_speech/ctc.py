@@ -152,13 +152,15 @@ class Ctc(Task[sections.Ctc, SpeechProcessor]):
         """Read the frames of all windows as those of one recording."""
         return self._transcribe(torch.cat([part["log_probs"] for part in parts]), options)
 
-    def explained(self, batch: Batch, outputs: Emissions, wanted: str | None) -> Explained:
+    def explained(
+        self, batch: Batch, outputs: Emissions, options: sections.CtcOptions, wanted: str | None
+    ) -> Explained:
         """The logarithm of the probability of the transcript, or of the one that is `wanted`, over all its paths.
 
         Raises TaskkitError for a transcript that cannot be what is said.
         """
         frames = int(outputs.lengths[0])
-        text = self._texts(outputs, self.predict_options())[0] if wanted is None else wanted
+        text = self._texts(outputs, options)[0] if wanted is None else wanted
         numbers = torch.tensor(self.alphabet.spell(text), dtype=torch.int64, device=outputs.log_probs.device)
         if frames_needed(numbers.tolist()) > frames or self.alphabet.unknown(text):
             raise TaskkitError(
