@@ -17,6 +17,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from taskkit.errors import CheckpointError
 from taskkit.serving import bodies, logs, oip
 from taskkit.serving.explaining import Why
 from taskkit.serving.inputs import Asked, Upload
@@ -33,6 +34,7 @@ WHY: Mapping[int, str] = {
     400: "The body cannot be read.",
     401: "The key is missing or wrong.",
     408: "The body did not come in time.",
+    409: "The model's directory cannot be opened again; it answers as before.",
     413: "The body or the number of inputs is too large.",
     415: "The body is neither JSON nor a form.",
     422: "An input or an option does not fit.",
@@ -52,9 +54,17 @@ class Reload:
         self._one = asyncio.Lock()
 
     async def one(self, name: str) -> str:
-        """Replace one model, and return the run that answers now; raises what `load` does, and nothing is changed."""
+        """Replace one model, and return the run that answers now.
+
+        Raises Refused, with the words of the fault, where its directory cannot be opened; then nothing is changed.
+        """
         async with self._one:
-            before = self._models.replace(await asyncio.to_thread(self._load, name))
+            try:
+                loaded = await asyncio.to_thread(self._load, name)
+            except CheckpointError as error:  # its words are of a directory, and quote no input
+                logs.event("not reloaded", level=logging.ERROR, error=error, model=name, fault=str(error))
+                raise Refused(409, f"{name} was not opened again, and answers as before. {error}") from None
+            before = self._models.replace(loaded)
             await asyncio.to_thread(before.close)
         run = str(self._models[name].card["id"])
         logs.event("reloaded", model=name, run=run)
@@ -65,6 +75,8 @@ class Reload:
         for served in self._models:
             try:
                 await self.one(served.name)
+            except Refused:
+                continue  # it is in the log
             except Exception as error:
                 logs.event("not reloaded", level=logging.ERROR, error=error, model=served.name)
 
@@ -213,7 +225,7 @@ def _reload(made: FastAPI, path: str, name: str, reload: Reload, locked: Any) ->
         summary=f"Open {name} again, as its directory is now",
         dependencies=locked,
         operation_id=f"reload_{name}",
-        responses={401: {"model": Problem}},
+        responses={status: {"model": Problem, "description": WHY[status]} for status in (401, 409)},
     )
     async def replace() -> dict[str, str]:
         return {"model": await reload.one(name)}

@@ -171,6 +171,20 @@ def test_a_model_is_replaced_without_a_lost_request(server: Server, ask: Ask) ->
     assert set(statuses) == {200}
 
 
+def test_a_directory_that_is_gone_is_told_and_its_model_answers_on(server: Server, ask: Ask, place: Path) -> None:
+    away = (place / "words").rename(place / "away")
+    try:
+        refused = httpx.post(f"{server.url}/models/words/reload", timeout=60)
+    finally:
+        away.rename(place / "words")
+    assert refused.status_code == 409
+    assert refused.json()["detail"].startswith(
+        "words was not opened again, and answers as before. words: there is no such"
+    )
+    assert "there is no such directory" in server.line("not reloaded", model="words")["fault"]
+    assert ask("words", json={"inputs": ["fine"]}).status_code == 200
+
+
 def test_keys_are_asked_for_and_kept_as_hashes(place: Path, tmp_path: Path) -> None:
     file = tmp_path / "keys"
     made = [sys.executable, "-m", "taskkit", "serve", "--api-key-file", str(file), "--new-key", "laptop"]
