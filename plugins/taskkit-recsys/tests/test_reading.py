@@ -110,6 +110,11 @@ def test_a_user_that_is_not_known_is_explained():
         requested_history(ReadHistory(user="421"), DIRECTORY, {}.__getitem__)
 
 
+def test_a_key_is_refused_where_users_were_not_hashed():
+    with pytest.raises(DataError, match=r"--key some\.key: the users of this run were not hashed.* Leave it out"):
+        requested_history(ReadHistory(user="42", key="some.key"), DIRECTORY, {1: []}.__getitem__)
+
+
 def test_a_user_and_an_input_at_once_are_refused():
     with pytest.raises(DataError, match="--user 42 with the input '50'"):
         read("50", user="42")

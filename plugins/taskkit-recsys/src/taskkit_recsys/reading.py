@@ -123,8 +123,12 @@ class Directory:
         """The number of a user; `key` names the key file where the run has pseudonyms.
 
         `otherwise` says what can be done for someone whom the run does not know. Raises DataError when there is no such
-        user, or no such key.
+        user, or no such key, and for a key where there are no pseudonyms.
         """
+        if key is not None and not self.histories.key:
+            raise DataError(
+                f"--key {key}: the users of this run were not hashed, so that no key is needed. Leave it out."
+            )
         users = self.histories.users
         stored = self._pseudonym(name.strip(), key) if self.histories.key else name.strip()
         if stored not in self._users:
