@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from taskkit.batches import entries
 from taskkit.batches.store import Encoded, PackedSample, Writer, class_name
-from taskkit.batches.workers import SLOW_SECONDS, received
+from taskkit.batches.workers import SLOW_SECONDS, leave_lost_connections_untold, received
 from taskkit.cachedir import exclusive, filling
 from taskkit.contracts.data import read_example
 from taskkit.contracts.facts import Example, is_flag
@@ -246,5 +246,13 @@ def _chunks(work: _Work, workers: int) -> Iterator[list[tuple[str, list[PackedSa
     generator = torch.Generator()
     workers = min(workers, -(-len(work) // _CHUNK))
     timeout = SLOW_SECONDS if workers else 0
-    loader = DataLoader(work, _CHUNK, num_workers=workers, collate_fn=list, generator=generator, timeout=timeout)
+    loader = DataLoader(
+        work,
+        _CHUNK,
+        num_workers=workers,
+        collate_fn=list,
+        generator=generator,
+        timeout=timeout,
+        worker_init_fn=leave_lost_connections_untold,
+    )
     yield from received(loader)

@@ -7,7 +7,6 @@ import multiprocessing
 import multiprocessing.util
 import os
 import signal
-import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ from taskkit.batches.plan import Indices, Plan
 from taskkit.batches.raised import Raised
 from taskkit.batches.resident import Even, Resident, is_uniform, resident
 from taskkit.batches.store import Encoded
-from taskkit.batches.workers import SLOW_SECONDS, received
+from taskkit.batches.workers import SLOW_SECONDS, leave_lost_connections_untold, received
 from taskkit.contracts.data import Batch, Stream
 from taskkit.contracts.facts import Example, is_flag
 from taskkit.contracts.model import Processor, Sample
@@ -345,9 +344,7 @@ def _leave_signals_to_the_parent(worker: int) -> None:
     # Workers end when it asks them to by their queue, or is gone.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    parent, told = os.getppid(), sys.excepthook
-    # What hands over batches then fails of a parent that was killed; there is nobody left to tell.
-    sys.excepthook = lambda *error: told(*error) if os.getppid() == parent else None
+    leave_lost_connections_untold(worker)
 
 
 @cache

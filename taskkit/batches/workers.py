@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from multiprocessing.util import get_temp_dir
+from types import TracebackType
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -62,6 +64,21 @@ def received(data_loader: DataLoader[Any], hung: float = HUNG_SECONDS) -> Iterat
             raise lost_worker(error) from error
         waited = 0.0
         yield batch
+
+
+def leave_lost_connections_untold(worker: int) -> None:
+    """Let this process, which reads samples, print no traceback where its parent is gone while it hands them over.
+
+    A parent that was killed loses its connections before it is known to be gone, and one that is there says itself
+    what is wrong.
+    """
+    told = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not isinstance(error, ConnectionError | EOFError):
+            told(kind, error, trace)
+
+    sys.excepthook = hook
 
 
 def place_sockets() -> None:

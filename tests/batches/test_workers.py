@@ -117,3 +117,28 @@ def test_sockets_lie_in_a_shorter_place_where_tmpdir_is_too_long_for_them(tmp_pa
         assert done.stdout.startswith(f"{long}: the path of the folder for temporary files is too long")
         assert "loader.workers=0" in done.stdout
     assert done.stderr == ""
+
+
+GONE = """
+import os, socket, sys
+from multiprocessing import resource_sharer
+from taskkit.batches.workers import leave_lost_connections_untold
+
+if sys.argv[1] == "untold":
+    leave_lost_connections_untold(0)
+shared = resource_sharer.DupFd(os.dup(1))
+for _ in range(2):
+    # It leaves what it was sent unread, as a process that is killed does.
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.connect(resource_sharer._resource_sharer._address)
+        asking.recv(1)
+os.close(shared.detach())  # who comes later is answered later
+"""
+
+
+@pytest.mark.parametrize(("how", "told"), [("told", True), ("untold", False)])
+def test_who_is_gone_while_samples_are_handed_over_is_not_told_of(how: str, told: bool) -> None:
+    ended = subprocess.run([sys.executable, "-c", GONE, how], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    assert ("ConnectionResetError" in ended.stderr) == told
+    assert ("Traceback" in ended.stderr) == told
