@@ -16,8 +16,8 @@ from taskkit.contracts.facts import Example, Prediction
 from taskkit.serving.limits import Limits
 from taskkit.serving.refused import Refused
 
-ALIKE = 2
-"""Samples are answered together when the longest is at most so many times as long as the shortest."""
+FILLED = 1.5
+"""Samples are answered together while they are, padded, at most so many times as large as they are."""
 
 
 class Waiting:
@@ -153,11 +153,14 @@ def _perhaps_given_up() -> AbstractContextManager[None]:
 
 
 def _alike(jobs: Sequence[Job]) -> list[list[Job]]:
-    """The jobs in groups of about the same length, so that little is computed on padding."""
+    """The jobs in as few groups as go with little padding, the longest first."""
     groups: list[list[Job]] = []
-    for job in sorted(jobs, key=lambda job: job.length):
-        if groups and job.length <= ALIKE * max(groups[-1][0].length, 1):
+    real = 0
+    for job in sorted(jobs, key=lambda job: job.length, reverse=True):
+        real += job.length
+        if groups and (len(groups[-1]) + 1) * groups[-1][0].length <= FILLED * real:
             groups[-1].append(job)
         else:
             groups.append([job])
+            real = job.length
     return groups
