@@ -69,13 +69,13 @@ def received(data_loader: DataLoader[Any], hung: float = HUNG_SECONDS) -> Iterat
 def leave_lost_connections_untold(worker: int) -> None:
     """Let this process, which reads samples, print no traceback where its parent is gone while it hands them over.
 
-    A parent that was killed loses its connections before it is known to be gone, and one that is there says itself
-    what is wrong.
+    There is nobody left to tell; a parent that was killed loses its connections before it is known to be gone, and one
+    that is there says itself what is wrong with them.
     """
-    told = sys.excepthook
+    told, parent = sys.excepthook, os.getppid()
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if not isinstance(error, ConnectionError | EOFError):
+        if os.getppid() == parent and not isinstance(error, ConnectionError | EOFError):
             told(kind, error, trace)
 
     sys.excepthook = hook

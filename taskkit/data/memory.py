@@ -105,11 +105,12 @@ class _Kept:
 
     @classmethod
     def open(cls, path: Path) -> _Kept | None:
-        """One that is only read; None where there is none."""
-        if not path.is_file():
-            return None
+        """One that is only read; None where there is none that can be."""
         address = f"{path.as_uri()}?mode=ro&immutable=1"
-        return cls(path, sqlite3.connect(address, uri=True, check_same_thread=False))
+        try:
+            return cls(path, sqlite3.connect(address, uri=True, check_same_thread=False))
+        except sqlite3.Error:
+            return None
 
     @classmethod
     def make(cls, folder: Path) -> _Kept:
