@@ -8,7 +8,7 @@ from functools import partial
 import click
 
 from taskkit.cli import Context
-from taskkit.cli.loading import loading
+from taskkit.cli.loading import loading, stoppable
 from taskkit.cli.output import say
 from taskkit.cli.recipe_verb import RecipeVerb
 
@@ -31,12 +31,8 @@ def command(ours: Context, words: tuple[str, ...], steps: int, as_json: bool) ->
     files, overrides = split(words)
     load(files, overrides, ours.plugins)  # What is wrong is said before torch is imported.
     with loading():
-        from taskkit.engine.signals import Preempted, Signals
         from taskkit.speed.bench import bench
         from taskkit.speed.words import lines
-    try:
-        with Signals().heard():
-            report = bench(files, overrides, ours.plugins, steps, partial(say, err=True))
-    except Preempted as stop:
-        raise click.exceptions.Exit(128 + stop.number) from None
+    with stoppable():
+        report = bench(files, overrides, ours.plugins, steps, partial(say, err=True))
     say(json.dumps(report.plain(), indent=2) if as_json else "\n".join(lines(report)))

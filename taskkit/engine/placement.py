@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from taskkit import cores
-from taskkit.contracts.recipe import TrainerSection
+from taskkit.contracts.recipe import Recipe, TrackersSection, TrainerSection
 from taskkit.errors import TaskkitError
 
 _TRUE = {"64-true": torch.float64, "32-true": torch.float32, "bf16-true": torch.bfloat16, "16-true": torch.float16}
@@ -75,6 +75,12 @@ def alone(trainer: TrainerSection) -> TrainerSection:
     accelerator: Any = "cpu" if trainer.accelerator == "cpu" else "auto"
     one = replace(trainer, accelerator=accelerator, devices=1, num_nodes=1, strategy="auto")
     return replace(one, limit_test_batches=1.0)
+
+
+def trained_alone(recipe: Recipe) -> Recipe:
+    """The recipe on one device, trained and no more: a stretch of training that is watched; nothing tracks it."""
+    trainer = replace(alone(recipe.trainer), limit_val_batches=0, limit_test_batches=0, check_val_every_n_epoch=1)
+    return replace(recipe, trainer=trainer, trackers=TrackersSection(), early_stopping=None)
 
 
 def share(section: TrainerSection, number: int, of: int) -> int:

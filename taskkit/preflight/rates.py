@@ -15,8 +15,7 @@ import torch
 from rich.console import Console
 
 from taskkit import api
-from taskkit.contracts.recipe import TrackersSection
-from taskkit.engine.placement import alone
+from taskkit.engine.placement import trained_alone
 from taskkit.errors import NonfiniteError, TaskkitError
 from taskkit.plugins.registry import Plugins
 from taskkit.recipe import load as recipes
@@ -58,7 +57,8 @@ class Curve:
             yield f"{rate:9.1e}  {loss:.4g}"
         yield ""
         if self.ended:
-            yield f"At {self.rates[-1]:.1e} the loss was out of bounds, and the training was ended."
+            after = f"After {self.rates[-1]:.1e}" if self.rates else "At the first rate"
+            yield f"{after} the loss was out of bounds, and the training was ended."
         found = self.suggested
         if found is None:
             yield "The loss falls nowhere: no rate is suggested. Look for what is wrong: taskkit check --deep RECIPE"
@@ -86,6 +86,14 @@ class Rising(pl.Callback):
         self.ended = False
         self._mean = 0.0
         self._batches: list[torch.Tensor] = []
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Raise TaskkitError for a task of several phases, each with steps and rates of its own."""
+        if not pl_module.automatic_optimization:
+            raise TaskkitError(
+                "This task trains in phases, each with a rate of its own, and one rate for all is not looked for. Set "
+                "the rate of each in optim.phases, and compare some with: taskkit study STUDY.yaml"
+            )
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -126,8 +134,6 @@ def look(
     r = recipes.load(files, overrides, plugins).recipe
     if r.trainer.max_epochs == 0:
         raise TaskkitError("trainer.max_epochs is 0: this recipe takes no steps. Raise it to look for a learning rate.")
-    if r.optim.phases:
-        raise TaskkitError("optim.phases: each phase has a rate of its own, which are not looked for together.")
     held = [
         *overrides,
         f"trainer.max_steps={steps}",
@@ -140,12 +146,9 @@ def look(
     resolved = recipes.load(files, held, plugins)
     rates = [low * (high / low) ** (number / (steps - 1)) for number in range(steps)]
     rising, threads = Rising(rates, r.optim.lr), torch.get_num_threads()
-    trainer = replace(
-        alone(resolved.recipe.trainer), limit_val_batches=0, limit_test_batches=0, check_val_every_n_epoch=1
-    )
     # A loss that is no number ends the training, and is no fault of the recipe.
     meter = replace(resolved.recipe.meter, every_n_steps=steps + 1, flops=False)
-    short = replace(resolved.recipe, trainer=trainer, meter=meter, trackers=TrackersSection(), early_stopping=None)
+    short = replace(trained_alone(resolved.recipe), meter=meter)
     with tempfile.TemporaryDirectory(prefix="taskkit-find-") as folder, Path(os.devnull).open("w") as nowhere:
         try:
             api.start(

@@ -20,13 +20,13 @@ from torch.optim.lr_scheduler import LambdaLR
 from taskkit import api
 from taskkit.batches.loader import HostBatch, Loader, StreamLoader
 from taskkit.contracts.data import DataModule
-from taskkit.contracts.recipe import Recipe, TrackersSection
+from taskkit.contracts.recipe import Recipe
 from taskkit.engine import build, optim
 from taskkit.engine.loaders import fit_at_once, make_loaders
 from taskkit.engine.loop import EpochLoop
 from taskkit.engine.meter import Meter
 from taskkit.engine.module import Window, clip_gradients
-from taskkit.engine.placement import alone
+from taskkit.engine.placement import trained_alone
 from taskkit.engine.threads import set_threads
 from taskkit.engine.trainer import make_trainer, quiet
 from taskkit.errors import TaskkitError
@@ -97,7 +97,7 @@ def ours(resolved: Resolved, plugins: Plugins, steps: int) -> tuple[Setting, Mea
     """Time a run of taskkit, of which nothing is left; raises what a run would, and TaskkitError for too few steps."""
     watch, threads = Watch(steps), torch.get_num_threads()
     with tempfile.TemporaryDirectory(prefix="taskkit-bench-") as folder, Path(os.devnull).open("w") as nowhere:
-        short = replace(resolved, recipe=_untested(resolved.recipe))
+        short = replace(resolved, recipe=trained_alone(resolved.recipe))
         try:
             api.start(short, plugins, Path(folder, "run"), Console(file=nowhere), callbacks=[watch])
         finally:
@@ -127,7 +127,7 @@ def beyond_by_hand(recipe: Recipe, setting: Setting) -> str:
 
 def by_hand(resolved: Resolved, steps: int) -> Measured:
     """Time a loop written by hand: the same network, optimiser, schedule, batches and precision, and no more."""
-    stopwatch, threads, r = Stopwatch(steps), torch.get_num_threads(), _untested(resolved.recipe)
+    stopwatch, threads, r = Stopwatch(steps), torch.get_num_threads(), trained_alone(resolved.recipe)
     try:
         with quiet():
             pl.seed_everything(r.seed, workers=True, verbose=False)
@@ -192,9 +192,3 @@ def _batches(loader: Loader | StreamLoader, stopwatch: Stopwatch) -> Iterator[Ho
             stopwatch.got()
             yield batch
             stopwatch.waits()
-
-
-def _untested(recipe: Recipe) -> Recipe:
-    """The recipe on one device, trained and no more; nothing tracks it."""
-    trainer = replace(alone(recipe.trainer), limit_val_batches=0, limit_test_batches=0, check_val_every_n_epoch=1)
-    return replace(recipe, trainer=trainer, trackers=TrackersSection(), early_stopping=None)

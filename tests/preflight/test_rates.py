@@ -32,6 +32,7 @@ def test_what_is_suggested_is_where_the_loss_falls_fastest_before_its_least() ->
     back = curve(lambda log: 2 - 1 / (1 + math.exp(-4 * (log + 3))) + (50 * abs(log + 0.5) if log > -1.2 else 0))
     assert back.suggested == pytest.approx(1e-3, rel=0.2)
     assert curve(lambda log: 2.0).suggested is None
+    assert "At the first rate the loss was out of bounds" in "\n".join(Curve([], [], 1e-3, ended=True).lines())
     assert "no rate is suggested" in "\n".join(curve(lambda log: 2 + log).lines())
 
 

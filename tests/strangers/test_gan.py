@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import taskkit
+from taskkit.preflight.rates import look
 from tests.same_run import weights
 from tests.strangers.conftest import Stranger
 
@@ -93,3 +94,8 @@ def test_points_are_generated_for_a_seed_without_any_input(stranger: Stranger, t
 def test_an_input_is_refused(trained: taskkit.LoadedRun) -> None:
     with pytest.raises(taskkit.DataError, match="--count, --seed"):
         trained.predict("face.png")
+
+
+def test_no_one_rate_is_looked_for_of_phases_that_have_their_own(stranger: Stranger) -> None:
+    with pytest.raises(taskkit.TaskkitError, match=r"trains in phases, each with a rate of its own"):
+        look([stranger.name], HERE, stranger.plugins, 20, 1e-5, 1e-1)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from taskkit.cli import Context
-from taskkit.cli.loading import loading
+from taskkit.cli.loading import loading, stoppable
 from taskkit.cli.output import say
 from taskkit.cli.recipe_verb import RecipeVerb
 
@@ -37,11 +37,7 @@ def command(ours: Context, words: tuple[str, ...], steps: int, low: float, high:
     files, overrides = split(words)
     load(files, overrides, ours.plugins)  # What is wrong is said before torch is imported.
     with loading():
-        from taskkit.engine.signals import Preempted, Signals
         from taskkit.preflight.rates import look
-    try:
-        with Signals().heard():
-            found = look(files, overrides, ours.plugins, steps, low, high)
-    except Preempted as stop:
-        raise click.exceptions.Exit(128 + stop.number) from None
+    with stoppable():
+        found = look(files, overrides, ours.plugins, steps, low, high)
     say(json.dumps({**asdict(found), "suggested": found.suggested}, indent=2) if as_json else "\n".join(found.lines()))

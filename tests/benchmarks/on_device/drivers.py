@@ -22,12 +22,11 @@ from on_device.stopwatch import Stopwatch
 from taskkit import api
 from taskkit.batches.loader import HostBatch, Loader
 from taskkit.contracts.data import Batch, DataModule
-from taskkit.contracts.recipe import TrackersSection
 from taskkit.contracts.task import Task
 from taskkit.engine import build, optim
 from taskkit.engine.loaders import fit_at_once, make_loaders
 from taskkit.engine.module import TaskModule, Window, clip_gradients
-from taskkit.engine.placement import alone
+from taskkit.engine.placement import trained_alone
 from taskkit.plugins.registry import Plugins
 from taskkit.recipe.load import Resolved
 
@@ -49,9 +48,7 @@ Driver = Callable[[Place], None]
 @contextmanager
 def place(resolved: Resolved, plugins: Plugins, stopwatch: Stopwatch) -> Iterator[Place]:
     """A new directory to do the work in, where what is said goes into a file; of the recipe only training is left."""
-    r = resolved.recipe
-    trainer = replace(alone(r.trainer), limit_val_batches=0, limit_test_batches=0, check_val_every_n_epoch=1)
-    alike = replace(r, trainer=trainer, trackers=TrackersSection(), early_stopping=None)
+    alike = trained_alone(resolved.recipe)
     with (
         tempfile.TemporaryDirectory() as name,
         (Path(name) / "said.txt").open("w") as said,
